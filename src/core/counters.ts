@@ -1,0 +1,56 @@
+/** Running totals of this process, plain numbers that metrics read. Every limit that bites shows here. */
+export interface Counters {
+  connections: number;
+  connectionsTotal: number;
+  requests: number;
+  requestErrors: number;
+  protocolErrors: number;
+  /** WebSocket messages over the payload limit. */
+  payloadsTooLarge: number;
+  published: number;
+  publishErrors: number;
+  /** Messages handed over by the broker. */
+  received: number;
+  /** Publishes to topics: one a room, wire and chunk. */
+  topicPublishes: number;
+  topicBytes: number;
+  replayedMessages: number;
+  /** Replays that the ring could not serve. */
+  historyReads: number;
+  ringEvictions: number;
+  /** Sockets that reached their buffer limit. */
+  dropped: number;
+  lagged: number;
+  slowCloses: number;
+  resets: number;
+  tooManyRooms: number;
+  rateLimited: number;
+  /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
+  chainBroken: number;
+}
+
+export function createCounters(): Counters {
+  return {
+    connections: 0,
+    connectionsTotal: 0,
+    requests: 0,
+    requestErrors: 0,
+    protocolErrors: 0,
+    payloadsTooLarge: 0,
+    published: 0,
+    publishErrors: 0,
+    received: 0,
+    topicPublishes: 0,
+    topicBytes: 0,
+    replayedMessages: 0,
+    historyReads: 0,
+    ringEvictions: 0,
+    dropped: 0,
+    lagged: 0,
+    slowCloses: 0,
+    resets: 0,
+    tooManyRooms: 0,
+    rateLimited: 0,
+    chainBroken: 0,
+  };
+}

@@ -1,0 +1,51 @@
+import type { DecodeLimits } from "../protocol/wire.js";
+
+/** Every cap of the core in one place. The config schema fills it; each cap that bites is counted in {@link Counters}. */
+export interface Limits extends DecodeLimits {
+  /** Largest inbound WebSocket message. Small: a hostile client can make us hold this much. */
+  readonly payloadBytes: number;
+  readonly roomsPerConnection: number;
+  /** Requests of one connection that wait for the broker. */
+  readonly requestsInFlight: number;
+  /** Outbound bytes one socket may have waiting before frames to it are dropped. */
+  readonly bufferBytes: number;
+  /** Replay pauses above this many waiting bytes; a lagging socket is taken back below it. */
+  readonly lowWatermarkBytes: number;
+  /** A lagging socket whose buffer has not shrunk for this long is closed with 4408. */
+  readonly slowMs: number;
+  /** Replay bytes for all sockets together in one tick, so that live messages never wait long. */
+  readonly replayBytesPerTick: number;
+  /** Bytes of recent messages kept in this process, all rooms together. */
+  readonly ringBytes: number;
+  /** Recent messages kept a room. */
+  readonly ringMessages: number;
+  /** How long a room without subscribers stays open. */
+  readonly roomLingerMs: number;
+  /** Rooms open at once in this process. */
+  readonly openRooms: number;
+  /** Messages a history request or page returns at the most; also the cap of `last`. */
+  readonly historyMessages: number;
+  /** How often a client must send something. */
+  readonly pingMs: number;
+}
+
+export const DEFAULT_LIMITS: Limits = Object.freeze({
+  values: 1_000,
+  depth: 32,
+  elements: 20_000,
+  dataBytes: 15_360,
+  keyBytes: 128,
+  payloadBytes: 16_384,
+  roomsPerConnection: 1_000,
+  requestsInFlight: 256,
+  bufferBytes: 65_536,
+  lowWatermarkBytes: 16_384,
+  slowMs: 10_000,
+  replayBytesPerTick: 1_048_576,
+  ringBytes: 67_108_864,
+  ringMessages: 1_024,
+  roomLingerMs: 10_000,
+  openRooms: 100_000,
+  historyMessages: 1_000,
+  pingMs: 25_000,
+});

@@ -1,0 +1,80 @@
+import type { CloseCode } from "../protocol/errors.js";
+import type { Position, ResetReason } from "../protocol/frames.js";
+import type { Message } from "../protocol/message.js";
+import type { RoomName } from "../protocol/room-name.js";
+
+/** A message on its way in, not yet numbered. */
+export interface Outgoing {
+  readonly room: RoomName;
+  /** One checked MessagePack value. The broker copies it before it returns. */
+  readonly data: Uint8Array;
+  readonly key?: string | undefined;
+  /** Idempotency: within 2 minutes the same id in the same room is stored once, and answered with the same position. */
+  readonly id?: string | undefined;
+  /** Session that publishes, handed through to {@link Message.origin}. */
+  readonly origin?: string | undefined;
+}
+
+/** Where a broker puts an open room's flow: ordered and gapless (each `prev` is the offset before), or a reset. */
+export interface Sink {
+  message(message: Message): void;
+  /** Continuity is lost; numbering goes on after `head`. */
+  reset(room: RoomName, head: Position, reason: ResetReason): void;
+}
+
+/** Where to read from: after a position, the last n, or from the oldest kept. */
+export type HistoryFrom = { readonly after: Position } | { readonly last: number } | "oldest";
+
+export type HistoryPage =
+  | {
+      readonly kind: "page";
+      /** Contiguous, oldest first. The first message's `prev` is at or below the offset asked for. */
+      readonly messages: readonly Message[];
+      /** More follow after the last of these. */
+      readonly more: boolean;
+      readonly head: Position;
+    }
+  /** The position asked for is not covered: messages after it are gone, or it is of another epoch. */
+  | { readonly kind: "lost"; readonly reason: ResetReason; readonly head: Position };
+
+export interface Snapshot {
+  readonly head: Position;
+  /** The latest message of every key, in offset order. */
+  readonly messages: readonly Message[];
+  /** Keys left out because the room's bound of keys was reached. 0: complete. */
+  readonly droppedKeys: number;
+}
+
+/**
+ * The source of truth of rooms. Every broker passes the same conformance suite (src/broker/conformance.testkit.ts).
+ * An ephemeral room has epoch "" and offset 0 throughout, no history and no state.
+ */
+export interface Broker {
+  /** Resolves when stored; rejects with a CodedError (`unavailable` with a retry time while it cannot). */
+  publish(outgoing: Outgoing): Promise<Position>;
+  /** Every message after the position it resolves with goes to the sink, until {@link Broker.close}. */
+  open(room: RoomName, sink: Sink): Promise<Position>;
+  close(room: RoomName): void;
+  history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage>;
+  state(room: RoomName): Promise<Snapshot>;
+  /** Ends within the deadline; publishes after it reject with `unavailable`. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** The gateway's side of one socket. None of these ever throws; after the close they do nothing. */
+export interface Outbox {
+  /** "buffered": taken, but waiting for the socket. "dropped": lost, the socket was above its limit. */
+  send(bytes: Uint8Array): "sent" | "buffered" | "dropped";
+  bufferedBytes(): number;
+  join(topic: string): void;
+  leave(topic: string): void;
+  close(code: CloseCode, reason: string): void;
+}
+
+/** The gateway's side of the process. */
+export interface Fanout {
+  /** Sends to every socket that joined the topic before this call. `binary` is the WebSocket opcode. */
+  publish(topic: string, bytes: Uint8Array, binary: boolean): void;
+  /** Asks for one `Engine.tick` soon, outside of any socket handler. Asking again before it comes changes nothing. */
+  requestTick(): void;
+}

@@ -1,0 +1,27 @@
+import type { RoomName } from "../protocol/room-name.js";
+
+/** What hangs on a room's namespace. */
+export interface RoomSettings {
+  readonly history: {
+    /** Messages kept a room. 0 keeps none: then a resume works as far as the ring reaches. */
+    readonly messages: number;
+    /** Age after which a message expires. */
+    readonly seconds: number;
+  };
+  /** Keep the latest message of every key. */
+  readonly state: boolean;
+  /** No numbering, no history, no replay: offset 0. Excludes `state`. */
+  readonly ephemeral: boolean;
+  /** Who may publish: the HTTP API only, or connected clients too. */
+  readonly publish: "api" | "client";
+}
+
+export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
+  history: Object.freeze({ messages: 1_000, seconds: 3_600 }),
+  state: false,
+  ephemeral: false,
+  publish: "api",
+});
+
+/** Looks a room's settings up; pure, cheap, the same answer for the life of the process. */
+export type SettingsOf = (room: RoomName) => RoomSettings;
