@@ -60,7 +60,12 @@ export interface HistoryOptions {
 
 /** Client to server. `D` is how data is held: decoded (client) or as MessagePack bytes (server). */
 export type ClientFrame<D = unknown> =
-  | { readonly type: "subscribe"; readonly ref: number; readonly room: RoomName; readonly options: SubscribeOptions }
+  | {
+      readonly type: "subscribe";
+      readonly ref: number;
+      readonly room: RoomName;
+      readonly options: SubscribeOptions;
+    }
   | { readonly type: "unsubscribe"; readonly ref: number; readonly room: RoomName }
   | {
       readonly type: "publish";
@@ -70,7 +75,12 @@ export type ClientFrame<D = unknown> =
       readonly key: string | undefined;
     }
   | { readonly type: "authenticate"; readonly ref: number; readonly token: string }
-  | { readonly type: "history"; readonly ref: number; readonly room: RoomName; readonly options: HistoryOptions }
+  | {
+      readonly type: "history";
+      readonly ref: number;
+      readonly room: RoomName;
+      readonly options: HistoryOptions;
+    }
   | { readonly type: "presence"; readonly ref: number; readonly room: RoomName }
   | {
       readonly type: "subscribeMany";
@@ -90,7 +100,9 @@ export interface ManyItem {
  * What a server makes of one value: a frame, or a well-formed value that is no request (unknown code, wrong
  * types, bad room), to be answered with the error under `ref` (0 where there was none to read).
  */
-export type ClientInput = ClientFrame<Uint8Array> | { readonly type: "invalid"; readonly ref: number; readonly error: CodedError };
+export type ClientInput =
+  | ClientFrame<Uint8Array>
+  | { readonly type: "invalid"; readonly ref: number; readonly error: CodedError };
 
 export interface Welcome {
   readonly session: string;

@@ -12,7 +12,8 @@ const ROOM_PATTERN = /^[A-Za-z0-9_:-]+(?:\.[A-Za-z0-9_:-]+)*$/;
 
 /** Parses a room name at the edge. @throws CodedError `room_invalid`, saying what is allowed. */
 export function parseRoom(raw: unknown): RoomName {
-  if (typeof raw === "string" && raw.length <= ROOM_BYTES_MAX && ROOM_PATTERN.test(raw)) return raw as RoomName;
+  if (typeof raw === "string" && raw.length <= ROOM_BYTES_MAX && ROOM_PATTERN.test(raw))
+    return raw as RoomName;
   throw new CodedError(
     "room_invalid",
     `room ${describe(raw)} is not a room name: 1 to ${ROOM_BYTES_MAX} bytes of tokens joined by ".", each of A-Z a-z 0-9 _ - :`,

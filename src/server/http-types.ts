@@ -1,0 +1,23 @@
+/** One HTTP request as the gateway hands it over: everything copied, nothing of uWS in it. */
+export interface HttpRequest {
+  /** Upper case. */
+  readonly method: string;
+  /** Path without the query, percent-encoding as received. */
+  readonly path: string;
+  /** Query without the `?`. */
+  readonly query: string;
+  /** Names in lower case. */
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body: Uint8Array;
+  /** The peer's address in text. */
+  readonly remoteAddress: string;
+}
+
+export interface HttpReply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | string;
+}
+
+/** Answers one request; never rejects. */
+export type HttpHandler = (request: HttpRequest) => Promise<HttpReply>;
