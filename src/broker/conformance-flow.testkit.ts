@@ -45,7 +45,7 @@ export function flowTests(check: Check): void {
     assertChain(messages, start.offset);
     assert.equal(messages.length, 100);
     for (const message of messages)
-      assert.equal(at(positions, decode(dataOf(message)) as number).offset, message.offset);
+      assert.equal(at(positions, Number(decode(dataOf(message)))).offset, message.offset);
   });
 
   check("open answers with the head, and exactly what comes after it flows", async (rig) => {
@@ -95,7 +95,7 @@ export function flowTests(check: Check): void {
       assertChain(messages, at(starts, index).offset);
       for (const message of messages) {
         assert.equal(message.room, room);
-        assert.equal((decode(dataOf(message)) as number) % 3, index);
+        assert.equal(Number(decode(dataOf(message))) % 3, index);
       }
       assert.equal(messages.length, 20);
     }
@@ -195,7 +195,18 @@ function integrityTests(check: Check): void {
       new Uint8Array(9_000).fill(0xc1),
       { a: [1, { b: [[], {}] }], "": true },
     ];
-    const keys = [undefined, "", "a", "a.b", "*", ">", "with space", "späße 日本 🦊", "\r\n\0", "x".repeat(128)];
+    const keys = [
+      undefined,
+      "",
+      "a",
+      "a.b",
+      "*",
+      ">",
+      "with space",
+      "späße 日本 🦊",
+      "\r\n\0",
+      "x".repeat(128),
+    ];
     const room = rig.room("log");
     const sink = rig.collector();
     await rig.broker.open(room, sink);

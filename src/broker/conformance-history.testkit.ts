@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { decode } from "@msgpack/msgpack";
 import type { Position } from "../protocol/frames.js";
 import { dataOf, type Message } from "../protocol/message.js";
-import { assertChain, at, type Check, HISTORY_MESSAGES, HISTORY_SECONDS, offsetsOf } from "./conformance-rig.testkit.js";
+import {
+  assertChain,
+  at,
+  type Check,
+  HISTORY_MESSAGES,
+  HISTORY_SECONDS,
+  offsetsOf,
+} from "./conformance-rig.testkit.js";
 
 /** What can be read back, and what is told where it cannot. */
 export function historyTests(check: Check): void {
@@ -158,30 +165,33 @@ function ageTests(check: Check): void {
     await rig.assertLost(room, at(early, 0), "expired");
   });
 
-  check("when all has expired, only the head's position is complete, and numbering goes on", async (rig, t) => {
-    const { advanceMs } = rig.fixture;
-    if (advanceMs === undefined) return t.skip("the fixture cannot move time");
-    const room = rig.room("log");
-    const positions = await rig.publishMany(room, 3);
-    await advanceMs(HISTORY_SECONDS * 1_000 + 1_000);
-    const last = at(positions, -1);
-    for (const from of ["oldest", { last: 10 }, { after: last }] as const)
-      assert.deepEqual(await rig.page(room, from, 10), {
-        kind: "page",
-        messages: [],
-        more: false,
-        head: last,
-      });
-    await rig.assertLost(room, at(positions, 1), "expired");
-    await rig.assertLost(room, { epoch: last.epoch, offset: 0 }, "expired");
-    const sink = rig.collector();
-    assert.deepEqual(await rig.broker.open(room, sink), last);
-    const next = await rig.publish(room, "next");
-    assert.equal(next.epoch, last.epoch);
-    assertChain(await sink.until(1), last.offset);
-    assert.deepEqual(offsetsOf((await rig.page(room, { after: last }, 10)).messages), [next.offset]);
-    await rig.assertLost(room, at(positions, 1), "expired");
-  });
+  check(
+    "when all has expired, only the head's position is complete, and numbering goes on",
+    async (rig, t) => {
+      const { advanceMs } = rig.fixture;
+      if (advanceMs === undefined) return t.skip("the fixture cannot move time");
+      const room = rig.room("log");
+      const positions = await rig.publishMany(room, 3);
+      await advanceMs(HISTORY_SECONDS * 1_000 + 1_000);
+      const last = at(positions, -1);
+      for (const from of ["oldest", { last: 10 }, { after: last }] as const)
+        assert.deepEqual(await rig.page(room, from, 10), {
+          kind: "page",
+          messages: [],
+          more: false,
+          head: last,
+        });
+      await rig.assertLost(room, at(positions, 1), "expired");
+      await rig.assertLost(room, { epoch: last.epoch, offset: 0 }, "expired");
+      const sink = rig.collector();
+      assert.deepEqual(await rig.broker.open(room, sink), last);
+      const next = await rig.publish(room, "next");
+      assert.equal(next.epoch, last.epoch);
+      assertChain(await sink.until(1), last.offset);
+      assert.deepEqual(offsetsOf((await rig.page(room, { after: last }, 10)).messages), [next.offset]);
+      await rig.assertLost(room, at(positions, 1), "expired");
+    },
+  );
 }
 
 function plain({ room, offset, prev, time, key, origin, frame }: Message): unknown {

@@ -89,7 +89,10 @@ export function stateTests(check: Check): void {
         ["a", 6, "o"],
       ],
     );
-    assert.deepEqual(offsetsOf(messages), offsetsOf(messages).sort((a, b) => a - b));
+    assert.deepEqual(
+      offsetsOf(messages),
+      offsetsOf(messages).sort((a, b) => a - b),
+    );
     assert.deepEqual(head, event);
     assert.equal(droppedKeys, 0);
   });
@@ -98,7 +101,9 @@ export function stateTests(check: Check): void {
     const room = rig.room("keyed");
     const sink = rig.collector();
     const start = await rig.broker.open(room, sink);
-    const publishes = Array.from({ length: 60 }, (_, index) => rig.publish(room, index, { key: `k${index % 7}` }));
+    const publishes = Array.from({ length: 60 }, (_, index) =>
+      rig.publish(room, index, { key: `k${index % 7}` }),
+    );
     const snapshot = await rig.broker.state(room);
     await Promise.all(publishes);
     await sink.until(60);

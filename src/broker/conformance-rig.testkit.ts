@@ -20,13 +20,15 @@ const NAMESPACES = {
   bare: { history: { messages: 0, seconds: 0 }, state: false, ephemeral: false, publish: "api" },
   eph: { history: { messages: 0, seconds: 0 }, state: false, ephemeral: true, publish: "api" },
 } as const satisfies Record<string, RoomSettings>;
+const BY_NAMESPACE: ReadonlyMap<string, RoomSettings> = new Map(Object.entries(NAMESPACES));
 export type Namespace = keyof typeof NAMESPACES;
 
 /** The settings that a fixture's broker must have. */
 export const conformanceSettings: SettingsOf = (room) => {
   const namespace = namespaceOf(room);
-  if (namespace in NAMESPACES) return NAMESPACES[namespace as Namespace];
-  throw new Error(`the conformance suite has no namespace ${namespace}`);
+  const settings = BY_NAMESPACE.get(namespace);
+  if (settings === undefined) throw new Error(`the conformance suite has no namespace ${namespace}`);
+  return settings;
 };
 
 /** One broker under test, made anew for every test, and what can be done to it from outside. */
@@ -72,7 +74,8 @@ export class Collector implements Sink {
     const deadline = Date.now() + this.#deadlineMs;
     while (this.messages.length < count) {
       const leftMs = deadline - Date.now();
-      if (leftMs <= 0) assert.fail(`${this.messages.length} of ${count} messages after ${this.#deadlineMs} ms`);
+      if (leftMs <= 0)
+        assert.fail(`${this.messages.length} of ${count} messages after ${this.#deadlineMs} ms`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, leftMs);
         this.#wake = () => {

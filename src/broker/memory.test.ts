@@ -1,5 +1,5 @@
-import { conformance, conformanceSettings } from "./conformance.testkit.js";
 import { parseRoom } from "../protocol/room-name.js";
+import { conformance, conformanceSettings } from "./conformance.testkit.js";
 import { MemoryBroker } from "./memory.js";
 
 const KEYS = 20;

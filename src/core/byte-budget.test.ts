@@ -56,7 +56,7 @@ test("an entry that was removed is not evicted, and may be added again as the ne
 });
 
 test("behaves as a list that is trimmed from the front", (t) => {
-  const seed = Number(process.env["FANWIRE_SEED"] ?? Date.now());
+  const seed = Number(process.env.FANWIRE_SEED ?? Date.now());
   t.diagnostic(`seed ${seed}`);
   const step = fc.oneof(
     fc.record({ add: fc.integer({ min: 0, max: 60 }) }),
