@@ -1,8 +1,15 @@
 import type { ServerWire } from "../protocol/wire.js";
 import type { Counters } from "./counters.js";
+import { HistoryReader } from "./history-reader.js";
 import type { Limits } from "./limits.js";
+import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
+import { Rooms } from "./rooms.js";
+import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
+import { SlowWatch } from "./slow-watch.js";
+
+export type { Session } from "./session.js";
 
 export interface EngineOptions {
   /** This node's name, told in `welcome`. */
@@ -14,31 +21,115 @@ export interface EngineOptions {
   readonly counters: Counters;
 }
 
-/** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
-export interface Session {
-  readonly id: string;
-  /** One inbound WebSocket message; the bytes need to be valid during the call only. */
-  receive(payload: Uint8Array, nowMs: number): void;
-  /** A WebSocket message of a length that was refused before it was read: answers `too_large`. */
-  tooLarge(bytes: number): void;
-  /** From the socket's `dropped` callback: sets a mark and asks for a tick, nothing else. */
-  dropped(): void;
-  /** From the socket's `drain` callback. */
-  drained(): void;
-  closed(): void;
-}
-
 /** One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. */
-export declare class Engine {
-  constructor(options: EngineOptions);
-  /** Takes a connection and sends it `welcome`. `id` is unique for the life of the deployment. */
-  connect(id: string, wire: ServerWire, outbox: Outbox, nowMs: number): Session;
-  /** What `Fanout.requestTick` asked for: flushes rooms, replays, lagging sockets. Never called inside a socket handler. */
-  tick(nowMs: number): void;
-  /** About once a second: closes idle rooms, closes sockets that are too slow for too long. */
-  sweep(nowMs: number): void;
-  /** Tells every session `goaway`; `delayMsOf` gives each its own jittered delay. */
-  goaway(reason: string, delayMsOf: () => number): void;
+export class Engine implements SessionHost {
+  readonly broker: Broker;
+  readonly rooms: Rooms;
+  readonly reader: HistoryReader;
+  readonly limits: Limits;
+  readonly counters: Counters;
+  readonly #node: string;
+  readonly #fanout: Fanout;
+  readonly #packer = new Packer();
+  readonly #slow: SlowWatch;
+  readonly #sessions = new Set<Session>();
+  #turns: Session[] = [];
+  #lagging: Session[] = [];
+  #retries: Session[] = [];
+
+  constructor({ node, broker, fanout, settingsOf, limits, counters }: EngineOptions) {
+    this.#node = node;
+    this.broker = broker;
+    this.#fanout = fanout;
+    this.limits = limits;
+    this.counters = counters;
+    this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
+    this.reader = new HistoryReader(broker, counters, limits.historyMessages);
+    this.#slow = new SlowWatch(limits.slowMs, counters);
+  }
+
   /** Open rooms, for health and metrics. */
-  get openRooms(): number;
+  get openRooms(): number {
+    return this.rooms.size;
+  }
+
+  /** Takes a connection and sends it `welcome`. `id` is unique for the life of the deployment. */
+  connect(id: string, wire: ServerWire, outbox: Outbox): Session {
+    const session = new Session(id, wire, outbox, this);
+    this.#sessions.add(session);
+    this.counters.connections += 1;
+    this.counters.connectionsTotal += 1;
+    const { pingMs, payloadBytes } = this.limits;
+    session.sendControl({ type: "welcome", session: id, node: this.#node, pingMs, maxBytes: payloadBytes });
+    return session;
+  }
+
+  forget(session: Session): void {
+    if (this.#sessions.delete(session)) this.counters.connections -= 1;
+  }
+
+  /** What `Fanout.requestTick` asked for. Never called inside a socket handler, where a flush would cost a system call a message. */
+  tick(nowMs: number): void {
+    // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
+    const lagging = this.#lagging;
+    this.#lagging = [];
+    for (const session of lagging) session.lag(nowMs);
+    this.rooms.flush(this.#fanout, this.#packer);
+    this.#takeTurns(nowMs);
+  }
+
+  /** About once a second: closes idle rooms, retries reads, closes sockets that are too slow for too long. */
+  sweep(nowMs: number): void {
+    this.rooms.sweep(nowMs);
+    this.#slow.sweep(nowMs);
+    const retries = this.#retries;
+    this.#retries = [];
+    for (const session of retries) this.wantTurn(session);
+  }
+
+  /** Tells every session `goaway`; `delayMsOf` gives each its own jittered delay. */
+  goaway(reason: string, delayMsOf: () => number): void {
+    for (const session of this.#sessions)
+      session.sendControl({ type: "goaway", reason, delayMs: delayMsOf() });
+  }
+
+  wantTurn(session: Session): void {
+    if (session.queued) return;
+    session.queued = true;
+    this.#turns.push(session);
+    this.#fanout.requestTick();
+  }
+
+  wantRetry(session: Session): void {
+    this.#retries.push(session);
+  }
+
+  wantLag(session: Session): void {
+    this.#lagging.push(session);
+    this.#fanout.requestTick();
+  }
+
+  watch(session: Session, nowMs: number): void {
+    this.#slow.watch(session, nowMs);
+  }
+
+  /** Replays in turn, a chunk each, until this tick's bytes are spent; the rest waits for the next tick. */
+  #takeTurns(nowMs: number): void {
+    let left = this.limits.replayBytesPerTick;
+    while (this.#turns.length > 0 && left > 0) {
+      const turns = this.#turns;
+      this.#turns = [];
+      for (let index = 0; index < turns.length; index += 1) {
+        const session = turns[index];
+        if (session === undefined) continue;
+        if (left <= 0) {
+          this.#turns.push(...turns.slice(index));
+          break;
+        }
+        session.queued = false;
+        left -= session.turn(this.#packer, nowMs);
+      }
+    }
+    if (this.#turns.length > 0) this.#fanout.requestTick();
+  }
 }

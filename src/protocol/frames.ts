@@ -119,6 +119,8 @@ export interface SubscribeResult {
   readonly offset: number;
   /** True only where `after` was given and everything since follows. */
   readonly recovered: boolean;
+  /** With `state: true`: keys left out of the snapshot because the room keeps no more. Absent: none. */
+  readonly droppedKeys?: number;
 }
 
 /** Server to client, as a client decodes it. */

@@ -1,4 +1,7 @@
+import { CODE } from "./frames.js";
 import type { RoomName } from "./room-name.js";
+import { textSize, utf8Bytes, writeTextHead } from "./text.js";
+import { uintSize, writeUint } from "./uint.js";
 
 /**
  * One published message with its `fanwire.v1` frame, encoded once when the broker numbered it. The same bytes
@@ -33,9 +36,47 @@ export interface MessageFields {
   readonly origin?: string | undefined;
 }
 
-/** Encodes the frame once. */
-export declare function createMessage(fields: MessageFields): Message;
+/**
+ * Encodes the frame once. Offset, prev and time must be non-negative integers below 2^53, the key well-formed text.
+ * Hand-written, because it runs once for every message of the process.
+ */
+export function createMessage(fields: MessageFields): Message {
+  const { room, offset, prev, time, data, key, origin } = fields;
+  const keyBytes = key === undefined ? undefined : utf8Bytes(key);
+  const head = prevStart(room, offset) + uintSize(prev) + uintSize(time);
+  const end = head + data.length;
+  const frame = new Uint8Array(keyBytes === undefined ? end : end + textSize(keyBytes.length));
+  frame[0] = keyBytes === undefined ? 0x96 : 0x97;
+  frame[1] = CODE.message;
+  let at = writeTextHead(frame, 2, room.length);
+  for (let i = 0; i < room.length; i++) frame[at + i] = room.charCodeAt(i);
+  at = writeUint(frame, at + room.length, offset);
+  at = writeUint(frame, at, prev);
+  writeUint(frame, at, time);
+  frame.set(data, head);
+  if (keyBytes !== undefined) frame.set(keyBytes, writeTextHead(frame, end, keyBytes.length));
+  return { room, offset, prev, time, key, origin, frame, dataStart: head, dataEnd: end };
+}
+
 /** The frame with another `prev` (a snapshot, or one with own messages left out), data spliced as bytes. */
-export declare function frameWithPrev(message: Message, prev: number): Uint8Array;
+export function frameWithPrev(message: Message, prev: number): Uint8Array {
+  if (prev === message.prev) return message.frame;
+  const start = prevStart(message.room, message.offset);
+  const end = start + uintSize(message.prev);
+  const size = uintSize(prev);
+  const frame = new Uint8Array(message.frame.length + start + size - end);
+  frame.set(message.frame.subarray(0, start));
+  writeUint(frame, start, prev);
+  frame.set(message.frame.subarray(end), start + size);
+  return frame;
+}
+
 /** The data as MessagePack bytes: a view, not a copy. */
-export declare function dataOf(message: Message): Uint8Array;
+export function dataOf(message: Message): Uint8Array {
+  return message.frame.subarray(message.dataStart, message.dataEnd);
+}
+
+// After the array's head, the code, the room (ASCII) and the offset.
+function prevStart(room: RoomName, offset: number): number {
+  return 2 + textSize(room.length) + uintSize(offset);
+}

@@ -1,5 +1,8 @@
 import type { ClientInput, ControlFrame, ResetReason, Subprotocol } from "./frames.js";
-import type { Message } from "./message.js";
+import { decodeClientJson, encodeControlJson, encodeHistoryJson, encodeMessageJson } from "./json.js";
+import { frameWithPrev, type Message } from "./message.js";
+import { encodeControl, encodeHistory } from "./replies.js";
+import { decodeClient } from "./requests.js";
 
 /** What bounds one inbound WebSocket message; anything above is a coded error. */
 export interface DecodeLimits {
@@ -40,5 +43,26 @@ export interface ServerWire {
   encodeHistory(ref: number, reply: HistoryReply): Uint8Array;
 }
 
-export declare const msgpackWire: ServerWire;
-export declare const jsonWire: ServerWire;
+/** The wire of `fanwire.v1`. */
+export const msgpackWire: ServerWire = {
+  subprotocol: "fanwire.v1",
+  binary: true,
+  decode: decodeClient,
+  encode: encodeControl,
+  encodeMessage: (message, prev = message.prev) => frameWithPrev(message, prev),
+  encodeHistory,
+};
+/** The wire of `fanwire.v1.json`. */
+export const jsonWire: ServerWire = {
+  subprotocol: "fanwire.v1.json",
+  binary: false,
+  decode: decodeClientJson,
+  encode: encodeControlJson,
+  encodeMessage: (message, prev = message.prev) => encodeMessageJson(message, prev),
+  encodeHistory: encodeHistoryJson,
+};
+
+/** The wire of a sub-protocol. */
+export function wireFor(subprotocol: Subprotocol): ServerWire {
+  return subprotocol === "fanwire.v1" ? msgpackWire : jsonWire;
+}

@@ -1,0 +1,29 @@
+/** Running totals of one broker, plain numbers that metrics read. Every cap that bites shows here. */
+export interface BrokerCounters {
+  /** Publishes stored, or handed on in an ephemeral room. */
+  published: number;
+  /** Publishes whose id was known: answered, not stored again. */
+  duplicates: number;
+  /** Messages dropped from history because of the bound on bytes; those that a room's own settings expire do not count. */
+  evictedMessages: number;
+  /** Keys dropped from state because of the bound on keys or bytes. */
+  droppedKeys: number;
+  /** Ids forgotten before their window was over. */
+  droppedIds: number;
+  /** Rooms forgotten because of the bound on rooms; each starts a new epoch when it comes back. */
+  forgottenRooms: number;
+  /** Sinks that threw. Always 0, or a bug. */
+  sinkErrors: number;
+}
+
+export function createBrokerCounters(): BrokerCounters {
+  return {
+    published: 0,
+    duplicates: 0,
+    evictedMessages: 0,
+    droppedKeys: 0,
+    droppedIds: 0,
+    forgottenRooms: 0,
+    sinkErrors: 0,
+  };
+}

@@ -1,0 +1,40 @@
+/** Every cap of the memory broker, with its default and reason in {@link DEFAULT_MEMORY_LIMITS}. */
+export interface MemoryLimits {
+  /** Bytes of all kept messages: history takes up to {@link HISTORY_SHARE} of it, keyed state the rest. */
+  readonly bytes: number;
+  /** Rooms known at once, open or not. */
+  readonly rooms: number;
+  /** Keys in one room's state. */
+  readonly keysPerRoom: number;
+  /** Idempotency ids remembered. */
+  readonly ids: number;
+}
+
+export const DEFAULT_MEMORY_LIMITS: MemoryLimits = Object.freeze({
+  // Comfortable on a 1 GiB container; about 600,000 messages of 100 bytes.
+  bytes: 268_435_456,
+  // Twice the rooms that one process may have open, so that closed ones keep their history.
+  rooms: 200_000,
+  // A market's symbols or a floor of sensors, and still one snapshot that a client can take in.
+  keysPerRoom: 10_000,
+  // 1,600 publishes a second with an id for the whole window.
+  ids: 200_000,
+});
+
+/**
+ * History and state are bounded apart, so that a flood of history never pushes out the state of a quiet key,
+ * which nobody will publish again soon.
+ */
+export const HISTORY_SHARE = 0.75;
+
+/** What a kept message costs besides its frame: message, entry, typed array and its buffer (measured). */
+export const MESSAGE_OVERHEAD_BYTES = 200;
+
+/** How long a publish's id is remembered. */
+export const ID_WINDOW_MS = 120_000;
+
+/** Rooms visited plus things dropped in one sweep: about 2 ms, short of what a reader of the live flow notices. */
+export const SWEEP_STEPS = 20_000;
+
+/** Publishes that sinks made while they were handed a message and that wait for their turn. */
+export const NESTED_PUBLISHES_MAX = 10_000;

@@ -1,0 +1,91 @@
+import type { ByteBudget } from "../core/byte-budget.js";
+import type { HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import type { RoomSettings } from "../core/settings.js";
+import type { Position } from "../protocol/frames.js";
+import { createMessage, type Message } from "../protocol/message.js";
+import type { RoomName } from "../protocol/room-name.js";
+import type { BrokerCounters } from "./counters.js";
+import { KeyedState } from "./keyed-state.js";
+import type { Linked } from "./linked-list.js";
+import { MemoryLog } from "./memory-log.js";
+
+/** One time that a room is open. What waits for delivery holds this, not the room, so that closing ends it. */
+export interface Opening {
+  readonly sink: Sink;
+  closed: boolean;
+}
+
+/** What all rooms of a memory broker share. */
+export interface Shared {
+  readonly history: ByteBudget;
+  readonly state: ByteBudget;
+  readonly keysPerRoom: number;
+  readonly counters: BrokerCounters;
+}
+
+/** One numbered room: its numbering from 1 without holes, its history and its keyed state. */
+export class MemoryRoom implements Linked<MemoryRoom> {
+  readonly name: RoomName;
+  readonly epoch: string;
+  opening: Opening | undefined = undefined;
+  before: MemoryRoom | undefined = undefined;
+  after: MemoryRoom | undefined = undefined;
+  readonly #counters: BrokerCounters;
+  readonly #log: MemoryLog;
+  readonly #state: KeyedState | undefined;
+  #head = 0;
+
+  constructor(name: RoomName, epoch: string, settings: RoomSettings, shared: Shared) {
+    this.name = name;
+    this.epoch = epoch;
+    this.#counters = shared.counters;
+    this.#log = new MemoryLog(settings.history, shared.history);
+    this.#state = settings.state ? new KeyedState(shared.keysPerRoom, shared.state) : undefined;
+  }
+
+  get head(): Position {
+    return { epoch: this.epoch, offset: this.#head };
+  }
+
+  /** Nothing was ever published: forgetting such a room loses nothing, its numbering included. */
+  get unused(): boolean {
+    return this.#head === 0;
+  }
+
+  /** Numbers, encodes and keeps a message. */
+  store({ room, data, key, origin }: Outgoing, nowMs: number): Message {
+    this.expire(nowMs, Number.POSITIVE_INFINITY);
+    const prev = this.#head;
+    const message = createMessage({ room, offset: prev + 1, prev, time: nowMs, data, key, origin });
+    this.#head = message.offset;
+    this.#counters.evictedMessages += this.#log.push(message);
+    // A message without a key is an event: it replaces nothing and no snapshot has it.
+    if (key !== undefined && this.#state !== undefined)
+      this.#counters.droppedKeys += this.#state.put(key, message);
+    return message;
+  }
+
+  history(from: HistoryFrom, limit: number, nowMs: number): HistoryPage {
+    this.expire(nowMs, Number.POSITIVE_INFINITY);
+    return this.#log.page(from, limit, this.head);
+  }
+
+  state(): Snapshot {
+    return {
+      head: this.head,
+      messages: this.#state?.messages() ?? [],
+      droppedKeys: this.#state?.droppedKeys ?? 0,
+    };
+  }
+
+  /** Drops up to `max` messages that are too old from history; returns how many. */
+  expire(nowMs: number, max: number): number {
+    return this.#log.expire(nowMs, max);
+  }
+
+  /** Gives back all that it holds of the budgets. */
+  clear(): void {
+    this.#log.clear();
+    this.#state?.clear();
+  }
+}

@@ -1,0 +1,43 @@
+import type { Position } from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
+import type { Counters } from "./counters.js";
+import type { Broker, HistoryPage, Snapshot } from "./ports.js";
+
+/** Reads at the broker, one at a time for the same thing: a thousand clients that ask for a page cause one read. */
+export class HistoryReader {
+  readonly #broker: Broker;
+  readonly #counters: Counters;
+  readonly #pageMessages: number;
+  readonly #pages = new Map<string, Promise<HistoryPage>>();
+  readonly #snapshots = new Map<RoomName, Promise<Snapshot>>();
+
+  constructor(broker: Broker, counters: Counters, pageMessages: number) {
+    this.#broker = broker;
+    this.#counters = counters;
+    this.#pageMessages = pageMessages;
+  }
+
+  /** The page after a position. Rejects with a CodedError while the broker cannot answer. */
+  after(room: RoomName, after: Position): Promise<HistoryPage> {
+    const read = () => this.#broker.history(room, { after }, this.#pageMessages);
+    return this.#once(this.#pages, `${room} a ${after.epoch} ${after.offset}`, read);
+  }
+
+  last(room: RoomName, last: number): Promise<HistoryPage> {
+    const read = () => this.#broker.history(room, { last }, last);
+    return this.#once(this.#pages, `${room} l ${last}`, read);
+  }
+
+  state(room: RoomName): Promise<Snapshot> {
+    return this.#once(this.#snapshots, room, () => this.#broker.state(room));
+  }
+
+  #once<K, V>(running: Map<K, Promise<V>>, key: K, read: () => Promise<V>): Promise<V> {
+    const shared = running.get(key);
+    if (shared !== undefined) return shared;
+    this.#counters.historyReads += 1;
+    const promise = read().finally(() => running.delete(key));
+    running.set(key, promise);
+    return promise;
+  }
+}

@@ -1,0 +1,162 @@
+import { CodedError } from "../protocol/errors.js";
+import type { Position, ResetReason } from "../protocol/frames.js";
+import type { Message } from "../protocol/message.js";
+import type { RoomName } from "../protocol/room-name.js";
+import { ByteBudget } from "./byte-budget.js";
+import type { Counters } from "./counters.js";
+import type { Limits } from "./limits.js";
+import type { Packer } from "./packer.js";
+import type { Broker, Fanout, Sink } from "./ports.js";
+import { Room } from "./room.js";
+import type { RoomSettings, SettingsOf } from "./settings.js";
+
+interface Slot {
+  readonly opened: Promise<Room>;
+  room: Room | undefined;
+  members: number;
+  /** When the last member left; meaningful while there are none. */
+  emptySinceMs: number;
+}
+
+/**
+ * The rooms that are open in this process: opened at the broker for the first member, closed some time after the
+ * last. Also the broker's sink, and the list of rooms that wait for a flush.
+ */
+export class Rooms implements Sink {
+  readonly #broker: Broker;
+  readonly #settingsOf: SettingsOf;
+  readonly #limits: Limits;
+  readonly #counters: Counters;
+  readonly #requestTick: () => void;
+  readonly #budget: ByteBudget;
+  readonly #slots = new Map<RoomName, Slot>();
+  #unflushed: Room[] = [];
+  /** Messages that came while the open call was still on its way back. */
+  readonly #early = new Map<RoomName, ((room: Room) => void)[]>();
+
+  constructor(
+    broker: Broker,
+    settingsOf: SettingsOf,
+    limits: Limits,
+    counters: Counters,
+    requestTick: () => void,
+  ) {
+    this.#broker = broker;
+    this.#settingsOf = settingsOf;
+    this.#limits = limits;
+    this.#counters = counters;
+    this.#requestTick = requestTick;
+    this.#budget = new ByteBudget(limits.ringBytes);
+  }
+
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  settingsOf(name: RoomName): RoomSettings {
+    return this.#settingsOf(name);
+  }
+
+  /**
+   * Takes a place in the room, to be given back with {@link Rooms.release}. The room itself where it is open
+   * already. A rejected promise has given the place back. @throws CodedError `unavailable` at the bound of open rooms.
+   */
+  acquire(name: RoomName): Room | Promise<Room> {
+    const slot = this.#slots.get(name) ?? this.#open(name);
+    slot.members += 1;
+    return slot.room ?? slot.opened;
+  }
+
+  release(name: RoomName, nowMs: number): void {
+    const slot = this.#slots.get(name);
+    if (slot === undefined) return;
+    slot.members -= 1;
+    slot.emptySinceMs = nowMs;
+  }
+
+  message(message: Message): void {
+    this.#counters.received += 1;
+    this.#deliver(message.room, (room) => room.receive(message));
+  }
+
+  reset(name: RoomName, head: Position, reason: ResetReason): void {
+    this.#deliver(name, (room) => room.reset(head, reason));
+  }
+
+  /** Puts everything that the broker handed over on the topics. */
+  flush(fanout: Fanout, packer: Packer): void {
+    const unflushed = this.#unflushed;
+    this.#unflushed = [];
+    for (const room of unflushed) {
+      if (room.flush(fanout, packer)) this.#wait(room, true);
+    }
+  }
+
+  /** Closes rooms that have been empty for long enough, and drops what has expired from the rings. */
+  sweep(nowMs: number): void {
+    for (const [name, slot] of this.#slots) {
+      const { room } = slot;
+      if (room === undefined) continue;
+      if (slot.members === 0 && nowMs - slot.emptySinceMs >= this.#limits.roomLingerMs) {
+        this.#slots.delete(name);
+        room.ring.clear(room.head.offset);
+        this.#broker.close(name);
+        continue;
+      }
+      this.#counters.ringEvictions += room.ring.expire(nowMs - room.settings.history.seconds * 1_000);
+    }
+  }
+
+  #open(name: RoomName): Slot {
+    if (this.#slots.size >= this.#limits.openRooms) {
+      this.#counters.tooManyRooms += 1;
+      throw new CodedError(
+        "unavailable",
+        `this server has ${this.#limits.openRooms} rooms open, its limit`,
+        this.#limits.roomLingerMs,
+      );
+    }
+    this.#early.set(name, []);
+    const opened = this.#broker.open(name, this).then(
+      (head) => this.#opened(name, slot, head),
+      (cause: unknown) => {
+        this.#early.delete(name);
+        this.#slots.delete(name);
+        throw cause;
+      },
+    );
+    const slot: Slot = { opened, room: undefined, members: 0, emptySinceMs: 0 };
+    this.#slots.set(name, slot);
+    return slot;
+  }
+
+  #opened(name: RoomName, slot: Slot, head: Position): Room {
+    const room = new Room(
+      name,
+      this.#settingsOf(name),
+      head,
+      this.#budget,
+      this.#limits.ringMessages,
+      this.#counters,
+    );
+    slot.room = room;
+    for (const deliver of this.#early.get(name) ?? []) deliver(room);
+    this.#early.delete(name);
+    return room;
+  }
+
+  #deliver(name: RoomName, deliver: (room: Room) => boolean): void {
+    const room = this.#slots.get(name)?.room;
+    if (room === undefined) {
+      this.#early.get(name)?.push((opened) => this.#wait(opened, deliver(opened)));
+      return;
+    }
+    this.#wait(room, deliver(room));
+  }
+
+  #wait(room: Room, first: boolean): void {
+    if (!first) return;
+    this.#unflushed.push(room);
+    this.#requestTick();
+  }
+}

@@ -1,0 +1,319 @@
+import { CodedError, toCodedError } from "../protocol/errors.js";
+import type {
+  ClientFrame,
+  ClientInput,
+  ControlFrame,
+  HistoryOptions,
+  ManyItem,
+  SubscribeOptions,
+} from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
+import type { ServerWire } from "../protocol/wire.js";
+import { readHistory } from "./history.js";
+import type { Packer } from "./packer.js";
+import type { Broker, Outbox } from "./ports.js";
+import { type Opening, type Owner, type Shared, Subscriptions } from "./subscriptions.js";
+
+/** What a session asks of the engine. */
+export interface SessionHost extends Shared {
+  readonly broker: Broker;
+  /** Asks for a call of {@link Session.turn} in the next tick. */
+  wantTurn(session: Session): void;
+  /** The same, but some time later. */
+  wantRetry(session: Session): void;
+  /** The socket dropped frames: asks for a call of {@link Session.lag} in the next tick, before anything is flushed. */
+  wantLag(session: Session): void;
+  /** The connection is gone. */
+  forget(session: Session): void;
+  /** The socket's buffer is to be watched until it drains. */
+  watch(session: Session, nowMs: number): void;
+}
+
+type State =
+  | "open"
+  /** A frame was dropped; nothing has been done about it yet. */
+  | "dropped"
+  /** All topics are left; waits for the buffer to drain, then says `lagged`. */
+  | "lagging"
+  | "closed";
+
+/** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
+export class Session implements Owner {
+  readonly id: string;
+  readonly wire: ServerWire;
+  readonly #host: SessionHost;
+  readonly #outbox: Outbox;
+  readonly #subscriptions: Subscriptions;
+  #state: State = "open";
+  /** Requests that wait for the broker. */
+  #inFlight = 0;
+  /** Set while the session waits for a turn; the engine's mark. */
+  queued = false;
+
+  constructor(id: string, wire: ServerWire, outbox: Outbox, host: SessionHost) {
+    this.id = id;
+    this.wire = wire;
+    this.#outbox = outbox;
+    this.#host = host;
+    this.#subscriptions = new Subscriptions(this, host);
+  }
+
+  get bufferedBytes(): number {
+    return this.#outbox.bufferedBytes();
+  }
+
+  get isClosed(): boolean {
+    return this.#state === "closed";
+  }
+
+  get drainedEnough(): boolean {
+    return this.bufferedBytes <= this.#host.limits.lowWatermarkBytes;
+  }
+
+  /** One inbound WebSocket message; the bytes need to be valid during the call only. */
+  receive(payload: Uint8Array, nowMs: number): void {
+    if (this.#state === "closed") return;
+    if (payload.length > this.#host.limits.payloadBytes) {
+      this.tooLarge(payload.length);
+      return;
+    }
+    try {
+      for (const input of this.wire.decode(payload, this.#host.limits)) {
+        this.#host.counters.requests += 1;
+        this.#handle(input, nowMs);
+      }
+    } catch (cause) {
+      const error = toCodedError(cause);
+      this.#host.counters.protocolErrors += 1;
+      this.#refuse(0, error);
+      // What was meant is unknown from here on, and guessing would be worse. A bug of ours is no fault of the client.
+      if (error.code !== "internal") this.close(4400, error.message);
+      else throw cause;
+    }
+  }
+
+  /** A WebSocket message above the payload limit, whether it was read or not. */
+  tooLarge(bytes: number): void {
+    this.#host.counters.payloadsTooLarge += 1;
+    const allowed = `a WebSocket message to this server has at most ${this.#host.limits.payloadBytes} bytes`;
+    this.#refuse(0, new CodedError("too_large", `${bytes} bytes: ${allowed}`));
+  }
+
+  /** From the socket's `dropped` callback: sets a mark, nothing else. */
+  dropped(): void {
+    if (this.#state !== "open") return;
+    this.#state = "dropped";
+    this.#host.counters.dropped += 1;
+    this.#host.wantLag(this);
+  }
+
+  /** From the socket's `drain` callback. */
+  drained(): void {
+    if (this.#state === "closed" || !this.drainedEnough) return;
+    if (this.#state === "lagging" || this.#subscriptions.wantsToSend) this.wantTurn();
+  }
+
+  closed(nowMs: number): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#subscriptions.closeAll(nowMs);
+    this.#host.forget(this);
+  }
+
+  close(code: Parameters<Outbox["close"]>[0], reason: string): void {
+    this.#outbox.close(code, reason);
+  }
+
+  /** Leaves every topic: a slow socket then costs nothing until it has drained. */
+  lag(nowMs: number): void {
+    if (this.#state !== "dropped") return;
+    this.#state = "lagging";
+    this.#host.counters.lagged += 1;
+    this.#subscriptions.lag();
+    if (this.drainedEnough) this.wantTurn();
+    else this.#host.watch(this, nowMs);
+  }
+
+  /** One turn of sending: `lagged`, or one chunk of replay. Returns the bytes sent. */
+  turn(packer: Packer, nowMs: number): number {
+    if (this.#state === "closed" || this.#state === "dropped") return 0;
+    if (this.#state === "lagging") {
+      if (!this.drainedEnough) return 0;
+      this.#state = "open";
+      this.sendControl({ type: "lagged" });
+      return 0;
+    }
+    if (!this.#subscriptions.wantsToSend) return 0;
+    if (!this.drainedEnough) {
+      this.#host.watch(this, nowMs);
+      return 0;
+    }
+    this.#subscriptions.replay(packer);
+    const chunk = packer.take();
+    if (chunk !== undefined) this.send(chunk);
+    if (this.#subscriptions.wantsToSend) this.wantTurn();
+    return chunk?.length ?? 0;
+  }
+
+  wantTurn(): void {
+    this.#host.wantTurn(this);
+  }
+
+  wantRetry(): void {
+    this.#host.wantRetry(this);
+  }
+
+  join(topic: string): void {
+    this.#outbox.join(topic);
+  }
+
+  leave(topic: string): void {
+    this.#outbox.leave(topic);
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#state === "closed") return;
+    if (this.#outbox.send(bytes) === "dropped") this.dropped();
+  }
+
+  sendControl(frame: ControlFrame): void {
+    this.send(this.wire.encode(frame));
+  }
+
+  #handle(input: ClientInput, nowMs: number): void {
+    switch (input.type) {
+      case "invalid":
+        this.#refuse(input.ref, input.error);
+        break;
+      case "ping":
+        this.#answer(input.ref, { time: nowMs });
+        break;
+      case "subscribe":
+        this.#subscribe(input.ref, input.room, input.options, nowMs);
+        break;
+      case "subscribeMany":
+        this.#subscribeMany(input.ref, input.rooms, input.options, nowMs);
+        break;
+      case "unsubscribe":
+        this.#subscriptions.close(input.room, nowMs);
+        this.#answer(input.ref, undefined);
+        break;
+      case "publish":
+        this.#publish(input);
+        break;
+      case "history":
+        this.#history(input.ref, input.room, input.options);
+        break;
+      case "presence":
+        this.#refuse(input.ref, new CodedError("bad_request", "presence: this server does not offer it"));
+        break;
+      case "authenticate":
+        this.#refuse(
+          input.ref,
+          new CodedError("bad_request", "authenticate: this server does not use tokens"),
+        );
+        break;
+    }
+  }
+
+  #subscribe(ref: number, room: RoomName, options: SubscribeOptions, nowMs: number): void {
+    if (this.#busySubscribing(ref)) return;
+    const answer = (opening: Opening): void => {
+      if (opening instanceof CodedError) {
+        this.#refuse(ref, opening);
+        return;
+      }
+      this.#answer(ref, opening.start.result);
+      this.#subscriptions.begin(opening, this.#state !== "open");
+    };
+    const opening = this.#subscriptions.open({ room, after: undefined }, options, nowMs);
+    if (opening instanceof Promise) this.#wait(ref, opening, answer);
+    else answer(opening);
+  }
+
+  #subscribeMany(ref: number, items: readonly ManyItem[], options: SubscribeOptions, nowMs: number): void {
+    if (this.#busySubscribing(ref)) return;
+    const answer = (openings: readonly Opening[]): void => {
+      this.#answer(
+        ref,
+        openings.map((opening) =>
+          opening instanceof CodedError ? [opening.code, opening.message] : opening.start.result,
+        ),
+      );
+      for (const opening of openings) {
+        if (opening instanceof CodedError) this.#host.counters.requestErrors += 1;
+        else this.#subscriptions.begin(opening, this.#state !== "open");
+      }
+    };
+    const openings = items.map((item) => this.#subscriptions.open(item, options, nowMs));
+    const ready = openings.filter((opening): opening is Opening => !(opening instanceof Promise));
+    if (ready.length === openings.length) answer(ready);
+    else this.#wait(ref, Promise.all(openings), answer);
+  }
+
+  #publish({ ref, room, data, key }: ClientFrame<Uint8Array> & { type: "publish" }): void {
+    const { broker, counters, rooms } = this.#host;
+    if (rooms.settingsOf(room).publish !== "client") {
+      const text = `room ${room} takes messages over the HTTP API only`;
+      this.#refuse(ref, new CodedError("forbidden", text));
+      return;
+    }
+    if (this.#busy(ref, this.#host.limits.requestsInFlight)) return;
+    this.#wait(ref, broker.publish({ room, data, key, origin: this.id }), (position) => {
+      counters.published += 1;
+      this.#answer(ref, { epoch: position.epoch, offset: position.offset });
+    });
+  }
+
+  #history(ref: number, room: RoomName, options: HistoryOptions): void {
+    const { broker, limits, rooms } = this.#host;
+    if (rooms.settingsOf(room).ephemeral) {
+      this.#refuse(ref, new CodedError("bad_request", `room ${room} is ephemeral and keeps no history`));
+      return;
+    }
+    if (this.#busy(ref, limits.requestsInFlight)) return;
+    const from = options.after === undefined ? ("oldest" as const) : { after: options.after };
+    const limit = Math.min(options.limit ?? limits.historyMessages, limits.historyMessages);
+    this.#wait(ref, readHistory(broker, room, from, limit), (reply) => {
+      if (ref > 0) this.send(this.wire.encodeHistory(ref, reply));
+    });
+  }
+
+  /** Waits for the broker, counted; the outcome is answered unless the connection is gone by then. */
+  #wait<T>(ref: number, outcome: Promise<T>, done: (value: T) => void): void {
+    this.#inFlight += 1;
+    outcome.then(
+      (value) => {
+        this.#inFlight -= 1;
+        if (this.#state !== "closed") done(value);
+      },
+      (cause: unknown) => {
+        this.#inFlight -= 1;
+        if (this.#state !== "closed") this.#refuse(ref, toCodedError(cause));
+      },
+    );
+  }
+
+  #busy(ref: number, allowed: number): boolean {
+    if (this.#inFlight < allowed) return false;
+    this.#host.counters.rateLimited += 1;
+    const text = `${allowed} requests of this connection wait for their answer, its limit`;
+    this.#refuse(ref, new CodedError("rate_limited", text, 100));
+    return true;
+  }
+
+  /** A watchlist may come room by room, so as many subscribes as rooms may wait besides the other requests. */
+  #busySubscribing(ref: number): boolean {
+    const { requestsInFlight, roomsPerConnection } = this.#host.limits;
+    return this.#busy(ref, requestsInFlight + roomsPerConnection);
+  }
+
+  #answer(ref: number, result: unknown): void {
+    if (ref > 0) this.sendControl({ type: "ok", ref, result });
+  }
+
+  #refuse(ref: number, error: CodedError): void {
+    this.#host.counters.requestErrors += 1;
+    this.sendControl({ type: "error", ref, code: error.code, text: error.message, retryMs: error.retryMs });
+  }
+}

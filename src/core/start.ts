@@ -1,0 +1,99 @@
+import { CodedError } from "../protocol/errors.js";
+import type { Position, SubscribeOptions } from "../protocol/frames.js";
+import type { HistoryReader } from "./history-reader.js";
+import type { Limits } from "./limits.js";
+import type { HistoryPage } from "./ports.js";
+import type { Room } from "./room.js";
+import type { RoomSettings } from "./settings.js";
+import type { Start } from "./subscription.js";
+
+/** Refuses options that this room or this server does not offer. @throws CodedError `bad_request`. */
+export function checkOptions(options: SubscribeOptions, settings: RoomSettings, limits: Limits): void {
+  const { after, last, state, rate, members } = options;
+  if (rate !== undefined) throw refuse("rate: this server does not offer conflation");
+  if (members === true) throw refuse("members: this server does not offer presence");
+  if (settings.ephemeral && (after !== undefined || last !== undefined || state === true)) {
+    throw refuse("after, last and state: the room is ephemeral and keeps nothing");
+  }
+  if (state === true && !settings.state) throw refuse("state: the room's namespace keeps no state");
+  if (last !== undefined && last > limits.historyMessages) {
+    throw refuse(`last: ${last} is above ${limits.historyMessages}, the most this server gives at once`);
+  }
+}
+
+/** Where a subscription begins. At once where the ring serves it, else after one read at the broker. */
+export function resolveStart(
+  room: Room,
+  options: SubscribeOptions,
+  reader: HistoryReader,
+): Start | Promise<Start> {
+  const { after, last, state } = options;
+  if (after !== undefined) return resume(room, after, reader);
+  if (last !== undefined) return rewind(room, last, reader);
+  if (state === true) return snapshot(room, reader);
+  return atHead(room);
+}
+
+function resume(room: Room, after: Position, reader: HistoryReader): Start | Promise<Start> {
+  if (after.epoch !== room.head.epoch) return atHead(room);
+  if (after.offset <= room.head.offset && room.ring.covers(after.offset)) return recovered(room, after);
+  return reader.after(room.name, after).then((page) => {
+    if (page.kind === "lost" || after.epoch !== room.head.epoch) return atHead(room);
+    return {
+      ...recovered(room, after),
+      fetched: { messages: page.messages, upTo: lastOffset(page, after.offset) },
+    };
+  });
+}
+
+function rewind(room: Room, last: number, reader: HistoryReader): Start | Promise<Start> {
+  if (last === 0) return atHead(room);
+  const first = room.ring.size >= last ? room.ring.at(room.ring.size - last) : undefined;
+  if (first !== undefined) return from(room, { epoch: room.head.epoch, offset: first.prev });
+  return reader.last(room.name, last).then((page) => {
+    if (page.kind === "lost") return atHead(room);
+    const offset = page.messages[0]?.prev ?? page.head.offset;
+    const fetched = { messages: page.messages, upTo: lastOffset(page, offset) };
+    return { ...from(room, { epoch: page.head.epoch, offset }), fetched };
+  });
+}
+
+function snapshot(room: Room, reader: HistoryReader): Promise<Start> {
+  return reader.state(room.name).then(({ head, messages, droppedKeys }) => ({
+    result: { epoch: head.epoch, offset: 0, recovered: false, ...(droppedKeys > 0 ? { droppedKeys } : {}) },
+    cursor: 0,
+    fetched: { messages, upTo: head.offset },
+    resets: resetsAt(room, head),
+  }));
+}
+
+function atHead(room: Room): Start {
+  return from(room, room.head);
+}
+
+function recovered(room: Room, after: Position): Start {
+  return { ...from(room, after), result: { epoch: after.epoch, offset: after.offset, recovered: true } };
+}
+
+function from(room: Room, position: Position): Start {
+  return {
+    result: { epoch: position.epoch, offset: position.offset, recovered: false },
+    cursor: position.offset,
+    fetched: undefined,
+    resets: resetsAt(room, position),
+  };
+}
+
+/** A position of another epoch than the room's is void from the start: no count of resets equals -1. */
+function resetsAt(room: Room, position: Position): number {
+  return position.epoch === room.head.epoch ? room.resets : -1;
+}
+
+/** Offset up to which the page is complete. */
+function lastOffset(page: HistoryPage & { kind: "page" }, from: number): number {
+  return page.messages[page.messages.length - 1]?.offset ?? from;
+}
+
+function refuse(text: string): CodedError {
+  return new CodedError("bad_request", text);
+}

@@ -1,0 +1,153 @@
+import type { ResetReason, SubscribeOptions, SubscribeResult } from "../protocol/frames.js";
+import type { Message } from "../protocol/message.js";
+import type { RoomName } from "../protocol/room-name.js";
+import type { ServerWire } from "../protocol/wire.js";
+import type { Packer } from "./packer.js";
+import type { Member, Room } from "./room.js";
+
+/** Messages fetched for one subscription, handed out before anything from the ring. */
+export interface Fetched {
+  readonly messages: readonly Message[];
+  /** Offset up to which they are complete. */
+  readonly upTo: number;
+}
+
+/** A replay under way. */
+export interface Replay {
+  readonly kind: "replaying";
+  /** Everything up to here has been sent, or need not be. */
+  cursor: number;
+  /** What the client has as its position: the `prev` of the next message is never above it. */
+  delivered: number;
+  /** `Room.resets` when the replay began: another number means that the cursor is void. */
+  readonly resets: number;
+  /** History after the cursor is gone: the cursor is void too. */
+  lost: ResetReason | undefined;
+  fetched: Fetched | undefined;
+  /** Next message of `fetched`. */
+  next: number;
+}
+
+export type SubscriptionState =
+  /** Waits for the broker; the request is not answered yet. */
+  | { readonly kind: "opening" }
+  | Replay
+  /** Waits for a page of history. */
+  | { readonly kind: "reading" }
+  | { readonly kind: "live" }
+  /** The socket lost frames; the client will ask again. */
+  | { readonly kind: "lagged" };
+
+export const OPENING: SubscriptionState = Object.freeze({ kind: "opening" });
+export const READING: SubscriptionState = Object.freeze({ kind: "reading" });
+export const LIVE: SubscriptionState = Object.freeze({ kind: "live" });
+export const LAGGED: SubscriptionState = Object.freeze({ kind: "lagged" });
+
+/** Where a subscription begins: what `ok` says, and what is sent before the ring takes over. */
+export interface Start {
+  readonly result: SubscribeResult;
+  readonly cursor: number;
+  readonly fetched: Fetched | undefined;
+  readonly resets: number;
+}
+
+/** What a slice of replay came to. */
+export type Slice =
+  /** The chunk is full: go on with the next one. */
+  | "full"
+  /** Caught up and joined. */
+  | "live"
+  /** The ring does not reach back: read history after the cursor. */
+  | "history"
+  /** Ahead of what this process was handed: wait for the room's next flush. */
+  | "ahead";
+
+/** One session's place in one room. Holds no offset while live: then the topic does all the work. */
+export class Subscription {
+  readonly name: RoomName;
+  readonly echo: boolean;
+  room: Room | undefined;
+  state: SubscriptionState = OPENING;
+  /** The session gave it up while the room was opening. */
+  abandoned = false;
+
+  constructor(name: RoomName, options: SubscribeOptions) {
+    this.name = name;
+    this.echo = options.echo ?? true;
+  }
+
+  begin(start: Start): void {
+    this.state = createReplay(start.cursor, start.result.offset, start.resets, start.fetched);
+  }
+
+  /**
+   * Fills the packer with what comes next. At the head it joins the topic and adds `live` in this same synchronous
+   * step: no gap, no duplicate, no merge. The caller sends the chunk before anything else is flushed.
+   */
+  replay(room: Room, replay: Replay, member: Member, packer: Packer): Slice {
+    const { wire } = member;
+    if (replay.lost !== undefined || replay.resets !== room.resets)
+      return this.#restart(room, replay, wire, packer);
+    for (;;) {
+      const message = nextMessage(room, replay);
+      if (message === "history") return "history";
+      if (message === undefined) break;
+      if (this.echo || message.origin !== member.id) {
+        if (!packer.add(wire.encodeMessage(message, Math.min(message.prev, replay.delivered)))) return "full";
+        replay.delivered = message.offset;
+      }
+      advance(replay, message);
+    }
+    if (replay.cursor > room.head.offset) return "ahead";
+    if (!packer.add(wire.encode({ type: "live", room: room.name, offset: room.head.offset }))) return "full";
+    member.join(room.topic(wire));
+    room.enter(member, this.echo);
+    this.state = LIVE;
+    return "live";
+  }
+
+  /** What the cursor stood on is gone: the client is told, and goes on from the head. */
+  #restart(room: Room, replay: Replay, wire: ServerWire, packer: Packer): Slice {
+    const { epoch, offset } = room.head;
+    const reason = replay.lost ?? room.lastReset;
+    if (packer.add(wire.encode({ type: "reset", room: room.name, epoch, offset, reason }))) {
+      this.state = createReplay(offset, offset, room.resets, undefined);
+    }
+    return "full";
+  }
+
+  /** Takes a live subscription off its topic. */
+  leave(member: Member): void {
+    if (this.state.kind !== "live" || this.room === undefined) return;
+    member.leave(this.room.topic(member.wire));
+    this.room.leave(member);
+  }
+}
+
+export function createReplay(
+  cursor: number,
+  delivered: number,
+  resets: number,
+  fetched: Fetched | undefined,
+): Replay {
+  return { kind: "replaying", cursor, delivered, resets, lost: undefined, fetched, next: 0 };
+}
+
+/** The next message to send, undefined at the end of what is here, "history" where some are missing before that. */
+function nextMessage(room: Room, replay: Replay): Message | "history" | undefined {
+  const { fetched } = replay;
+  if (fetched !== undefined) {
+    const message = fetched.messages[replay.next];
+    if (message !== undefined) return message;
+    replay.cursor = Math.max(replay.cursor, fetched.upTo);
+    replay.fetched = undefined;
+  }
+  if (replay.cursor >= room.head.offset) return undefined;
+  if (!room.ring.covers(replay.cursor)) return "history";
+  return room.ring.at(room.ring.indexAfter(replay.cursor));
+}
+
+function advance(replay: Replay, message: Message): void {
+  if (replay.fetched !== undefined) replay.next += 1;
+  replay.cursor = Math.max(replay.cursor, message.offset);
+}

@@ -1,0 +1,214 @@
+import { CodedError, toCodedError } from "../protocol/errors.js";
+import type { ManyItem, SubscribeOptions } from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
+import type { Counters } from "./counters.js";
+import type { HistoryReader } from "./history-reader.js";
+import type { Limits } from "./limits.js";
+import type { Packer } from "./packer.js";
+import type { Member, Room } from "./room.js";
+import type { Rooms } from "./rooms.js";
+import { checkOptions, resolveStart } from "./start.js";
+import { createReplay, LAGGED, READING, type Replay, type Start, Subscription } from "./subscription.js";
+
+/** What all sessions of a process share. */
+export interface Shared {
+  readonly rooms: Rooms;
+  readonly reader: HistoryReader;
+  readonly limits: Limits;
+  readonly counters: Counters;
+}
+
+/** A subscription with the place where it begins, once the broker has answered. */
+export interface Opened {
+  readonly subscription: Subscription;
+  readonly start: Start;
+}
+
+export type Opening = Opened | CodedError;
+
+/** The session's side, as its subscriptions need it. */
+export interface Owner extends Member {
+  /** Asks for a turn in the next tick. */
+  wantTurn(): void;
+  /** Asks for a turn after a while: the broker could not answer. */
+  wantRetry(): void;
+}
+
+/** All subscriptions of one session, and the replays that are under way. */
+export class Subscriptions {
+  readonly #owner: Owner;
+  readonly #shared: Shared;
+  readonly #byRoom = new Map<RoomName, Subscription>();
+  /** Replays that want to send, in turn. Made when first needed: an idle session has none. */
+  #replaying: Set<Subscription> | undefined;
+
+  constructor(owner: Owner, shared: Shared) {
+    this.#owner = owner;
+    this.#shared = shared;
+  }
+
+  get wantsToSend(): boolean {
+    return this.#replaying !== undefined && this.#replaying.size > 0;
+  }
+
+  /** Opens one room and finds where the subscription begins; nothing is sent before {@link Subscriptions.begin}. Never rejects. */
+  open(item: ManyItem, options: SubscribeOptions, nowMs: number): Opening | Promise<Opening> {
+    const { room: name } = item;
+    if (name instanceof CodedError) return name;
+    const wanted = item.after === undefined ? options : { ...options, after: item.after };
+    try {
+      checkOptions(wanted, this.#shared.rooms.settingsOf(name), this.#shared.limits);
+      return this.#open(name, wanted, nowMs);
+    } catch (cause) {
+      return toCodedError(cause);
+    }
+  }
+
+  /** Starts what {@link Subscriptions.open} found, after the answer was sent. `lagging`: the socket loses frames just now. */
+  begin({ subscription, start }: Opened, lagging: boolean): void {
+    if (subscription.abandoned) return;
+    if (lagging) {
+      subscription.state = LAGGED;
+      return;
+    }
+    subscription.begin(start);
+    this.#queue(subscription);
+  }
+
+  close(name: RoomName, nowMs: number): void {
+    const subscription = this.#byRoom.get(name);
+    if (subscription === undefined) return;
+    this.#detach(subscription);
+    this.#byRoom.delete(name);
+    subscription.abandoned = true;
+    // One that is still opening gives its place back when it has been opened.
+    if (subscription.room !== undefined) this.#shared.rooms.release(name, nowMs);
+  }
+
+  closeAll(nowMs: number): void {
+    for (const name of [...this.#byRoom.keys()]) this.close(name, nowMs);
+  }
+
+  /** The socket lost frames, and nobody knows of which rooms: uWS reports only the first loss of a batch. */
+  lag(): void {
+    for (const subscription of this.#byRoom.values()) {
+      if (subscription.state.kind === "opening") continue;
+      this.#detach(subscription);
+      subscription.state = LAGGED;
+    }
+  }
+
+  /** Fills one chunk from the replays, in turn. Call it only when what it filled is sent before the next flush. */
+  replay(packer: Packer): void {
+    for (const subscription of this.#replaying ?? []) {
+      const { room, state } = subscription;
+      if (room === undefined || state.kind !== "replaying") {
+        this.#replaying?.delete(subscription);
+        continue;
+      }
+      const slice = subscription.replay(room, state, this.#owner, packer);
+      if (slice === "full") return;
+      this.#replaying?.delete(subscription);
+      if (slice === "history") this.#readHistory(subscription, room, state);
+      if (slice === "ahead") room.afterFlush(() => this.#queue(subscription));
+    }
+  }
+
+  #open(name: RoomName, options: SubscribeOptions, nowMs: number): Opening | Promise<Opening> {
+    const { rooms, reader, limits, counters } = this.#shared;
+    const before = this.#byRoom.get(name);
+    if (before === undefined && this.#byRoom.size >= limits.roomsPerConnection) {
+      counters.tooManyRooms += 1;
+      throw new CodedError(
+        "too_many_rooms",
+        `this connection has ${limits.roomsPerConnection} rooms, its limit`,
+      );
+    }
+    // The new subscription takes its place first, so that the room can not close in between.
+    const room = rooms.acquire(name);
+    this.close(name, nowMs);
+    const subscription = new Subscription(name, options);
+    this.#byRoom.set(name, subscription);
+    if (room instanceof Promise) {
+      return room.then(
+        (opened) => this.#resolve(subscription, opened, options),
+        (cause: unknown) => this.#fail(subscription, cause),
+      );
+    }
+    subscription.room = room;
+    const start = resolveStart(room, options, reader);
+    if (start instanceof Promise) return this.#settle(subscription, start);
+    return { subscription, start };
+  }
+
+  #resolve(subscription: Subscription, room: Room, options: SubscribeOptions): Opening | Promise<Opening> {
+    if (subscription.abandoned) {
+      this.#shared.rooms.release(subscription.name, 0);
+      return superseded(subscription.name);
+    }
+    subscription.room = room;
+    return this.#settle(subscription, Promise.resolve(resolveStart(room, options, this.#shared.reader)));
+  }
+
+  #settle(subscription: Subscription, start: Promise<Start>): Promise<Opening> {
+    return start.then(
+      (found) => (subscription.abandoned ? superseded(subscription.name) : { subscription, start: found }),
+      (cause: unknown) => this.#fail(subscription, cause),
+    );
+  }
+
+  #fail(subscription: Subscription, cause: unknown): CodedError {
+    if (!subscription.abandoned) {
+      this.#byRoom.delete(subscription.name);
+      subscription.abandoned = true;
+      if (subscription.room !== undefined) this.#shared.rooms.release(subscription.name, 0);
+    }
+    return toCodedError(cause);
+  }
+
+  #readHistory(subscription: Subscription, room: Room, replay: Replay): void {
+    subscription.state = READING;
+    const { cursor, delivered, resets } = replay;
+    const goOn = (next: Replay): void => {
+      if (subscription.state !== READING || subscription.abandoned) return;
+      subscription.state = next;
+      this.#queue(subscription);
+    };
+    this.#shared.reader.after(room.name, { epoch: room.head.epoch, offset: cursor }).then(
+      (page) => {
+        const next = createReplay(cursor, delivered, resets, undefined);
+        const last = page.kind === "page" ? page.messages[page.messages.length - 1] : undefined;
+        // A page without messages below the room's head would be read for ever: it is as good as lost.
+        if (page.kind === "page" && last !== undefined)
+          next.fetched = { messages: page.messages, upTo: last.offset };
+        else next.lost = page.kind === "lost" ? page.reason : "expired";
+        goOn(next);
+      },
+      () => {
+        if (subscription.state !== READING || subscription.abandoned) return;
+        subscription.state = createReplay(cursor, delivered, resets, undefined);
+        this.#replaying?.add(subscription);
+        this.#owner.wantRetry();
+      },
+    );
+  }
+
+  #queue(subscription: Subscription): void {
+    if (subscription.abandoned || subscription.state.kind !== "replaying") return;
+    this.#replaying ??= new Set();
+    this.#replaying.add(subscription);
+    this.#owner.wantTurn();
+  }
+
+  #detach(subscription: Subscription): void {
+    subscription.leave(this.#owner);
+    this.#replaying?.delete(subscription);
+  }
+}
+
+function superseded(name: RoomName): CodedError {
+  return new CodedError(
+    "bad_request",
+    `a later request of this connection for room ${name} took the place of this one`,
+  );
+}

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { decode, encode } from "@msgpack/msgpack";
+import fc from "fast-check";
+import { createMessage, dataOf, frameWithPrev } from "./message.js";
+import { room, uint53, wellFormedText } from "./values.testkit.js";
+
+const fields = fc.record({
+  room,
+  offset: uint53,
+  prev: uint53,
+  time: uint53,
+  data: fc.jsonValue().map((value) => encode(value)),
+  key: fc.option(wellFormedText(1, 128), { nil: undefined }),
+});
+
+test("a message's frame decodes to its fields, in the same bytes as the codec's own", () => {
+  fc.assert(
+    fc.property(fields, (given) => {
+      const message = createMessage(given);
+      const elements = [19, given.room, given.offset, given.prev, given.time, decode(given.data)];
+      const expected = given.key === undefined ? elements : [...elements, given.key];
+      assert.deepEqual(decode(message.frame), expected);
+      assert.deepEqual(Buffer.from(message.frame), Buffer.from(encode(expected)));
+      assert.deepEqual(Buffer.from(dataOf(message)), Buffer.from(given.data));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("the data is copied, so that the caller may reuse its bytes", () => {
+  const data = encode("a");
+  const message = createMessage({
+    room: fc.sample(room, 1)[0] ?? assert.fail(),
+    offset: 1,
+    prev: 0,
+    time: 0,
+    data,
+  });
+  data.fill(0);
+  assert.equal(decode(dataOf(message)), "a");
+});
+
+test("a frame with another prev equals one made with it", () => {
+  fc.assert(
+    fc.property(fields, uint53, (given, prev) => {
+      const message = createMessage(given);
+      assert.deepEqual(frameWithPrev(message, prev), createMessage({ ...given, prev }).frame);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("a frame with the prev that it has is not copied", () => {
+  const message = createMessage({ ...(fc.sample(fields, 1)[0] ?? assert.fail()), prev: 7 });
+  assert.equal(frameWithPrev(message, 7), message.frame);
+});

@@ -1,0 +1,96 @@
+import { Encoder } from "@msgpack/msgpack";
+import { CHUNK_BYTES, CODE, type ControlFrame } from "./frames.js";
+import type { Message } from "./message.js";
+import { uintSize, writeUint } from "./uint.js";
+import type { HistoryReply } from "./wire.js";
+
+// One for all, since a new one makes room for 2 KB each time. What it returns is a copy of the exact length.
+const encoder = new Encoder({ ignoreUndefined: true });
+
+/** Encodes what a server sends besides messages and history pages. */
+export function encodeControl(frame: ControlFrame): Uint8Array {
+  return encoder.encode(controlElements(frame));
+}
+
+/** The frame's elements, as they stand on the wire of either sub-protocol. */
+export function controlElements(frame: ControlFrame): unknown[] {
+  switch (frame.type) {
+    case "welcome": {
+      const { session, node, pingMs, maxBytes } = frame;
+      return [CODE.welcome, { session, node, pingMs, maxBytes }];
+    }
+    case "ok":
+      return frame.result === undefined ? [CODE.ok, frame.ref] : [CODE.ok, frame.ref, frame.result];
+    case "error": {
+      const elements = [CODE.error, frame.ref, frame.code, frame.text];
+      return frame.retryMs === undefined ? elements : [...elements, frame.retryMs];
+    }
+    case "live":
+      return [CODE.live, frame.room, frame.offset];
+    case "lagged":
+      return [CODE.lagged];
+    case "reset":
+      return [CODE.reset, frame.room, frame.epoch, frame.offset, frame.reason];
+    case "members":
+      return [CODE.members, frame.room, frame.count, frame.joined, frame.left];
+    case "goaway":
+      return [CODE.goaway, frame.reason, frame.delayMs];
+  }
+}
+
+/**
+ * Encodes `ok ref {epoch, messages, more, lost?}` with the messages' data spliced as bytes. A page that would pass
+ * {@link CHUNK_BYTES} is cut there, one message at the least, and `more` is then true.
+ */
+export function encodeHistory(ref: number, reply: HistoryReply): Uint8Array {
+  const messages = messagesWithin(reply.messages, (message) => entrySize(message));
+  const cut = messages.length < reply.messages.length;
+  const head = encoder.encode({
+    epoch: reply.epoch,
+    more: reply.more || cut,
+    lost: reply.lost,
+    messages: [],
+  });
+  // The head ends with the empty array, for which the real one is put.
+  const fixed = 2 + uintSize(ref) + head.length - 1 + 3;
+  const out = new Uint8Array(messages.reduce((size, message) => size + entrySize(message), fixed));
+  out[0] = 0x93;
+  out[1] = CODE.ok;
+  let at = writeUint(out, 2, ref);
+  out.set(head, at);
+  at += head.length - 1;
+  out[at] = 0xdc;
+  out[at + 1] = messages.length >>> 8;
+  out[at + 2] = messages.length;
+  at += 3;
+  for (const message of messages) at = writeEntry(out, at, message);
+  return out;
+}
+
+/** The first of the messages, as many as stay within {@link CHUNK_BYTES} and one at the least. */
+export function messagesWithin(
+  messages: readonly Message[],
+  sizeOf: (message: Message) => number,
+): readonly Message[] {
+  // 256 bytes are more than what stands around the messages.
+  let left = CHUNK_BYTES - 256;
+  let count = 0;
+  for (const message of messages) {
+    left -= sizeOf(message);
+    if (left < 0 && count > 0) break;
+    count++;
+  }
+  return count === messages.length ? messages : messages.slice(0, count);
+}
+
+// `[offset, time, data, key?]`; the key is all that stands after the data, in the message's frame as well.
+function entrySize(message: Message): number {
+  return 1 + uintSize(message.offset) + uintSize(message.time) + message.frame.length - message.dataStart;
+}
+
+function writeEntry(out: Uint8Array, start: number, message: Message): number {
+  out[start] = message.key === undefined ? 0x93 : 0x94;
+  const at = writeUint(out, writeUint(out, start + 1, message.offset), message.time);
+  out.set(message.frame.subarray(message.dataStart), at);
+  return at + message.frame.length - message.dataStart;
+}
