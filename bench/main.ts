@@ -1,10 +1,12 @@
 /** `npm run bench -- SCENARIO [options]`: runs one measurement and prints its table as Markdown. */
 import { writeFileSync } from "node:fs";
+import { codec } from "./codec.js";
 import { burst, fanout } from "./fanout.js";
+import { idle } from "./idle.js";
 import { formatTable, machine } from "./support/report.js";
 import { describeOptions, type Scenario } from "./support/scenario.js";
 
-const SCENARIOS: readonly Scenario[] = [fanout, burst];
+const SCENARIOS: readonly Scenario[] = [codec, fanout, burst, idle];
 
 async function main(args: readonly string[]): Promise<void> {
   const [name, ...rest] = args;
