@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { parseRoom } from "./room-name.js";
+import type { DecodeLimits } from "./wire.js";
 
 const token = fc.string({ unit: fc.constantFrom(..."abcXYZ019_-:"), minLength: 1, maxLength: 20 });
 
@@ -21,4 +22,18 @@ export function wellFormedText(bytesMin: number, bytesMax: number): fc.Arbitrary
   return fc
     .string({ unit: "grapheme-composite", minLength: bytesMin, maxLength: bytesMax })
     .filter((text) => Buffer.byteLength(text) <= bytesMax);
+}
+
+/** The limits that servers have by default. */
+export const limits: DecodeLimits = {
+  values: 1_000,
+  depth: 32,
+  elements: 20_000,
+  dataBytes: 15_360,
+  keyBytes: 128,
+};
+
+/** UTF-8 bytes of text. */
+export function textBytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
 }

@@ -4,10 +4,9 @@ import { encode } from "@msgpack/msgpack";
 import { decodeServer, encodeClient } from "./client-wire.js";
 import { createMessage } from "./message.js";
 import { parseRoom } from "./room-name.js";
-import type { DecodeLimits } from "./wire.js";
+import { limits } from "./values.testkit.js";
 import { msgpackWire } from "./wire.js";
 
-const limits: DecodeLimits = { values: 1_000, depth: 32, elements: 20_000, dataBytes: 15_360, keyBytes: 128 };
 const room = parseRoom("stock.AAPL");
 
 test("every request arrives as it was sent", () => {

@@ -1,4 +1,5 @@
 import type { ClientInput, ControlFrame, ResetReason, Subprotocol } from "./frames.js";
+import { decodeClientJson, encodeControlJson, encodeHistoryJson, encodeMessageJson } from "./json.js";
 import { frameWithPrev, type Message } from "./message.js";
 import { encodeControl, encodeHistory } from "./replies.js";
 import { decodeClient } from "./requests.js";
@@ -52,4 +53,16 @@ export const msgpackWire: ServerWire = {
   encodeHistory,
 };
 /** The wire of `fanwire.v1.json`. */
-export declare const jsonWire: ServerWire;
+export const jsonWire: ServerWire = {
+  subprotocol: "fanwire.v1.json",
+  binary: false,
+  decode: decodeClientJson,
+  encode: encodeControlJson,
+  encodeMessage: (message, prev = message.prev) => encodeMessageJson(message, prev),
+  encodeHistory: encodeHistoryJson,
+};
+
+/** The wire of a sub-protocol. */
+export function wireFor(subprotocol: Subprotocol): ServerWire {
+  return subprotocol === "fanwire.v1" ? msgpackWire : jsonWire;
+}
