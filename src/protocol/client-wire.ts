@@ -1,18 +1,15 @@
 import { Encoder } from "@msgpack/msgpack";
 import { clientElements } from "./client-elements.js";
-import { bytesAt, decodeValue, elementAt } from "./elements.js";
 import { CodedError } from "./errors.js";
 import { type ClientFrame, CODE, type ServerFrame } from "./frames.js";
-import { Scanner } from "./scan.js";
 import { parseServerFrame, UndecodableData } from "./server-frame.js";
-import { readUint } from "./uint.js";
+import { decodeValue, valueEnd } from "./value.js";
 
-/** Deep enough for anything that a server takes. */
-const DEPTH_MAX = 256;
+// What a message frame has before and after its data, at the most.
+const DATA_INDEX = 5;
+const KEY_INDEX = 6;
 
 const encoder = /* @__PURE__ */ new Encoder({ ignoreUndefined: true });
-const scanner = /* @__PURE__ */ new Scanner();
-const starts: number[] = [];
 
 /**
  * Encodes one request for `fanwire.v1`. Fields of objects that are undefined are left out.
@@ -22,7 +19,7 @@ export function encodeClient(frame: ClientFrame): Uint8Array {
   try {
     return encoder.encode(clientElements(frame));
   } catch (cause) {
-    throw new CodedError("bad_request", cause instanceof Error ? cause.message : String(cause));
+    throw broken(cause);
   }
 }
 
@@ -35,46 +32,47 @@ export function encodeClient(frame: ClientFrame): Uint8Array {
  */
 export function decodeServer(payload: Uint8Array): ServerFrame[] {
   const frames: ServerFrame[] = [];
-  let at = 0;
   try {
-    while (at < payload.length) {
-      scanner.begin(payload, payload.length);
-      const end = scanner.array(at, DEPTH_MAX, starts);
-      if (end < 0) throw new CodedError("bad_request", "the server sent a value that is no array");
-      const frame = frameAt(payload, at, end);
+    for (let at = 0; at < payload.length; ) {
+      const end = valueEnd(payload, at);
+      const frame = parseServerFrame(elementsOf(payload.subarray(at, end)));
       if (frame !== undefined) frames.push(frame);
       at = end;
     }
-    return frames;
   } catch (cause) {
-    throw new CodedError("bad_request", cause instanceof Error ? cause.message : String(cause));
+    throw broken(cause);
   }
+  return frames;
 }
 
-// `starts` holds where the value's elements start.
-function frameAt(payload: Uint8Array, start: number, end: number): ServerFrame | undefined {
-  const code = starts.length > 1 ? readUint(payload, starts[0] ?? start) : -1;
-  if (code < CODE.welcome || code > CODE.goaway) return undefined;
-  if (code !== CODE.message) {
-    const elements = decodeValue(payload.subarray(start, end));
-    return Array.isArray(elements) ? parseServerFrame(elements) : undefined;
-  }
-  const data = bytesAt(payload, starts, 5);
-  return parseServerFrame([
-    code,
-    elementAt(payload, starts, 1),
-    elementAt(payload, starts, 2),
-    elementAt(payload, starts, 3),
-    elementAt(payload, starts, 4),
-    data === undefined ? undefined : dataOf(data),
-    elementAt(payload, starts, 6),
-  ]);
-}
-
-function dataOf(bytes: Uint8Array): unknown {
+function elementsOf(bytes: Uint8Array): readonly unknown[] {
+  let elements: unknown;
   try {
-    return decodeValue(bytes);
+    elements = decodeValue(bytes);
   } catch (cause) {
-    return new UndecodableData(bytes, cause instanceof Error ? cause.message : String(cause));
+    return elementsAround(bytes, cause);
   }
+  if (Array.isArray(elements)) return elements;
+  throw new TypeError("the server sent a value that is no array");
+}
+
+// Somebody's data must not cost the client everybody's messages, so decode what stands around it.
+function elementsAround(bytes: Uint8Array, cause: unknown): readonly unknown[] {
+  const head = bytes[0] ?? 0;
+  if ((head & 0xf0) !== 0x90 && head !== 0xdc && head !== 0xdd) throw cause;
+  const elements: unknown[] = [];
+  for (let at = head < 0xdc ? 1 : head === 0xdc ? 3 : 5; at < bytes.length; ) {
+    const end = valueEnd(bytes, at);
+    const part = bytes.subarray(at, end);
+    const isData = elements.length === DATA_INDEX;
+    elements.push(isData ? new UndecodableData(part, broken(cause).message) : decodeValue(part));
+    // Of other frames the code suffices, to skip it where it is unknown.
+    if (elements[0] !== CODE.message || elements.length > KEY_INDEX) break;
+    at = end;
+  }
+  return elements;
+}
+
+function broken(cause: unknown): CodedError {
+  return new CodedError("bad_request", cause instanceof Error ? cause.message : String(cause));
 }

@@ -1,9 +1,9 @@
 import { Encoder, ExtData } from "@msgpack/msgpack";
 import { base64 } from "./base64.js";
-import { decodeValue } from "./elements.js";
 import { CodedError } from "./errors.js";
 import { Scanner } from "./scan.js";
 import { utf8Text } from "./text.js";
+import { decodeValue } from "./value.js";
 import type { DecodeLimits } from "./wire.js";
 
 /** The limits that data itself is under. */
