@@ -221,7 +221,8 @@ export const configSchema = z.strictObject({
     },
   ),
   demo: key(z.boolean().default(false), {
-    description: "serve the demo page at / and admit its visitors' cursors",
+    description:
+      "serve the demo page at /; namespaces market and host keep state, visitors may publish to cursors",
   }),
   log,
   limits,

@@ -3,6 +3,7 @@ import { readHistory } from "../core/history.js";
 import type { Broker, HistoryFrom } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import { CodedError, toCodedError } from "../protocol/errors.js";
+import type { Position } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import type { Config } from "./config.js";
 import { createKeyCheck } from "./http-auth.js";
@@ -70,8 +71,7 @@ class HttpApi {
       if (route.writes) this.#checkKey(request.headers.get("authorization"));
       return await route.answer({ request, format });
     } catch (cause) {
-      if (!(cause instanceof CodedError)) this.#options.onFault(cause, request);
-      return errorReply(format, toCodedError(cause));
+      return errorReply(format, this.#coded(cause, request));
     }
   }
 
@@ -117,7 +117,7 @@ class HttpApi {
     const key = keyOfHeader(headers.get("fanwire-key"), limits.keyBytes);
     const id = parseId(headers.get("idempotency-key"));
     const data = dataOfBody(bodyKindOf(headers), body, limits);
-    const outcome = await this.#store({ room, data, key, id });
+    const outcome = await this.#store({ room, data, key, id }, request);
     if (outcome instanceof CodedError) throw outcome;
     return valueReply(format, outcome);
   }
@@ -128,25 +128,29 @@ class HttpApi {
     for (let at = 0; at < items.length; at += BATCH_SLICE) {
       if (at > 0) await new Promise((resolve) => setImmediate(resolve));
       // Handed over in order and waited for together: the broker keeps the order of calls.
-      const slice = items.slice(at, at + BATCH_SLICE).map((item) => this.#store(item));
+      const slice = items.slice(at, at + BATCH_SLICE).map((item) => this.#store(item, request));
       for (const outcome of await Promise.all(slice))
         results.push(outcome instanceof CodedError ? errorBody(outcome) : outcome);
     }
     return valueReply(format, results);
   }
 
-  async #store(item: BatchItem): Promise<{ epoch: string; offset: number } | CodedError> {
-    const { counters } = this.#options;
+  async #store(item: BatchItem, request: HttpRequest): Promise<Position | CodedError> {
+    const { broker, counters } = this.#options;
     try {
       if (item instanceof CodedError) throw item;
-      const { epoch, offset } = await this.#options.broker.publish(item);
+      const { epoch, offset } = await broker.publish(item);
       counters.published += 1;
       return { epoch, offset };
     } catch (cause) {
       counters.publishErrors += 1;
-      if (cause instanceof CodedError) return cause;
-      throw cause;
+      return this.#coded(cause, request);
     }
+  }
+
+  #coded(cause: unknown, request: HttpRequest): CodedError {
+    if (!(cause instanceof CodedError)) this.#options.onFault(cause, request);
+    return toCodedError(cause);
   }
 
   async #history({ request, format }: Call, room: RoomName): Promise<HttpReply> {
