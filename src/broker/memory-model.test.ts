@@ -12,7 +12,7 @@ import { type BrokerCounters, createBrokerCounters } from "./counters.js";
 import { MemoryBroker } from "./memory.js";
 import { HISTORY_SHARE, ID_WINDOW_MS, MESSAGE_OVERHEAD_BYTES } from "./memory-limits.js";
 
-const LIMITS = { bytes: 6_000, rooms: 5, keysPerRoom: 3, ids: 4 };
+const LIMITS = { bytes: 12_000, rooms: 5, keysPerRoom: 3, ids: 4 };
 const HISTORY_BYTES = LIMITS.bytes * HISTORY_SHARE;
 const NAMES = ["log.a", "log.b", "log.c", "keyed.a", "keyed.b", "bare.a", "eph.a", "eph.b"].map(parseRoom);
 const EPHEMERAL: Position = { epoch: "", offset: 0 };
