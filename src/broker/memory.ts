@@ -44,7 +44,7 @@ export interface MemoryBrokerOptions {
  * - In an ephemeral room a message goes to the open sink or nowhere; ids are not looked at.
  * - Above a bound the oldest goes first: messages over all rooms by bytes, keys, ids, and rooms that are not open.
  *   All of it is counted, and readers are told by `lost`, a new epoch or `droppedKeys`. Where every room is open, a
- *   further one is refused with `too_many_rooms`.
+ *   further one is refused as `unavailable`.
  *
  * One sink a room: opening an open room rejects. Call {@link MemoryBroker.sweep} about once a second.
  */
@@ -179,8 +179,9 @@ export class MemoryBroker implements Broker {
    * calls for one round. Readers never see what is too old, swept or not.
    */
   sweep(nowMs: number): void {
-    let steps = SWEEP_STEPS - this.#ids.expire(nowMs, SWEEP_STEPS);
-    for (let visits = this.#rooms.size; visits > 0 && steps > 0; visits -= 1) {
+    let steps = SWEEP_STEPS - this.#ids.expire(nowMs, SWEEP_STEPS / 2);
+    // One more than there are rooms, as the end of a round takes a turn.
+    for (let turns = this.#rooms.size + 1; turns > 0 && steps > 0; turns -= 1) {
       this.#swept ??= this.#rooms.values();
       const next = this.#swept.next();
       if (next.done === true) this.#swept = undefined;
@@ -239,11 +240,7 @@ export class MemoryBroker implements Broker {
     if (this.#rooms.size + this.#ephemeral.size < this.#limits.rooms) return;
     const oldest = this.#idle.first;
     if (oldest === undefined)
-      throw new CodedError(
-        "too_many_rooms",
-        `all ${this.#limits.rooms} rooms of this broker are open`,
-        5_000,
-      );
+      throw new CodedError("unavailable", `all ${this.#limits.rooms} rooms of this broker are open`, 5_000);
     this.#forget(oldest);
     this.#generation += 1;
     this.counters.forgottenRooms += 1;

@@ -1,0 +1,188 @@
+/**
+ * Fan-out: what one delivery costs the server and how late it arrives, the engine beside a bare uWebSockets.js server.
+ *
+ * Both servers run all the time with their own subscribers (one load client process, raw sockets, see load-client.ts);
+ * short windows of publishing go to one and the other in turn, so that drift of the machine cancels. The schedule is
+ * an open loop and latency counts from the time a message was due. The publisher runs inside the server's process on
+ * both sides (a call of the broker port here, of `app.publish` there): its cost of a few µs a message is in both
+ * numbers, divided by all deliveries of the message. CPU is the process's own from /proc, system calls included.
+ */
+import { parseServers, type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
+import { Histogram } from "./support/histogram.js";
+import { digits, percent, progress, type Table } from "./support/report.js";
+import { defineScenario, type OptionValues } from "./support/scenario.js";
+import { messagesPerRoom, type PublishPlan } from "./support/schedule.js";
+import { pairedRatio, type Summary, summarize } from "./support/statistics.js";
+
+const OPTIONS = {
+  subscribers: { default: 2_000, help: "connections to each server" },
+  "rooms-each": { default: 1, help: "rooms that each of them subscribes to" },
+  rooms: { default: 1, help: "rooms in all, at least rooms-each" },
+  rate: { default: 20, help: "messages a second in each room" },
+  burst: { default: 1, help: "how many of them are published at once" },
+  bytes: { default: 100, help: "bytes of a message's data" },
+  seconds: { default: 1.5, help: "length of a window" },
+  repetitions: { default: 5, help: "windows for each server, after one to warm up" },
+  servers: {
+    default: "engine,bare",
+    help: "who takes part, in this order: engine, bare, handler (bare, from a handler)",
+  },
+  pin: { default: true, help: "servers on core 0, subscribers on core 1" },
+  "cpu-prof": { default: "", help: "folder for a CPU profile of each server" },
+} as const;
+
+type Options = OptionValues<typeof OPTIONS>;
+
+export const fanout = defineScenario({
+  name: "fanout",
+  summary: "CPU a delivery and latency, a message at a time, against a bare uWebSockets.js server",
+  options: OPTIONS,
+  run: (options) => measure("Fan-out", options),
+});
+
+const BURST_OPTIONS = {
+  ...OPTIONS,
+  rate: { ...OPTIONS.rate, default: 64 },
+  burst: { ...OPTIONS.burst, default: 64 },
+  seconds: { ...OPTIONS.seconds, default: 2 },
+} as const;
+
+export const burst = defineScenario({
+  name: "burst",
+  summary: "the same in bursts: 64 messages in a room at once, a second apart",
+  options: BURST_OPTIONS,
+  run: (options) => measure("Bursts", options),
+});
+
+async function measure(title: string, options: Options): Promise<Table[]> {
+  if (options.rooms < options["rooms-each"]) throw new Error("--rooms must be at least --rooms-each");
+  const names = parseServers(options.servers);
+  const { rooms, rate, bytes, seconds } = options;
+  const plan: PublishPlan = { rooms, rate, burst: options.burst, bytes, seconds };
+  const execArgv = options["cpu-prof"] === "" ? [] : ["--cpu-prof", `--cpu-prof-dir=${options["cpu-prof"]}`];
+  const { pin } = options;
+  const subscribers = new Subscribers({ pin });
+  const servers: ServerProcess[] = [];
+  try {
+    for (const name of names) servers.push(await ServerProcess.start(name, { pin, execArgv }));
+    for (const { name, port } of servers) {
+      const roomsEach = options["rooms-each"];
+      await subscribers.connect({ name, port, connections: options.subscribers, rooms, roomsEach });
+      progress(`${options.subscribers} subscribers at ${name}`);
+    }
+    const windows = await alternate(servers, subscribers, plan, options.repetitions);
+    return [report(title, options, plan, names, windows)];
+  } finally {
+    await Promise.all([subscribers.child.stop(), ...servers.map((server) => server.child.stop())]);
+  }
+}
+
+/** A window for each server in turn, again and again; the first round only warms up. */
+async function alternate(
+  servers: readonly ServerProcess[],
+  subscribers: Subscribers,
+  plan: PublishPlan,
+  repetitions: number,
+): Promise<Window[]> {
+  const windows: Window[] = [];
+  for (let round = 0; round <= repetitions; round++) {
+    for (const server of servers) {
+      const window = await subscribers.window(server, plan);
+      const label = round === 0 ? "warm-up" : `${round}/${repetitions}`;
+      progress(
+        `${label} ${server.name}: ${digits(window.cpuMicros)} µs a delivery, p99 ${digits(window.latency.quantile(0.99) / 1_000)} ms`,
+      );
+      if (window.failures > 0) {
+        throw new Error(`${server.name} failed ${window.failures} times: ${window.firstFailures.join("; ")}`);
+      }
+      if (round > 0) windows.push(window);
+    }
+  }
+  return windows;
+}
+
+function report(
+  title: string,
+  options: Options,
+  plan: PublishPlan,
+  names: readonly ServerName[],
+  windows: readonly Window[],
+): Table {
+  const of = (name: ServerName): Window[] => windows.filter((window) => window.server === name);
+  const cpu = (name: ServerName): number[] => of(name).map((window) => window.cpuMicros);
+  const first = names[0];
+  const ratios = names
+    .slice(1)
+    .flatMap((name) =>
+      first === undefined ? [] : [{ of: first, to: name, ...pairedRatio(cpu(first), cpu(name)) }],
+    );
+  return {
+    title: `${title}: ${options.subscribers} subscribers, ${plan.rate} messages/s a room in bursts of ${plan.burst}, ${plan.bytes} bytes`,
+    columns: [
+      "server",
+      "CPU µs/delivery",
+      "±",
+      "system",
+      "p50 ms",
+      "p99 ms",
+      "p99.9 ms",
+      "messages/frame",
+      "client CPU",
+    ],
+    rows: names.map((name) => row(name, of(name), summarize(cpu(name)))),
+    notes: notes(plan, options, ratios, windows),
+    raw: {
+      ratios,
+      windows: windows.map(({ latency, ...window }) => ({ ...window, latencyMicros: quantiles(latency) })),
+    },
+  };
+}
+
+function row(name: ServerName, windows: readonly Window[], cpu: Summary): string[] {
+  const latency = new Histogram();
+  for (const window of windows) latency.add(window.latency);
+  const middle = (pick: (window: Window) => number): number => summarize(windows.map(pick)).median;
+  const ms = (share: number): string => digits(latency.quantile(share) / 1_000);
+  return [
+    name,
+    digits(cpu.median),
+    percent(cpu.spread),
+    percent(middle(({ cpu: time }) => time.systemMicros / (time.systemMicros + time.userMicros))),
+    ms(0.5),
+    ms(0.99),
+    ms(0.999),
+    digits(middle((window) => window.messagesPerFrame)),
+    percent(middle((window) => window.clientCpuShare)),
+  ];
+}
+
+interface Ratio extends Summary {
+  readonly of: ServerName;
+  readonly to: ServerName;
+}
+
+function notes(
+  plan: PublishPlan,
+  options: Options,
+  ratios: readonly Ratio[],
+  windows: readonly Window[],
+): string[] {
+  const deliveries = windows.reduce((sum, window) => sum + window.deliveries, 0);
+  return [
+    `${digits(deliveries)} deliveries in ${windows.length} windows of ${messagesPerRoom(plan)} messages a room; none missing, doubled or out of order.`,
+    `± is half the quartile distance of ${options.repetitions} windows, the servers in turn.`,
+    ...ratios.map(
+      (ratio) =>
+        `${ratio.of} ÷ ${ratio.to}: ${digits(ratio.median)} (median of ${ratio.runs} pairs, ${digits(ratio.min)} to ${digits(ratio.max)}).`,
+    ),
+  ];
+}
+
+function quantiles(latency: Histogram): Record<string, number> {
+  return {
+    p50: latency.quantile(0.5),
+    p99: latency.quantile(0.99),
+    "p99.9": latency.quantile(0.999),
+    max: latency.max,
+  };
+}

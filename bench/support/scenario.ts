@@ -1,0 +1,74 @@
+import { parseArgs } from "node:util";
+import type { Table } from "./report.js";
+
+/** One option of a scenario; its default says its type. */
+export interface Option<T extends string | number | boolean> {
+  readonly default: T;
+  readonly help: string;
+}
+
+export type OptionTable = Readonly<Record<string, Option<string> | Option<number> | Option<boolean>>>;
+
+/** The values of an option table. */
+export type OptionValues<T extends OptionTable> = {
+  readonly [K in keyof T]: T[K] extends Option<infer V>
+    ? V extends string
+      ? string
+      : V extends number
+        ? number
+        : boolean
+    : never;
+};
+
+/** A measurement that `npm run bench -- NAME` runs. */
+export interface Scenario {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: OptionTable;
+  /** Reads the arguments and runs. */
+  run(args: readonly string[]): Promise<readonly Table[]>;
+}
+
+/** Ties options to the function that uses them, so that both agree on types. */
+export function defineScenario<T extends OptionTable>(scenario: {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: T;
+  run(options: OptionValues<T>): Promise<readonly Table[]>;
+}): Scenario {
+  return { ...scenario, run: (args) => scenario.run(parseOptions(scenario.options, args)) };
+}
+
+/** @throws Error that names the option, for an unknown one or a value that is not of its type. */
+export function parseOptions<T extends OptionTable>(table: T, args: readonly string[]): OptionValues<T> {
+  const options: Record<string, { type: "string" | "boolean" }> = {};
+  for (const [name, { default: value }] of Object.entries(table)) {
+    options[name] = { type: typeof value === "boolean" ? "boolean" : "string" };
+  }
+  const given = parseArgs({ args: [...args], options, strict: true, allowNegative: true }).values;
+  const values: Record<string, string | number | boolean> = {};
+  for (const [name, { default: fallback }] of Object.entries(table)) {
+    const raw = given[name];
+    values[name] = raw === undefined ? fallback : typeof fallback === "number" ? parseNumber(name, raw) : raw;
+  }
+  return values as OptionValues<T>;
+}
+
+export function describeOptions(table: OptionTable): string {
+  return Object.entries(table)
+    .map(([name, { default: value, help }]) => {
+      const shown = value === "" ? "none" : String(value);
+      const flag =
+        typeof value === "boolean" ? `--[no-]${name}` : `--${name} ${typeof value === "number" ? "N" : "X"}`;
+      return `  ${flag.padEnd(22)} ${help} (default ${shown})`;
+    })
+    .join("\n");
+}
+
+function parseNumber(name: string, raw: string | boolean): number {
+  const value = Number(raw);
+  if (raw === "" || !Number.isFinite(value) || value < 0) {
+    throw new Error(`--${name} ${raw}: a non-negative number is needed`);
+  }
+  return value;
+}

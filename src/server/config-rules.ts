@@ -1,0 +1,104 @@
+import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../core/settings.js";
+import { ROOM_BYTES_MAX } from "../protocol/room-name.js";
+import type { Config } from "./config-schema.js";
+
+/** Something wrong between keys: the key to blame, and what is allowed. */
+export interface RuleBreak {
+  readonly path: readonly string[];
+  readonly allowed: string;
+}
+
+/** A check over several keys; it is skipped where one of them is wrong by itself. */
+export interface Rule {
+  /** Keys that the rule reads, or sections of them. */
+  readonly keys: readonly string[];
+  readonly check: (config: Config) => readonly RuleBreak[];
+}
+
+/** What a publish takes in a frame besides data and key: heads, code, ref and room. */
+const PUBLISH_OVERHEAD_BYTES = 16 + ROOM_BYTES_MAX;
+
+export const RULES: readonly Rule[] = [
+  rule("lowWatermarkBytes", "bufferBytes", (low, buffer) =>
+    low < buffer ? undefined : `below limits.bufferBytes (${buffer})`,
+  ),
+  rule("dataBytes", "bufferBytes", (data, buffer) =>
+    data < buffer ? undefined : `below limits.bufferBytes (${buffer}), or no socket can take it`,
+  ),
+  rule("dataBytes", "ringBytes", (data, ring) =>
+    data <= ring ? undefined : `at most limits.ringBytes (${ring})`,
+  ),
+  rule("dataBytes", "bodyBytes", (data, body) =>
+    data <= body ? undefined : `at most limits.bodyBytes (${body})`,
+  ),
+  rule("pingMs", "idleSeconds", (ping, idle) =>
+    ping < idle * 1_000 ? undefined : `below limits.idleSeconds (${idle} s), or idle clients are cut off`,
+  ),
+  {
+    keys: ["limits.dataBytes", "limits.keyBytes", "limits.payloadBytes"],
+    check: ({ limits }) => {
+      const most = limits.payloadBytes - limits.keyBytes - PUBLISH_OVERHEAD_BYTES;
+      if (limits.dataBytes <= most) return [];
+      const allowed = `at most ${most}: limits.payloadBytes less room, key and heads of the frame`;
+      return [{ path: ["limits", "dataBytes"], allowed }];
+    },
+  },
+  {
+    keys: ["limits.dataBytes", "memory.bytes"],
+    check: ({ limits, memory }) =>
+      // State has a quarter of it and must hold one message at least.
+      limits.dataBytes <= memory.bytes / 8
+        ? []
+        : [{ path: ["limits", "dataBytes"], allowed: `at most an eighth of memory.bytes (${memory.bytes})` }],
+  },
+  {
+    keys: ["defaults"],
+    check: ({ defaults }) => ephemeralRule(["defaults"], defaults),
+  },
+  {
+    keys: ["defaults", "namespaces"],
+    check: ({ defaults, namespaces }) =>
+      // Not blamed again where a namespace only inherits what is wrong with the defaults.
+      defaults.state && defaults.ephemeral
+        ? []
+        : Object.entries(namespaces).flatMap(([name, own]) =>
+            ephemeralRule(["namespaces", name], resolveSettings(own, defaults)),
+          ),
+  },
+];
+
+/** One namespace's settings: its own, and for what it leaves out the defaults. */
+export function resolveSettings(own: Config["namespaces"][string], defaults: RoomSettings): RoomSettings {
+  return Object.freeze({
+    ...DEFAULT_ROOM_SETTINGS,
+    ...defaults,
+    ...own,
+    history: Object.freeze({ ...defaults.history, ...own.history }),
+  });
+}
+
+function ephemeralRule(path: readonly string[], settings: RoomSettings): readonly RuleBreak[] {
+  if (!settings.ephemeral || !settings.state) return [];
+  return [
+    {
+      path: [...path, "state"],
+      allowed: "false where ephemeral is true (say so where defaults.state is true)",
+    },
+  ];
+}
+
+type LimitKey = keyof Config["limits"];
+
+function rule(
+  first: LimitKey,
+  second: LimitKey,
+  allowedOf: (first: number, second: number) => string | undefined,
+): Rule {
+  return {
+    keys: [`limits.${first}`, `limits.${second}`],
+    check: ({ limits }) => {
+      const allowed = allowedOf(limits[first], limits[second]);
+      return allowed === undefined ? [] : [{ path: ["limits", first], allowed }];
+    },
+  };
+}

@@ -1,0 +1,254 @@
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import { z } from "zod";
+import { DEFAULT_MEMORY_LIMITS } from "../broker/memory-limits.js";
+import { DEFAULT_LIMITS, type Limits } from "../core/limits.js";
+import { DEFAULT_ROOM_SETTINGS } from "../core/settings.js";
+
+const KIB = 1_024;
+const MIB = 1_048_576;
+const GIB = 1_073_741_824;
+
+/**
+ * What a key's `.meta` may say besides its description. All of it comes out in the table of `fanwire config --help`.
+ */
+export interface KeyMeta {
+  readonly description: string;
+  /** What is allowed, where type and bounds do not say it. */
+  readonly allowed?: string;
+  /** The default in words, where it differs from run to run. */
+  readonly defaultText?: string;
+  /** Never shown. */
+  readonly secret?: boolean;
+  /** A second name for environment and flag, in the form of a key. */
+  readonly alias?: string;
+}
+
+const key = <T extends z.ZodType>(type: T, meta: KeyMeta): T => type.meta({ ...meta });
+
+const integer = (min: number, max: number, standard: number, description: string) =>
+  key(z.int().min(min).max(max).default(standard), { description });
+
+const limit = (name: keyof Limits, min: number, max: number, description: string) =>
+  integer(min, max, DEFAULT_LIMITS[name], description);
+
+const limits = z
+  .strictObject({
+    values: limit("values", 1, 100_000, "requests packed into one WebSocket message"),
+    depth: limit("depth", 4, 256, "nesting of arrays and maps in one request or body"),
+    elements: limit("elements", 16, 10_000_000, "array elements and map entries in one request or message"),
+    dataBytes: limit("dataBytes", 16, 16 * MIB, "data of one message, as MessagePack"),
+    keyBytes: limit("keyBytes", 1, 1_024, "UTF-8 bytes of a key"),
+    payloadBytes: limit("payloadBytes", 512, 17 * MIB, "one inbound WebSocket message"),
+    roomsPerConnection: limit("roomsPerConnection", 1, 100_000, "rooms that one connection is subscribed to"),
+    requestsInFlight: limit(
+      "requestsInFlight",
+      1,
+      100_000,
+      "requests of one connection that wait for the broker",
+    ),
+    bufferBytes: limit(
+      "bufferBytes",
+      16 * KIB,
+      64 * MIB,
+      "bytes waiting for one socket before frames to it are dropped",
+    ),
+    lowWatermarkBytes: limit(
+      "lowWatermarkBytes",
+      1 * KIB,
+      64 * MIB,
+      "replay pauses above this many waiting bytes; a lagging socket is taken back below",
+    ),
+    slowMs: limit(
+      "slowMs",
+      100,
+      600_000,
+      "a lagging socket that takes nothing for this long is closed with 4408",
+    ),
+    replayBytesPerTick: limit(
+      "replayBytesPerTick",
+      16 * KIB,
+      GIB,
+      "replay for all sockets together in one turn of the loop",
+    ),
+    ringBytes: limit(
+      "ringBytes",
+      64 * KIB,
+      1_024 * GIB,
+      "recent messages kept in this process, all rooms together",
+    ),
+    ringMessages: limit("ringMessages", 1, 1_000_000, "recent messages kept in this process, one room"),
+    roomLingerMs: limit("roomLingerMs", 0, 3_600_000, "how long a room without subscribers stays open"),
+    openRooms: limit("openRooms", 1, 10_000_000, "rooms open at once in this process"),
+    historyMessages: limit("historyMessages", 1, 100_000, "messages of one history request, and of a rewind"),
+    pingMs: limit("pingMs", 100, 900_000, "how often a client must send something"),
+    bodyBytes: integer(512, GIB, MIB, "body of one HTTP request"),
+    batchMessages: integer(1, 1_000_000, 10_000, "messages in one HTTP batch"),
+    connections: integer(1, 10_000_000, 100_000, "sockets of this process"),
+    // uWebSockets.js aborts the process outside of 8 to 960.
+    idleSeconds: integer(8, 960, 60, "a socket that sends nothing for this long is closed"),
+  })
+  .prefault({});
+
+const { bytes, rooms, keysPerRoom, ids } = DEFAULT_MEMORY_LIMITS;
+
+const memory = z
+  .strictObject({
+    bytes: integer(MIB, 1_024 * GIB, bytes, "history and state of all rooms, embedded broker"),
+    rooms: integer(1, 100_000_000, rooms, "rooms known at once, embedded broker"),
+    keysPerRoom: integer(1, 10_000_000, keysPerRoom, "keys in one room's state, embedded broker"),
+    ids: integer(1, 100_000_000, ids, "idempotency ids remembered, embedded broker"),
+  })
+  .prefault({});
+
+const log = z
+  .strictObject({
+    level: key(z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"), {
+      description: "least severe line that is logged",
+    }),
+    pretty: key(z.union([z.literal("auto"), z.boolean()]).default("auto"), {
+      description: "lines for people instead of JSON; auto: on a terminal",
+    }),
+  })
+  .prefault({});
+
+const historyMessages = z.int().min(0).max(10_000_000);
+const historySeconds = z.int().min(1).max(31_536_000);
+const publishers = z.enum(["api", "client"]);
+const standard = DEFAULT_ROOM_SETTINGS;
+
+const defaults = z
+  .strictObject({
+    history: z
+      .strictObject({
+        messages: key(historyMessages.default(standard.history.messages), {
+          description: "messages kept a room; 0: a resume works as far as this process's ring reaches",
+        }),
+        seconds: key(historySeconds.default(standard.history.seconds), {
+          description: "age after which a message expires",
+        }),
+      })
+      .prefault({}),
+    state: key(z.boolean().default(standard.state), { description: "keep the latest message of every key" }),
+    ephemeral: key(z.boolean().default(standard.ephemeral), {
+      description: "no numbering, no history, no replay; excludes state",
+    }),
+    publish: key(publishers.default(standard.publish), {
+      description: "who may publish: the HTTP API only, or connected clients too",
+    }),
+  })
+  .prefault({});
+
+const namespace = z.strictObject({
+  history: z
+    .strictObject({ messages: historyMessages.exactOptional(), seconds: historySeconds.exactOptional() })
+    .exactOptional(),
+  state: z.boolean().exactOptional(),
+  ephemeral: z.boolean().exactOptional(),
+  publish: publishers.exactOptional(),
+});
+
+const namespaceName = key(z.string().regex(/^[A-Za-z0-9_:-]{1,128}$/), {
+  description: "a namespace",
+  allowed: "a room's first token: 1 to 128 of A-Z a-z 0-9 _ - :",
+});
+
+/** Hosts name themselves freely, session ids and logs do not: what is not allowed becomes "-". */
+function defaultNode(): string {
+  const host = hostname()
+    .replace(/[^A-Za-z0-9._-]/g, "-")
+    .slice(0, 48);
+  return `${host}-${randomBytes(3).toString("hex")}`;
+}
+
+/** The whole configuration: types, bounds, defaults and their meaning. Everything else about it derives from here. */
+export const configSchema = z.strictObject({
+  host: key(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9.:_-]{1,253}$/)
+      .default("127.0.0.1"),
+    {
+      description: "address to listen on; 0.0.0.0: every IPv4 interface, :: IPv6 too",
+      allowed: "an IP address or a host name",
+    },
+  ),
+  port: integer(0, 65_535, 9_001, "port to listen on; 0: any free one, printed at the start"),
+  node: key(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9._-]{1,64}$/)
+      .default(defaultNode),
+    {
+      description: "this process's name, unique in the deployment and over restarts",
+      allowed: "1 to 64 of A-Z a-z 0-9 . _ -",
+      defaultText: "<hostname>-<random>",
+    },
+  ),
+  origins: key(
+    z
+      .array(
+        key(z.string().refine(isOrigin), {
+          description: "an origin",
+          allowed:
+            'an origin such as "https://app.example.com" (no path, no slash at the end), or "*" for any',
+        }),
+      )
+      .max(1_000)
+      .default([]),
+    {
+      description:
+        "web pages that may open sockets; none: only pages of this host (programs send no Origin and may)",
+      allowed: 'list of origins such as "https://app.example.com", or "*" for any',
+    },
+  ),
+  apiKeys: key(
+    z
+      .array(
+        key(z.string().regex(/^[A-Za-z0-9._~+/-]{16,256}=*$/), {
+          description: "an API key",
+          allowed: 'a key of 16 to 256 of A-Z a-z 0-9 - . _ ~ + / (make one by "openssl rand -hex 32")',
+          secret: true,
+        }),
+      )
+      .max(1_000)
+      .default([]),
+    {
+      description: "who may write over HTTP; none: everybody who reaches the port",
+      allowed: "list of keys of 16 to 256 of A-Z a-z 0-9 - . _ ~ + /",
+      secret: true,
+      alias: "apiKey",
+    },
+  ),
+  demo: key(z.boolean().default(false), {
+    description:
+      "serve the demo page at /; namespaces market and host keep state, visitors may publish to cursors",
+  }),
+  log,
+  limits,
+  memory,
+  defaults,
+  namespaces: key(z.record(namespaceName, namespace).default({}), {
+    description: "settings by namespace (a room's first token); what one leaves out comes from defaults",
+    allowed: 'JSON such as {"chat":{"history":{"messages":500},"publish":"client"}}',
+  }),
+});
+
+/** A browser's Origin header is compared with these byte for byte, so only its own spelling is allowed. */
+function isOrigin(text: string): boolean {
+  if (text === "*") return true;
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s,]+$/.test(text)) return false;
+  return !/^https?:/.test(text) || (URL.canParse(text) && new URL(text).origin === text);
+}
+
+type DeepReadonly<T> = T extends readonly (infer E)[]
+  ? readonly DeepReadonly<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T;
+
+/** The effective configuration, every default filled in, deeply frozen. */
+export type Config = DeepReadonly<z.output<typeof configSchema>>;
+
+/** What may be written down: any part of it. */
+export type ConfigInput = DeepReadonly<z.input<typeof configSchema>>;
