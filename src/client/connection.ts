@@ -1,0 +1,375 @@
+import { encodeClient } from "../protocol/client-wire.js";
+import type { ServerFrame, Welcome } from "../protocol/frames.js";
+import { backoffMs } from "./backoff.js";
+import type { Effect, Input, RequestBody } from "./effect.js";
+import { coded, FanwireError } from "./errors.js";
+import { Heartbeat } from "./heartbeat.js";
+import type { Settings } from "./options.js";
+import { pack } from "./pack.js";
+import { Requests } from "./requests.js";
+import type { ConnectionState } from "./state.js";
+import { Subscriptions } from "./subscriptions.js";
+
+/** A connection that stood for this long starts counting attempts anew. */
+const STABLE_MS = 10_000;
+/** How long a connection that is to be left waits for answers under way. */
+const LEAVE_GRACE_MS = 1_000;
+/** A hidden page is in no hurry: its attempts are this much rarer. */
+const HIDDEN_FACTOR = 4;
+/** Refs are 32 bits. */
+const REF_MAX = 0xffffffff;
+/** What any server takes in one WebSocket message. */
+const BYTES_MIN = 1_024;
+
+/** Close codes after which the same connection would be refused again. */
+const FINAL_CODES: ReadonlySet<number> = new Set([4400, 4403]);
+const CODE_UNAUTHENTICATED = 4401;
+
+type Open = Extract<ConnectionState, { kind: "open" }>;
+
+/**
+ * The client's side of the protocol without socket, clock or randomness: each input returns what is to be done, in
+ * order. Time only needs to never run backwards.
+ */
+export class Connection {
+  readonly #settings: Settings;
+  readonly #random: () => number;
+  readonly #subscriptions: Subscriptions;
+  readonly #requests: Requests;
+  #effects: Effect[] = [];
+  #state: ConnectionState = { kind: "idle" };
+  #heartbeat: Heartbeat | undefined;
+  #connectByMs = Number.POSITIVE_INFINITY;
+  #bytesMax = BYTES_MIN;
+  #hidden = false;
+  /** Something may wait to be sent: it goes out at the next tick, so that all calls of one turn share a frame. */
+  #unsent = false;
+  #wakeAtMs = Number.POSITIVE_INFINITY;
+  #ref = 0;
+
+  constructor(settings: Settings, random: () => number) {
+    this.#settings = settings;
+    this.#random = random;
+    const push = (effect: Effect): void => {
+      this.#effects.push(effect);
+    };
+    this.#subscriptions = new Subscriptions(push, (attempt) => this.#backoffMs(attempt), settings.timeoutMs);
+    this.#requests = new Requests(push, settings.queueMessages, settings.queueBytes);
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  step(input: Input, nowMs: number): readonly Effect[] {
+    this.#take(input, nowMs);
+    const nextMs = this.#nextDueMs(nowMs);
+    const asleep = nextMs === Number.POSITIVE_INFINITY && this.#wakeAtMs !== nextMs;
+    if (nextMs < this.#wakeAtMs || asleep) {
+      this.#wakeAtMs = nextMs;
+      this.#effects.push({ kind: "wake", atMs: nextMs });
+    }
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  #take(input: Input, nowMs: number): void {
+    switch (input.kind) {
+      case "connect":
+        if (this.#state.kind !== "connecting" && this.#state.kind !== "open") this.#connect(0, nowMs);
+        return;
+      case "disconnect":
+        this.#end({ kind: "idle" });
+        return;
+      case "close":
+        this.#end({ kind: "closed", code: 1000, reason: "closed by the application" });
+        this.#subscriptions.removeAll();
+        return;
+      case "subscribe":
+        this.#subscriptions.add(input.id, input.room, input.request);
+        this.#unsent = true;
+        return;
+      case "unsubscribe":
+        this.#subscriptions.remove(input.id);
+        this.#unsent = true;
+        return;
+      case "request":
+        this.#request(input.id, input.body, nowMs + input.timeoutMs);
+        return;
+      case "received":
+        this.#heartbeat?.heard();
+        for (const frame of input.frames) this.#receive(frame, nowMs);
+        this.#flush(nowMs);
+        return;
+      case "closed":
+        this.#closed(input.code, input.reason, nowMs);
+        return;
+      case "garbled":
+        this.#fail(new FanwireError("bad_request", input.reason));
+        this.#drop(4400, input.reason, nowMs);
+        return;
+      case "tick":
+        this.#wakeAtMs = Number.POSITIVE_INFINITY;
+        this.#tick(nowMs);
+        return;
+      case "online":
+      case "visible":
+        if (input.kind === "visible") this.#hidden = false;
+        this.#back(nowMs);
+        return;
+      case "offline":
+        this.#heartbeat?.probe(nowMs);
+        return;
+      case "hidden":
+        this.#hidden = true;
+        return;
+    }
+  }
+
+  #receive(frame: ServerFrame, nowMs: number): void {
+    switch (frame.type) {
+      case "welcome":
+        this.#welcome(frame, nowMs);
+        return;
+      case "ok":
+        this.#answered(frame.ref, frame.result, nowMs);
+        return;
+      case "error":
+        this.#refused(frame, nowMs);
+        return;
+      case "message":
+        this.#subscriptions.message(frame, nowMs);
+        return;
+      case "live":
+        this.#subscriptions.live(frame);
+        return;
+      case "lagged":
+        this.#subscriptions.lagged();
+        return;
+      case "reset":
+        this.#subscriptions.reset(frame);
+        return;
+      case "goaway":
+        this.#goaway(frame.reason, frame.delayMs, nowMs);
+        return;
+      case "members":
+        return;
+    }
+  }
+
+  #welcome({ session, node, pingMs, maxBytes }: Welcome, nowMs: number): void {
+    if (this.#state.kind !== "connecting") return;
+    this.#connectByMs = Number.POSITIVE_INFINITY;
+    this.#bytesMax = Math.max(BYTES_MIN, maxBytes);
+    const intervalMs = Math.min(pingMs, this.#settings.pingMs);
+    this.#heartbeat = new Heartbeat(nowMs, intervalMs, this.#settings.deadMs, this.#random);
+    const { attempt } = this.#state;
+    this.#enter({ kind: "open", attempt, session, node, sinceMs: nowMs, leaving: undefined });
+    this.#unsent = true;
+  }
+
+  #answered(ref: number, result: unknown, nowMs: number): void {
+    const latencyMs = this.#heartbeat?.ponged(ref, nowMs);
+    if (latencyMs !== undefined) this.#effects.push({ kind: "latency", ms: latencyMs });
+    else if (!this.#subscriptions.answered(ref, result, nowMs)) this.#requests.answer(ref, result);
+    this.#unsent = true;
+  }
+
+  #refused(frame: Extract<ServerFrame, { type: "error" }>, nowMs: number): void {
+    const error = new FanwireError(frame.code, frame.text, { retryMs: frame.retryMs });
+    if (frame.ref === 0) this.#fail(error);
+    else if (!this.#subscriptions.refused(frame.ref, error, nowMs)) this.#requests.refuse(frame.ref, error);
+    this.#unsent = true;
+  }
+
+  #goaway(reason: string, delayMs: number, nowMs: number): void {
+    if (this.#state.kind === "open")
+      this.#enter({ ...this.#state, leaving: { atMs: nowMs + delayMs, reason } });
+  }
+
+  #request(id: number, body: RequestBody, dueMs: number): void {
+    const { kind } = this.#state;
+    const refuse = (error: FanwireError): void => {
+      this.#effects.push({ kind: "refusal", id, error });
+    };
+    if (kind === "closed") {
+      refuse(new FanwireError("closed", `${body.type}: the connection is closed for good`));
+      return;
+    }
+    if (body.type === "ping" && kind !== "open") {
+      refuse(new FanwireError("unavailable", "ping: there is no connection"));
+      return;
+    }
+    const ref = this.#nextRef();
+    let bytes: Uint8Array;
+    try {
+      bytes = coded(() => encodeClient({ ...body, ref }));
+    } catch (cause) {
+      if (!(cause instanceof FanwireError)) throw cause;
+      refuse(cause);
+      return;
+    }
+    this.#requests.add({ id, ref, name: body.type, bytes, dueMs, repeatable: body.type === "history" });
+    this.#unsent = true;
+  }
+
+  #tick(nowMs: number): void {
+    this.#subscriptions.expire(nowMs);
+    this.#requests.expire(nowMs);
+    if (this.#state.kind === "waiting" && this.#state.resumeAtMs <= nowMs) {
+      this.#connect(this.#state.attempt, nowMs);
+    } else if (this.#connectByMs <= nowMs) {
+      this.#drop(4408, "the handshake took too long", nowMs);
+    }
+    const due = this.#heartbeat?.due(nowMs);
+    if (due === "dead") this.#drop(4408, "the connection is dead", nowMs);
+    else if (due === "ping") this.#ping(nowMs);
+    this.#flush(nowMs);
+  }
+
+  #ping(nowMs: number): void {
+    const ref = this.#nextRef();
+    this.#heartbeat?.pinged(ref, nowMs);
+    this.#send([encodeClient({ type: "ping", ref })]);
+  }
+
+  #flush(nowMs: number): void {
+    if (this.#state.kind !== "open") return;
+    const { leaving } = this.#state;
+    const due = leaving !== undefined && leaving.atMs <= nowMs;
+    if (due && (this.#requests.inFlight === 0 || leaving.atMs + LEAVE_GRACE_MS <= nowMs)) {
+      this.#drop(1000, leaving.reason, nowMs);
+      return;
+    }
+    this.#unsent = false;
+    const frames = this.#subscriptions.take(this.#bytesMax, () => this.#nextRef(), nowMs);
+    const values = frames.map((frame) => encodeClient(frame));
+    // What is sent to a server that is being left might not be answered any more.
+    if (!due) values.push(...this.#requests.take(this.#bytesMax));
+    this.#send(values);
+  }
+
+  #send(values: readonly Uint8Array[]): void {
+    for (const bytes of pack(values, this.#bytesMax)) this.#effects.push({ kind: "send", bytes });
+  }
+
+  #connect(attempt: number, nowMs: number): void {
+    this.#connectByMs = nowMs + this.#settings.timeoutMs;
+    this.#enter({ kind: "connecting", attempt });
+    this.#effects.push({ kind: "connect" });
+  }
+
+  /** The network or the page is back: try at once, unless the server set the time; doubt what seems to stand. */
+  #back(nowMs: number): void {
+    if (this.#state.kind === "waiting" && this.#state.by === "backoff") {
+      this.#connect(this.#state.attempt, nowMs);
+    }
+    this.#heartbeat?.probe(nowMs);
+  }
+
+  /** Closes from this side. */
+  #drop(code: number, reason: string, nowMs: number): void {
+    if (this.#state.kind !== "connecting" && this.#state.kind !== "open") return;
+    this.#effects.push({ kind: "close", code });
+    this.#lost(reason, nowMs);
+  }
+
+  #closed(code: number, reason: string, nowMs: number): void {
+    if (this.#state.kind !== "connecting" && this.#state.kind !== "open") return;
+    const final = FINAL_CODES.has(code) || (code === CODE_UNAUTHENTICATED && !this.#settings.freshTokens);
+    if (final) {
+      this.#end({ kind: "closed", code, reason });
+      this.#fail(new FanwireError("closed", `the server closed with ${code}: ${reason}`));
+    } else {
+      this.#lost(reason === "" ? `closed with ${code}` : reason, nowMs);
+    }
+  }
+
+  #lost(reason: string, nowMs: number): void {
+    const open = this.#state.kind === "open" ? this.#state : undefined;
+    const before = this.#state.kind === "connecting" ? this.#state.attempt : (open?.attempt ?? 0);
+    const attempt = open !== undefined && isStable(open, nowMs) ? 0 : before;
+    const leaving = open?.leaving;
+    // A server that sends every client on at once, again and again, is met with backoff too.
+    const calm = leaving !== undefined && attempt === 0;
+    const delayMs = calm ? 0 : this.#backoffMs(attempt) * (this.#hidden ? HIDDEN_FACTOR : 1);
+    this.#disconnected();
+    this.#enter({
+      kind: "waiting",
+      attempt: attempt + 1,
+      resumeAtMs: Math.max(nowMs + delayMs, leaving?.atMs ?? 0),
+      reason,
+      by: leaving === undefined ? "backoff" : "server",
+    });
+  }
+
+  /** To a state that stays until the application asks for another. */
+  #end(state: Extract<ConnectionState, { kind: "idle" | "closed" }>): void {
+    if (this.#state.kind === "connecting" || this.#state.kind === "open") {
+      this.#effects.push({ kind: "close", code: 1000 });
+    }
+    this.#disconnected();
+    if (state.kind === "closed") this.#requests.end(state.reason);
+    if (this.#state.kind !== state.kind) this.#enter(state);
+  }
+
+  #disconnected(): void {
+    this.#connectByMs = Number.POSITIVE_INFINITY;
+    this.#heartbeat = undefined;
+    this.#subscriptions.disconnected();
+    this.#requests.disconnected();
+  }
+
+  #enter(state: ConnectionState): void {
+    this.#state = state;
+    this.#effects.push({ kind: "state", state });
+  }
+
+  #fail(error: FanwireError): void {
+    this.#effects.push({ kind: "error", error });
+  }
+
+  #backoffMs(attempt: number): number {
+    const { backoffBaseMs, backoffCapMs } = this.#settings;
+    return backoffMs(attempt, this.#random, backoffBaseMs, backoffCapMs);
+  }
+
+  #nextRef(): number {
+    this.#ref = (this.#ref % REF_MAX) + 1;
+    return this.#ref;
+  }
+
+  #nextDueMs(nowMs: number): number {
+    const { nextDueMs: requestMs } = this.#requests;
+    switch (this.#state.kind) {
+      case "idle":
+      case "closed":
+        return requestMs;
+      case "waiting":
+        return Math.min(requestMs, this.#state.resumeAtMs);
+      case "connecting":
+        return Math.min(requestMs, this.#connectByMs);
+      case "open": {
+        if (this.#unsent) return nowMs;
+        const heartbeatMs = this.#heartbeat?.nextDueMs ?? Number.POSITIVE_INFINITY;
+        return Math.min(
+          requestMs,
+          this.#subscriptions.nextDueMs,
+          heartbeatMs,
+          nextLeaveMs(this.#state, nowMs),
+        );
+      }
+    }
+  }
+}
+
+/** When it is left, or, past that time, when it is left without the last answers. */
+function nextLeaveMs({ leaving }: Open, nowMs: number): number {
+  if (leaving === undefined) return Number.POSITIVE_INFINITY;
+  return nowMs < leaving.atMs ? leaving.atMs : leaving.atMs + LEAVE_GRACE_MS;
+}
+
+function isStable(open: Open, nowMs: number): boolean {
+  return nowMs - open.sinceMs >= STABLE_MS;
+}

@@ -1,0 +1,72 @@
+import type { ClientFrame, Position, ServerFrame } from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
+import type { FanwireError } from "./errors.js";
+import type { Message } from "./message.js";
+import type { ConnectionState, Reset, Subscribed, SubscriptionState } from "./state.js";
+
+/** What a subscription asks for, checked. At most one of `after`, `last` and `state`. */
+export interface SubscribeRequest {
+  readonly after: Position | undefined;
+  readonly last: number | undefined;
+  readonly state: boolean;
+  readonly rate: number | undefined;
+  readonly echo: boolean;
+}
+
+type WithoutRef<F> = F extends { readonly ref: number } ? Omit<F, "ref"> : never;
+
+/** A request that is answered once. */
+export type RequestBody = WithoutRef<
+  Extract<ClientFrame, { type: "publish" | "history" | "authenticate" | "ping" }>
+>;
+
+/** Everything that can happen to a connection. */
+export type Input =
+  /** The application's calls. `id` is the shell's choice, never used twice. */
+  | { readonly kind: "connect" | "disconnect" | "close" }
+  | {
+      readonly kind: "subscribe";
+      readonly id: number;
+      readonly room: RoomName;
+      readonly request: SubscribeRequest;
+    }
+  | { readonly kind: "unsubscribe"; readonly id: number }
+  | { readonly kind: "request"; readonly id: number; readonly body: RequestBody; readonly timeoutMs: number }
+  /** One WebSocket message, decoded. */
+  | { readonly kind: "received"; readonly frames: readonly ServerFrame[] }
+  /** The socket is gone, or could not be made. */
+  | { readonly kind: "closed"; readonly code: number; readonly reason: string }
+  /** What the server sent does not decode. */
+  | { readonly kind: "garbled"; readonly reason: string }
+  /** The time that a `wake` asked for has come; sooner or later than that does no harm. */
+  | { readonly kind: "tick" }
+  /** The browser's guesses about network and page. */
+  | { readonly kind: "online" | "offline" | "visible" | "hidden" };
+
+/** What a subscription tells the application. */
+export type SubscriptionEvent<T = unknown> =
+  | { readonly kind: "message"; readonly message: Message<T> }
+  | { readonly kind: "subscribed"; readonly subscribed: Subscribed }
+  | { readonly kind: "live"; readonly position: Position | undefined }
+  | { readonly kind: "reset"; readonly reset: Reset }
+  | { readonly kind: "error"; readonly error: FanwireError }
+  | { readonly kind: "state"; readonly state: SubscriptionState };
+
+/** Everything that a connection asks of its shell, in order. */
+export type Effect =
+  /** Make a socket and forget the one before. */
+  | { readonly kind: "connect" }
+  | { readonly kind: "send"; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** Close the socket and forget it: no `closed` follows. */
+  | { readonly kind: "close"; readonly code: number }
+  /** Give a `tick` at that time, never where it is infinite; replaces the one asked for before. */
+  | { readonly kind: "wake"; readonly atMs: number }
+  | { readonly kind: "state"; readonly state: ConnectionState }
+  | { readonly kind: "subscription"; readonly id: number; readonly event: SubscriptionEvent }
+  | { readonly kind: "answer"; readonly id: number; readonly result: unknown }
+  | { readonly kind: "refusal"; readonly id: number; readonly error: FanwireError }
+  /** About the connection as a whole. */
+  | { readonly kind: "error"; readonly error: FanwireError }
+  | { readonly kind: "latency"; readonly ms: number };
+
+export type Push = (effect: Effect) => void;

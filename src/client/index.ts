@@ -1,0 +1,17 @@
+/** fanwire's client for browsers and Node: `import { Client } from "fanwire/client"`. */
+export type { Position, ResetReason } from "../protocol/frames.js";
+export { UndecodableData } from "../protocol/server-frame.js";
+export { Client, type ClientEvents, type DataOf } from "./client.js";
+export { FanwireError, type FanwireErrorCode } from "./errors.js";
+export type { HistoryPage, Message } from "./message.js";
+export type {
+  ClientOptions,
+  HistoryOptions,
+  PublishOptions,
+  SocketClass,
+  SocketLike,
+  SubscribeOptions,
+  TokenSource,
+} from "./options.js";
+export type { ConnectionState, Reset, Subscribed, SubscriptionState } from "./state.js";
+export type { Subscription, SubscriptionEvents } from "./subscription.js";

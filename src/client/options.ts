@@ -1,0 +1,121 @@
+import type { Position } from "../protocol/frames.js";
+import { FanwireError } from "./errors.js";
+import type { Message } from "./message.js";
+
+/** The part of the WebSocket interface that the client uses; browsers, Node 22 and the package `ws` have it. */
+export interface SocketLike {
+  binaryType: string;
+  send(data: Uint8Array<ArrayBuffer>): void;
+  close(code?: number, reason?: string): void;
+  addEventListener(type: "message", listener: (event: { readonly data: unknown }) => void): void;
+  addEventListener(
+    type: "close",
+    listener: (event: { readonly code: number; readonly reason: string }) => void,
+  ): void;
+  addEventListener(type: "error", listener: (event: object) => void): void;
+}
+
+/** A WebSocket class. */
+export type SocketClass = new (url: string, protocols: string[]) => SocketLike;
+
+/** A token, or what fetches a fresh one; it is asked before every attempt to connect. */
+export type TokenSource = string | (() => string | Promise<string>);
+
+export interface ClientOptions {
+  /** Connect at once. Default true. */
+  readonly autoConnect?: boolean;
+  /** Default `globalThis.WebSocket`. Node 20 has none: pass that of the package `ws`. */
+  readonly WebSocket?: SocketClass;
+  /** Sent as a sub-protocol item, so that it stays out of URLs and their logs. */
+  readonly token?: TokenSource;
+  /** For requests, for the handshake, for a subscribe. Default 10,000. */
+  readonly timeoutMs?: number;
+  /** Ping at least this often; default (and upper bound) is what the server asks for. */
+  readonly pingMs?: number;
+  /** Nothing heard for this long after a ping: the connection is dead. Default 10,000. */
+  readonly deadMs?: number;
+  /** Full-jitter exponential backoff between attempts. Default 250 to 15,000. */
+  readonly backoffBaseMs?: number;
+  readonly backoffCapMs?: number;
+  /** Requests that wait for the connection; one more rejects with `unavailable`. Default 1,000. */
+  readonly queueMessages?: number;
+  /** Their bytes together. Default 1,000,000. */
+  readonly queueBytes?: number;
+}
+
+/** {@link ClientOptions} that the pure part needs, checked and complete. */
+export interface Settings {
+  readonly timeoutMs: number;
+  readonly pingMs: number;
+  readonly deadMs: number;
+  readonly backoffBaseMs: number;
+  readonly backoffCapMs: number;
+  readonly queueMessages: number;
+  readonly queueBytes: number;
+  /** A refused token is worth another attempt. */
+  readonly freshTokens: boolean;
+}
+
+/** At most one of `after`, `last` and `state`. */
+export interface SubscribeOptions<T = unknown> {
+  /** Resume: every message after this position (or this message). */
+  readonly after?: Position;
+  /** Rewind: the last n messages first. */
+  readonly last?: number;
+  /** The latest message of every key first; again after every reset, so that a view is never silently stale. */
+  readonly state?: boolean;
+  /** Conflated: at most this many messages a second and key. Default: every message. */
+  readonly rate?: number;
+  /** False: not the messages that this client publishes. Default true. */
+  readonly echo?: boolean;
+  /** Short for `on("message", …)`. */
+  readonly onMessage?: (message: Message<T>) => void;
+  /** Messages that a `for await` loop may lag behind before it throws `overflow`. Default 10,000. */
+  readonly queue?: number;
+}
+
+export interface PublishOptions {
+  /** The part of the room's state that this message replaces. */
+  readonly key?: string;
+  /** From the call to the answer, the wait for a connection included. Default that of the client. */
+  readonly timeoutMs?: number;
+}
+
+export interface HistoryOptions {
+  /** Default: from the oldest message kept. */
+  readonly after?: Position;
+  readonly limit?: number;
+  readonly timeoutMs?: number;
+}
+
+const NUMBERS = {
+  timeoutMs: 10_000,
+  pingMs: Number.POSITIVE_INFINITY,
+  deadMs: 10_000,
+  backoffBaseMs: 250,
+  backoffCapMs: 15_000,
+  queueMessages: 1_000,
+  queueBytes: 1_000_000,
+} as const;
+
+/** Checks and completes. @throws FanwireError `bad_request` that names every problem. */
+export function settingsOf(options: ClientOptions): Settings {
+  const problems: string[] = [];
+  const number = (name: keyof typeof NUMBERS): number => {
+    const value = options[name] ?? NUMBERS[name];
+    if (!(value > 0)) problems.push(`${name} is ${value}: must be a number above 0`);
+    return value;
+  };
+  const settings: Settings = {
+    timeoutMs: number("timeoutMs"),
+    pingMs: number("pingMs"),
+    deadMs: number("deadMs"),
+    backoffBaseMs: number("backoffBaseMs"),
+    backoffCapMs: number("backoffCapMs"),
+    queueMessages: number("queueMessages"),
+    queueBytes: number("queueBytes"),
+    freshTokens: typeof options.token === "function",
+  };
+  if (problems.length > 0) throw new FanwireError("bad_request", problems.join("; "));
+  return settings;
+}

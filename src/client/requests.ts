@@ -1,0 +1,147 @@
+import type { Push } from "./effect.js";
+import { FanwireError } from "./errors.js";
+
+/** Requests under way at once: below what a server takes, so that a burst waits here and is not refused there. */
+const IN_FLIGHT_MAX = 128;
+
+/** One encoded request. */
+export interface Request {
+  readonly id: number;
+  readonly ref: number;
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly dueMs: number;
+  /** Asking twice does no harm, so a broken connection does not end it. */
+  readonly repeatable: boolean;
+}
+
+/** The requests that wait for the connection or for their answer. Bounded, in order, each settled exactly once. */
+export class Requests {
+  readonly #push: Push;
+  readonly #countMax: number;
+  readonly #bytesMax: number;
+  #queued = new Map<number, Request>();
+  #queuedBytes = 0;
+  readonly #sent = new Map<number, Request>();
+  #earliestMs = Number.POSITIVE_INFINITY;
+
+  constructor(push: Push, countMax: number, bytesMax: number) {
+    this.#push = push;
+    this.#countMax = countMax;
+    this.#bytesMax = bytesMax;
+  }
+
+  get inFlight(): number {
+    return this.#sent.size;
+  }
+
+  /** A lower bound of when {@link Requests.expire} has something to do. */
+  get nextDueMs(): number {
+    return this.#earliestMs;
+  }
+
+  add(request: Request): void {
+    const { id, ref, name, bytes, dueMs } = request;
+    if (this.#queued.size >= this.#countMax || this.#queuedBytes + bytes.length > this.#bytesMax) {
+      const full = `${this.#queued.size} requests of ${this.#queuedBytes} bytes wait for the connection`;
+      const allowed = `at most ${this.#countMax} of ${this.#bytesMax} bytes may`;
+      this.#refuse(id, new FanwireError("unavailable", `${name} not sent: ${full}, ${allowed}`));
+      return;
+    }
+    this.#queued.set(ref, request);
+    this.#queuedBytes += bytes.length;
+    this.#earliestMs = Math.min(this.#earliestMs, dueMs);
+  }
+
+  /** What may go out now; it counts as sent. */
+  take(bytesMax: number): Uint8Array[] {
+    const out: Uint8Array[] = [];
+    for (const request of this.#queued.values()) {
+      if (this.#sent.size >= IN_FLIGHT_MAX) break;
+      this.#dequeue(request);
+      const { id, ref, name, bytes } = request;
+      if (bytes.length > bytesMax) {
+        const text = `${name} of ${bytes.length} bytes: the server takes at most ${bytesMax}`;
+        this.#refuse(id, new FanwireError("too_large", text));
+      } else {
+        this.#sent.set(ref, request);
+        out.push(bytes);
+      }
+    }
+    return out;
+  }
+
+  answer(ref: number, result: unknown): void {
+    const request = this.#sent.get(ref);
+    if (request === undefined) return;
+    this.#sent.delete(ref);
+    this.#push({ kind: "answer", id: request.id, result });
+  }
+
+  refuse(ref: number, error: FanwireError): void {
+    const request = this.#sent.get(ref);
+    if (request === undefined) return;
+    this.#sent.delete(ref);
+    this.#refuse(request.id, error);
+  }
+
+  expire(nowMs: number): void {
+    if (nowMs < this.#earliestMs) return;
+    this.#earliestMs = Number.POSITIVE_INFINITY;
+    for (const request of [...this.#queued.values(), ...this.#sent.values()]) {
+      if (nowMs < request.dueMs) {
+        this.#earliestMs = Math.min(this.#earliestMs, request.dueMs);
+        continue;
+      }
+      const maybeDone = this.#sent.delete(request.ref);
+      if (!maybeDone) this.#dequeue(request);
+      const text = maybeDone ? "no answer in time" : "not sent, there was no connection in time";
+      this.#refuse(request.id, lost("timeout", request, text, maybeDone));
+    }
+  }
+
+  /** The connection broke: what was under way is asked again where that does no harm, and else has an unknown outcome. */
+  disconnected(): void {
+    const again = [...this.#sent.values()].filter((request) => request.repeatable);
+    const unknown = [...this.#sent.values()].filter((request) => !request.repeatable);
+    this.#sent.clear();
+    this.#queued = new Map([...again.map((request) => [request.ref, request] as const), ...this.#queued]);
+    for (const request of again) this.#queuedBytes += request.bytes.length;
+    for (const request of unknown) {
+      this.#refuse(request.id, lost("unavailable", request, "the connection broke before the answer", true));
+    }
+  }
+
+  /** Ends all of them. */
+  end(reason: string): void {
+    const sent = [...this.#sent.values()];
+    const queued = [...this.#queued.values()];
+    this.#sent.clear();
+    this.#queued.clear();
+    this.#queuedBytes = 0;
+    for (const request of sent) this.#refuse(request.id, lost("closed", request, reason, true));
+    for (const request of queued) {
+      this.#refuse(request.id, lost("closed", request, `not sent, ${reason}`, false));
+    }
+  }
+
+  #dequeue(request: Request): void {
+    this.#queued.delete(request.ref);
+    this.#queuedBytes -= request.bytes.length;
+  }
+
+  #refuse(id: number, error: FanwireError): void {
+    this.#push({ kind: "refusal", id, error });
+  }
+}
+
+function lost(
+  code: "timeout" | "unavailable" | "closed",
+  request: Request,
+  text: string,
+  sent: boolean,
+): FanwireError {
+  const maybeDone = sent && !request.repeatable;
+  const hint = maybeDone ? "; it may or may not have been carried out" : "";
+  return new FanwireError(code, `${request.name}: ${text}${hint}`, { maybeDone });
+}

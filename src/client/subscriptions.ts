@@ -1,0 +1,374 @@
+import type {
+  ClientFrame,
+  ManyItem,
+  Position,
+  ResetReason,
+  ServerFrame,
+  SubscribeOptions,
+} from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
+import { answerErrorOf, subscribeResultOf } from "./answer.js";
+import type { Push, SubscribeRequest, SubscriptionEvent } from "./effect.js";
+import { FanwireError } from "./errors.js";
+import type { SubscriptionState } from "./state.js";
+
+type FrameOf<T extends ServerFrame["type"]> = Extract<ServerFrame, { type: T }>;
+
+type Phase =
+  /** Goes out with the next flush. */
+  | { readonly kind: "due" }
+  /** Until the `ok`, frames of the room belong to an earlier subscription and are ignored: what counts of them comes again. */
+  | { readonly kind: "asked"; readonly ref: number; readonly dueMs: number }
+  | { readonly kind: "waiting"; readonly dueMs: number }
+  | { readonly kind: "replaying" }
+  | { readonly kind: "live" }
+  | { readonly kind: "failed"; readonly error: FanwireError };
+
+interface Entry {
+  readonly id: number;
+  readonly room: RoomName;
+  readonly request: SubscribeRequest;
+  phase: Phase;
+  /** Ask with the request's own options: there is no position yet, or it is void. */
+  fresh: boolean;
+  epoch: string;
+  offset: number;
+  /** Continuity was lost and no message since has told so. */
+  broken: ResetReason | undefined;
+  /** Refusals in a row, and gaps in a row without a message between them. */
+  refusals: number;
+  gaps: number;
+}
+
+/** Codes after which the same request may succeed. */
+const RETRYABLE: ReadonlySet<string> = new Set(["rate_limited", "unavailable", "timeout", "internal"]);
+
+/** More than the elements of `subscribe many` take besides its rooms. */
+const FRAME_BYTES = 100;
+
+/** The rooms of a client: which are asked for, where each stands, what is to be asked again. */
+export class Subscriptions {
+  readonly #push: Push;
+  readonly #backoffMs: (attempt: number) => number;
+  readonly #timeoutMs: number;
+  readonly #byRoom = new Map<RoomName, Entry>();
+  readonly #byId = new Map<number, Entry>();
+  readonly #asked = new Map<number, readonly Entry[]>();
+  /** Due, asked or waiting. */
+  readonly #unsettled = new Set<Entry>();
+  readonly #left = new Set<RoomName>();
+
+  constructor(push: Push, backoffMs: (attempt: number) => number, timeoutMs: number) {
+    this.#push = push;
+    this.#backoffMs = backoffMs;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get nextDueMs(): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const { phase } of this.#unsettled) {
+      if (phase.kind === "asked" || phase.kind === "waiting") nextMs = Math.min(nextMs, phase.dueMs);
+    }
+    return nextMs;
+  }
+
+  add(id: number, room: RoomName, request: SubscribeRequest): void {
+    const before = this.#byRoom.get(room);
+    if (before !== undefined) this.remove(before.id);
+    const { after } = request;
+    const entry: Entry = {
+      id,
+      room,
+      request,
+      phase: { kind: "due" },
+      fresh: after === undefined,
+      epoch: after?.epoch ?? "",
+      offset: after?.offset ?? 0,
+      broken: undefined,
+      refusals: 0,
+      gaps: 0,
+    };
+    this.#byRoom.set(room, entry);
+    this.#byId.set(id, entry);
+    this.#unsettled.add(entry);
+  }
+
+  remove(id: number): void {
+    const entry = this.#byId.get(id);
+    if (entry === undefined) return;
+    this.#byId.delete(id);
+    this.#byRoom.delete(entry.room);
+    this.#unsettled.delete(entry);
+    const { kind } = entry.phase;
+    if (kind === "asked" || kind === "replaying" || kind === "live") this.#left.add(entry.room);
+    // An answer that is still to come finds no entry in phase "asked".
+    entry.phase = { kind: "due" };
+  }
+
+  removeAll(): void {
+    for (const id of [...this.#byId.keys()]) this.remove(id);
+  }
+
+  /** The connection is gone: every room that was not refused for good is asked for again on the next one. */
+  disconnected(): void {
+    this.#asked.clear();
+    this.#left.clear();
+    for (const entry of this.#byRoom.values()) {
+      if (entry.phase.kind !== "failed") this.#enter(entry, { kind: "due" });
+    }
+  }
+
+  /** Frames were dropped, answers to subscribes perhaps among them: every room is asked for again. */
+  lagged(): void {
+    this.#asked.clear();
+    for (const entry of this.#byRoom.values()) {
+      const { kind } = entry.phase;
+      if (kind === "asked" || kind === "replaying" || kind === "live") this.#enter(entry, { kind: "due" });
+    }
+  }
+
+  expire(nowMs: number): void {
+    for (const entry of this.#unsettled) {
+      const { phase } = entry;
+      if (phase.kind === "waiting" && phase.dueMs <= nowMs) this.#enter(entry, { kind: "due" });
+      if (phase.kind === "asked" && phase.dueMs <= nowMs) {
+        this.#asked.delete(phase.ref);
+        this.#refused(
+          entry,
+          new FanwireError("timeout", `subscribe ${entry.room}: no answer in time`),
+          nowMs,
+        );
+      }
+    }
+  }
+
+  /** What is to be sent now, rooms with the same options in one frame; they count as asked. */
+  take(bytesMax: number, nextRef: () => number, nowMs: number): ClientFrame[] {
+    const frames: ClientFrame[] = [];
+    for (const room of this.#left) frames.push({ type: "unsubscribe", ref: 0, room });
+    this.#left.clear();
+    for (const [options, entries] of this.#dueByOptions()) {
+      for (const some of within(entries, bytesMax - FRAME_BYTES)) {
+        const ref = nextRef();
+        this.#asked.set(ref, some);
+        for (const entry of some) this.#enter(entry, { kind: "asked", ref, dueMs: nowMs + this.#timeoutMs });
+        frames.push(frameOf(ref, some, options));
+      }
+    }
+    return frames;
+  }
+
+  /** True where the ref is that of a subscribe. */
+  answered(ref: number, result: unknown, nowMs: number): boolean {
+    const entries = this.#asked.get(ref);
+    if (entries === undefined) return false;
+    this.#asked.delete(ref);
+    const results: readonly unknown[] = entries.length > 1 && Array.isArray(result) ? result : [result];
+    entries.forEach((entry, index) => {
+      if (entry.phase.kind !== "asked" || entry.phase.ref !== ref) return;
+      const error = answerErrorOf(results[index]);
+      if (error === undefined) this.#taken(entry, results[index], nowMs);
+      else this.#refused(entry, error, nowMs);
+    });
+    return true;
+  }
+
+  /** True where the ref is that of a subscribe. */
+  refused(ref: number, error: FanwireError, nowMs: number): boolean {
+    const entries = this.#asked.get(ref);
+    if (entries === undefined) return false;
+    this.#asked.delete(ref);
+    for (const entry of entries) {
+      if (entry.phase.kind === "asked" && entry.phase.ref === ref) this.#refused(entry, error, nowMs);
+    }
+    return true;
+  }
+
+  /** The protocol's rule: drop what is not above the last offset, ask again where something before it is missing. */
+  message(frame: FrameOf<"message">, nowMs: number): void {
+    const entry = this.#following(frame.room);
+    if (entry === undefined) return;
+    if (frame.offset > 0) {
+      if (frame.offset <= entry.offset) return;
+      if (frame.prev > entry.offset) {
+        this.#gap(entry, nowMs);
+        return;
+      }
+      entry.offset = frame.offset;
+      entry.gaps = 0;
+    }
+    const { room, offset, time, data, key } = frame;
+    const replayed = entry.phase.kind === "replaying";
+    const reset = entry.broken;
+    entry.broken = undefined;
+    this.#tell(entry, {
+      kind: "message",
+      message: { room, epoch: entry.epoch, offset, time, data, key, replayed, reset },
+    });
+  }
+
+  live(frame: FrameOf<"live">): void {
+    const entry = this.#following(frame.room);
+    if (entry === undefined) return;
+    if (frame.offset > entry.offset) entry.offset = frame.offset;
+    this.#enter(entry, { kind: "live" });
+    this.#tell(entry, { kind: "live", position: positionOf(entry) });
+  }
+
+  reset(frame: FrameOf<"reset">): void {
+    const entry = this.#following(frame.room);
+    if (entry !== undefined) this.#broken(entry, frame, frame.reason);
+  }
+
+  #following(room: RoomName): Entry | undefined {
+    const entry = this.#byRoom.get(room);
+    const kind = entry?.phase.kind;
+    return kind === "replaying" || kind === "live" ? entry : undefined;
+  }
+
+  #taken(entry: Entry, raw: unknown, nowMs: number): void {
+    const result = subscribeResultOf(raw);
+    if (result === undefined) {
+      this.#refused(entry, new FanwireError("internal", `subscribe ${entry.room}: not an answer`), nowMs);
+      return;
+    }
+    entry.refusals = 0;
+    const resumed = !entry.fresh;
+    if (resumed && !result.recovered) {
+      this.#broken(entry, result, result.epoch === entry.epoch ? "expired" : "epoch");
+      if (entry.phase.kind === "due") return;
+    } else if (!resumed) {
+      entry.epoch = result.epoch;
+      entry.offset = result.offset;
+    }
+    entry.fresh = entry.epoch === "";
+    this.#enter(entry, { kind: "replaying" });
+    this.#tell(entry, {
+      kind: "subscribed",
+      subscribed: { position: positionOf(entry), recovered: resumed && result.recovered },
+    });
+  }
+
+  // A view of state is fetched anew by itself; of anything else only the application knows what to do.
+  #broken(entry: Entry, position: Position, reason: ResetReason): void {
+    entry.epoch = position.epoch;
+    entry.offset = position.offset;
+    entry.broken = reason;
+    this.#tell(entry, { kind: "reset", reset: { reason, position: positionOf(entry) } });
+    if (!entry.request.state) return;
+    entry.fresh = true;
+    this.#enter(entry, { kind: "due" });
+  }
+
+  // Once at once; a server that goes on to leave gaps is asked ever more slowly.
+  #gap(entry: Entry, nowMs: number): void {
+    const again: Phase =
+      entry.gaps === 0 ? { kind: "due" } : { kind: "waiting", dueMs: nowMs + this.#backoffMs(entry.gaps) };
+    entry.gaps++;
+    this.#enter(entry, again);
+  }
+
+  #refused(entry: Entry, error: FanwireError, nowMs: number): void {
+    if (RETRYABLE.has(error.code)) {
+      const delayMs = error.retryMs ?? this.#backoffMs(entry.refusals);
+      entry.refusals++;
+      this.#enter(entry, { kind: "waiting", dueMs: nowMs + delayMs });
+    } else {
+      this.#enter(entry, { kind: "failed", error });
+    }
+    this.#tell(entry, { kind: "error", error });
+  }
+
+  #enter(entry: Entry, phase: Phase): void {
+    const before = stateOf(entry.phase);
+    const after = stateOf(phase);
+    entry.phase = phase;
+    if (after.kind === "subscribing") this.#unsettled.add(entry);
+    else this.#unsettled.delete(entry);
+    if (before.kind !== after.kind) this.#tell(entry, { kind: "state", state: after });
+  }
+
+  #tell(entry: Entry, event: SubscriptionEvent): void {
+    this.#push({ kind: "subscription", id: entry.id, event });
+  }
+
+  #dueByOptions(): Map<SubscribeOptions, Entry[]> {
+    const byText = new Map<string, [SubscribeOptions, Entry[]]>();
+    for (const entry of this.#unsettled) {
+      if (entry.phase.kind !== "due") continue;
+      const options = optionsOf(entry);
+      const text = JSON.stringify(options);
+      const group = byText.get(text);
+      if (group === undefined) byText.set(text, [options, [entry]]);
+      else group[1].push(entry);
+    }
+    return new Map(byText.values());
+  }
+}
+
+function stateOf(phase: Phase): SubscriptionState {
+  switch (phase.kind) {
+    case "due":
+    case "asked":
+    case "waiting":
+      return { kind: "subscribing" };
+    case "replaying":
+    case "live":
+    case "failed":
+      return phase;
+  }
+}
+
+function positionOf(entry: Entry): Position | undefined {
+  return entry.epoch === "" ? undefined : { epoch: entry.epoch, offset: entry.offset };
+}
+
+/** All but `after`, which is each room's own. */
+function optionsOf({ fresh, request }: Entry): SubscribeOptions {
+  const { last, state, rate, echo } = request;
+  return {
+    ...(fresh && last !== undefined && { last }),
+    ...(fresh && state && { state }),
+    ...(rate !== undefined && { rate }),
+    ...(!echo && { echo }),
+  };
+}
+
+function afterOf(entry: Entry): Position | undefined {
+  return entry.fresh ? undefined : positionOf(entry);
+}
+
+function frameOf(ref: number, entries: readonly Entry[], options: SubscribeOptions): ClientFrame {
+  const [only] = entries;
+  if (only !== undefined && entries.length === 1) {
+    const after = afterOf(only);
+    return {
+      type: "subscribe",
+      ref,
+      room: only.room,
+      options: after === undefined ? options : { after, ...options },
+    };
+  }
+  const rooms: ManyItem[] = entries.map((entry) => ({ room: entry.room, after: afterOf(entry) }));
+  return { type: "subscribeMany", ref, rooms, options };
+}
+
+/** Splits by an upper bound of the bytes that each room takes. */
+function within(entries: readonly Entry[], bytesMax: number): Entry[][] {
+  const groups: Entry[][] = [];
+  let group: Entry[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    // Headers of array, string, array, string, and an offset of 9 bytes; an epoch of 3 bytes a character at the most.
+    const size = 20 + entry.room.length + 3 * entry.epoch.length;
+    if (group.length > 0 && bytes + size > bytesMax) {
+      groups.push(group);
+      group = [];
+      bytes = 0;
+    }
+    group.push(entry);
+    bytes += size;
+  }
+  if (group.length > 0) groups.push(group);
+  return groups;
+}
