@@ -171,13 +171,17 @@ export class Session implements Owner {
     this.#outbox.leave(topic);
   }
 
+  /**
+   * Sends what belongs to a room's flow. Nothing once a frame was dropped: a later one would look as if all before
+   * it had come.
+   */
   send(bytes: Uint8Array): void {
-    if (this.#state === "closed") return;
-    if (this.#outbox.send(bytes) === "dropped") this.dropped();
+    if (this.#state === "open") this.#put(bytes);
   }
 
+  /** Sends an answer or what concerns the connection. */
   sendControl(frame: ControlFrame): void {
-    this.send(this.wire.encode(frame));
+    this.#put(this.wire.encode(frame));
   }
 
   #handle(input: ClientInput, nowMs: number): void {
@@ -275,8 +279,13 @@ export class Session implements Owner {
     const from = options.after === undefined ? ("oldest" as const) : { after: options.after };
     const limit = Math.min(options.limit ?? limits.historyMessages, limits.historyMessages);
     this.#wait(ref, readHistory(broker, room, from, limit), (reply) => {
-      if (ref > 0) this.send(this.wire.encodeHistory(ref, reply));
+      if (ref > 0) this.#put(this.wire.encodeHistory(ref, reply));
     });
+  }
+
+  #put(bytes: Uint8Array): void {
+    if (this.#state === "closed") return;
+    if (this.#outbox.send(bytes) === "dropped") this.dropped();
   }
 
   /** Waits for the broker, counted; the outcome is answered unless the connection is gone by then. */

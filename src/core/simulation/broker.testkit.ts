@@ -1,0 +1,203 @@
+import { encode } from "@msgpack/msgpack";
+import { CodedError } from "../../protocol/errors.js";
+import type { Position } from "../../protocol/frames.js";
+import { createMessage, type Message } from "../../protocol/message.js";
+import type { RoomName } from "../../protocol/room-name.js";
+import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../ports.js";
+import type { SettingsOf } from "../settings.js";
+import type { Scheduler } from "./scheduler.testkit.js";
+
+interface RoomLog {
+  epoch: string;
+  /** Everything since the epoch began; history reads see only the newest `history.messages`. */
+  messages: Message[];
+}
+
+type Item = { readonly message: Message } | { readonly head: Position };
+
+/** The one source of truth of a simulated deployment, with slow links to its workers, and crashes. */
+export class SimulatedBroker {
+  readonly scheduler: Scheduler;
+  readonly settingsOf: SettingsOf;
+  /** Every message ever stored, by `room epoch`. */
+  readonly truth = new Map<string, Message[]>();
+  readonly links: Link[] = [];
+  readonly #rooms = new Map<RoomName, RoomLog>();
+  #epochs = 0;
+  #values = 0;
+  away = false;
+
+  constructor(scheduler: Scheduler, settingsOf: SettingsOf) {
+    this.scheduler = scheduler;
+    this.settingsOf = settingsOf;
+  }
+
+  room(name: RoomName): RoomLog {
+    let log = this.#rooms.get(name);
+    if (log === undefined) {
+      log = { epoch: `e${this.#epochs++}`, messages: [] };
+      this.#rooms.set(name, log);
+    }
+    return log;
+  }
+
+  head(name: RoomName): Position {
+    const log = this.room(name);
+    return { epoch: log.epoch, offset: log.messages.at(-1)?.offset ?? 0 };
+  }
+
+  store({ room, key, origin }: Pick<Outgoing, "room" | "key" | "origin">, bytes = 0): Position {
+    const log = this.room(room);
+    const prev = log.messages.at(-1)?.offset ?? 0;
+    // Offsets have holes, as a broker's may that numbers many rooms in one stream.
+    const offset = prev + 1 + (this.scheduler.random.chance(0.3) ? this.scheduler.random.below(3) : 0);
+    const data = encode(`value ${this.#values++}${"x".repeat(bytes)}`);
+    const message = createMessage({
+      room,
+      offset,
+      prev,
+      time: Math.floor(this.scheduler.nowMs),
+      data,
+      key,
+      origin,
+    });
+    log.messages.push(message);
+    const id = `${room} ${log.epoch}`;
+    const truth = this.truth.get(id) ?? [];
+    truth.push(message);
+    this.truth.set(id, truth);
+    for (const link of this.links) link.push(room, { message });
+    return { epoch: log.epoch, offset };
+  }
+
+  /** What a memory broker's death does: every room begins anew, and who had it open is told. */
+  restart(): void {
+    for (const name of this.#rooms.keys()) {
+      this.#rooms.set(name, { epoch: `e${this.#epochs++}`, messages: [] });
+      for (const link of this.links) link.push(name, { head: this.head(name) });
+    }
+  }
+
+  history(name: RoomName, from: HistoryFrom, limit: number): HistoryPage {
+    const log = this.room(name);
+    const head = this.head(name);
+    const kept = log.messages.slice(-this.settingsOf(name).history.messages);
+    if (from === "oldest") return page(kept, limit, head);
+    if ("last" in from) return page(kept.slice(-from.last), limit, head);
+    if (from.after.epoch !== log.epoch || from.after.offset > head.offset)
+      return { kind: "lost", reason: "epoch", head };
+    const oldest = kept[0];
+    if (oldest !== undefined && oldest.prev > from.after.offset)
+      return { kind: "lost", reason: "expired", head };
+    return page(
+      kept.filter(({ offset }) => offset > from.after.offset),
+      limit,
+      head,
+    );
+  }
+
+  state(name: RoomName): Snapshot {
+    const latest = new Map<string, Message>();
+    for (const message of this.room(name).messages) {
+      if (message.key !== undefined) latest.set(message.key, message);
+    }
+    const messages = [...latest.values()].sort((a, b) => a.offset - b.offset);
+    return { head: this.head(name), messages, droppedKeys: 0 };
+  }
+
+  link(): Link {
+    const link = new Link(this);
+    this.links.push(link);
+    return link;
+  }
+}
+
+/** One worker's way to the broker: ordered a room, late, and now and then torn and mended. */
+export class Link implements Broker {
+  readonly #broker: SimulatedBroker;
+  readonly #sinks = new Map<RoomName, Sink>();
+  readonly #queues = new Map<RoomName, Item[]>();
+
+  constructor(broker: SimulatedBroker) {
+    this.#broker = broker;
+  }
+
+  async publish(outgoing: Outgoing): Promise<Position> {
+    const copy = { room: outgoing.room, key: outgoing.key, origin: outgoing.origin };
+    await this.#trip();
+    const position = this.#broker.store(copy);
+    await this.#broker.scheduler.delay(20);
+    return position;
+  }
+
+  async open(room: RoomName, sink: Sink): Promise<Position> {
+    await this.#trip();
+    const head = this.#broker.head(room);
+    this.#sinks.set(room, sink);
+    this.#queues.set(room, []);
+    return head;
+  }
+
+  close(room: RoomName): void {
+    this.#sinks.delete(room);
+    this.#queues.delete(room);
+  }
+
+  async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
+    await this.#trip();
+    const found = this.#broker.history(room, from, limit);
+    await this.#broker.scheduler.delay(30);
+    return found;
+  }
+
+  async state(room: RoomName): Promise<Snapshot> {
+    await this.#trip();
+    const found = this.#broker.state(room);
+    await this.#broker.scheduler.delay(30);
+    return found;
+  }
+
+  async stop(): Promise<void> {}
+
+  push(room: RoomName, item: Item): void {
+    const queue = this.#queues.get(room);
+    if (queue === undefined) return;
+    queue.push(item);
+    this.#broker.scheduler.soon(30, () => this.#deliver(room, queue));
+  }
+
+  /** Loses what is under way, as a torn connection does, and mends from history as an adapter must, or tells. */
+  tear(): void {
+    for (const [room, queue] of this.#queues) {
+      const first = queue[0];
+      if (first === undefined || !("message" in first) || queue.some((item) => "head" in item)) continue;
+      queue.length = 0;
+      const after = { epoch: this.#broker.room(room).epoch, offset: first.message.prev };
+      const found = this.#broker.history(room, { after }, 1_000);
+      const items =
+        found.kind === "page" ? found.messages.map((message) => ({ message })) : [{ head: found.head }];
+      for (const item of items) this.push(room, item);
+    }
+  }
+
+  #deliver(room: RoomName, queue: Item[]): void {
+    // Now and then all that waits comes at once.
+    let count = this.#broker.scheduler.random.chance(0.2) ? queue.length : 1;
+    for (; count > 0; count -= 1) {
+      const sink = this.#sinks.get(room);
+      const item = this.#queues.get(room) === queue ? queue.shift() : undefined;
+      if (sink === undefined || item === undefined) return;
+      if ("message" in item) sink.message(item.message);
+      else sink.reset(room, item.head, item.head.offset === 0 ? "epoch" : "expired");
+    }
+  }
+
+  async #trip(): Promise<void> {
+    await this.#broker.scheduler.delay(30);
+    if (this.#broker.away) throw new CodedError("unavailable", "the broker is away", 100);
+  }
+}
+
+function page(kept: readonly Message[], limit: number, head: Position): HistoryPage {
+  return { kind: "page", messages: kept.slice(0, limit), more: kept.length > limit, head };
+}

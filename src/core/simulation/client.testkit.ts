@@ -1,0 +1,294 @@
+import { decodeServer, encodeClient } from "../../protocol/client-wire.js";
+import type {
+  ClientFrame,
+  Position,
+  ServerFrame,
+  SubscribeOptions,
+  SubscribeResult,
+} from "../../protocol/frames.js";
+import type { RoomName } from "../../protocol/room-name.js";
+import type { Scheduler } from "./scheduler.testkit.js";
+import type { SimulatedSocket, SimulatedWorker, SocketPeer } from "./worker.testkit.js";
+
+export interface Wish {
+  readonly room: RoomName;
+  readonly start: SubscribeOptions;
+}
+
+/** What a client was promised at one `ok` or `reset`, and what it then got. */
+export interface Segment {
+  readonly client: string;
+  readonly room: RoomName;
+  readonly epoch: string;
+  /** Everything after this offset was promised. */
+  readonly from: number;
+  /** Begun by a snapshot: what comes before `live` is the latest of each key only. */
+  readonly snapshot: boolean;
+  liveAt: number | undefined;
+  readonly delivered: { readonly offset: number; readonly data: unknown }[];
+  /** Offsets of own messages that may be missing. */
+  readonly echo: boolean;
+}
+
+interface RoomState {
+  readonly wish: Wish;
+  position: Position | undefined;
+  /** The subscribe whose answer is awaited. */
+  ref: number;
+  /** Asked to resume: an answer that does not is a telling. */
+  resuming: boolean;
+  segment: Segment | undefined;
+}
+
+/**
+ * A client written from PROTOCOL.md alone, apart from the product's own. It follows the page's rules and keeps a
+ * record of what it was promised and what it got.
+ */
+export class SimulatedClient implements SocketPeer {
+  readonly name: string;
+  readonly rooms = new Map<RoomName, RoomState>();
+  readonly segments: Segment[] = [];
+  readonly wireFaults: string[] = [];
+  sessions = new Set<string>();
+  slow = false;
+  resets = 0;
+  gaps = 0;
+  lags = 0;
+  readonly #scheduler: Scheduler;
+  #workers: readonly SimulatedWorker[];
+  #socket: SimulatedSocket | undefined;
+  #welcomed = false;
+  #reading = false;
+  #ref = 1;
+  /** Which rooms a subscribe under way asked for, in its order. */
+  readonly #asked = new Map<number, readonly RoomState[]>();
+  /** On this connection, by room: the last offset seen on the wire since the last answer to a subscribe. */
+  readonly #wireLast = new Map<RoomName, number>();
+
+  constructor(
+    name: string,
+    scheduler: Scheduler,
+    workers: readonly SimulatedWorker[],
+    wishes: readonly Wish[],
+  ) {
+    this.name = name;
+    this.#scheduler = scheduler;
+    this.#workers = workers;
+    for (const wish of wishes) {
+      this.rooms.set(wish.room, { wish, position: undefined, ref: 0, resuming: false, segment: undefined });
+    }
+    this.#connect();
+  }
+
+  /** The socket has something to read. */
+  readable(): void {
+    if (this.#reading || this.slow) return;
+    this.#reading = true;
+    this.#scheduler.soon(10, () => {
+      this.#reading = false;
+      if (this.slow || this.#socket === undefined) return;
+      this.#socket.read(1 + this.#scheduler.random.below(4));
+      if (this.#socket !== undefined && this.#socket.bufferedBytes() > 0) this.readable();
+    });
+  }
+
+  /** Stops reading, or goes on. */
+  setSlow(slow: boolean): void {
+    this.slow = slow;
+    this.readable();
+  }
+
+  cut(): void {
+    this.#socket?.cut(1006);
+  }
+
+  /** Asks again for a room that it has: from its position, or in its first manner. */
+  resubscribe(room: RoomName, afresh: boolean): void {
+    const state = this.rooms.get(room);
+    if (state === undefined || !this.#welcomed) return;
+    if (afresh) state.position = undefined;
+    this.#subscribe(state);
+  }
+
+  publish(room: RoomName): void {
+    if (this.#welcomed)
+      this.#send({ type: "publish", ref: this.#ref++, room, data: "client", key: undefined });
+  }
+
+  received(bytes: Uint8Array): void {
+    for (const frame of decodeServer(bytes)) this.#frame(frame);
+  }
+
+  closed(): void {
+    this.#socket = undefined;
+    this.#welcomed = false;
+    this.#scheduler.soon(100, () => this.#connect());
+  }
+
+  #connect(): void {
+    this.#wireLast.clear();
+    this.#asked.clear();
+    this.#socket = this.#scheduler.random.pick(this.#workers).connect(this);
+    if (this.#socket.session !== undefined) this.sessions.add(this.#socket.session.id);
+  }
+
+  #frame(frame: ServerFrame): void {
+    switch (frame.type) {
+      case "welcome":
+        this.#welcomed = true;
+        this.#subscribeAll();
+        break;
+      case "lagged":
+        this.lags += 1;
+        this.#subscribeAll();
+        break;
+      case "ok":
+        this.#answered(frame.ref, frame.result);
+        break;
+      case "error":
+        this.#refused(frame.ref);
+        break;
+      case "message":
+        this.#message(frame);
+        break;
+      case "live":
+        this.#live(frame.room, frame.offset);
+        break;
+      case "reset":
+        this.#reset(frame.room, { epoch: frame.epoch, offset: frame.offset });
+        break;
+    }
+  }
+
+  #subscribeAll(): void {
+    const states = [...this.rooms.values()];
+    if (this.#scheduler.random.chance(0.5)) {
+      for (const state of states) this.#subscribe(state);
+      return;
+    }
+    // Options hold for all rooms of the frame, so only those with a position, or all that begin at the head, share one.
+    const together = states.filter(
+      ({ position, wish }) => position !== undefined && wish.start.echo !== false,
+    );
+    const ref = this.#ref++;
+    for (const state of together) {
+      state.ref = ref;
+      state.resuming = true;
+    }
+    this.#asked.set(ref, together);
+    const rooms = together.map(({ wish, position }) => ({ room: wish.room, after: position }));
+    if (rooms.length > 0) this.#send({ type: "subscribeMany", ref, rooms, options: {} });
+    for (const state of states) if (!together.includes(state)) this.#subscribe(state);
+  }
+
+  #subscribe(state: RoomState): void {
+    const { room, start } = state.wish;
+    state.ref = this.#ref++;
+    this.#asked.set(state.ref, [state]);
+    state.resuming = state.position !== undefined;
+    const echo = start.echo === false ? { echo: false } : {};
+    const options = state.position === undefined ? start : { after: state.position, ...echo };
+    this.#send({ type: "subscribe", ref: state.ref, room, options });
+  }
+
+  #answered(ref: number, result: unknown): void {
+    const results: readonly unknown[] = Array.isArray(result) ? result : [result];
+    const asked = this.#asked.get(ref) ?? [];
+    this.#asked.delete(ref);
+    asked.forEach((state, index) => {
+      const one = results[index];
+      if (state.ref !== ref) return;
+      state.ref = 0;
+      if (Array.isArray(one)) this.#retry(state);
+      else this.#positioned(state, one as SubscribeResult);
+    });
+  }
+
+  #positioned(state: RoomState, { epoch, offset, recovered }: SubscribeResult): void {
+    this.#wireLast.set(state.wish.room, offset);
+    if (state.resuming && recovered) return;
+    if (state.resuming) this.resets += 1;
+    this.#begin(state.wish.room, { epoch, offset }, !state.resuming && state.wish.start.state === true);
+  }
+
+  #reset(room: RoomName, position: Position): void {
+    if (this.rooms.get(room)?.ref !== 0) return;
+    this.resets += 1;
+    this.#begin(room, position, false);
+  }
+
+  #begin(room: RoomName, position: Position, snapshot: boolean): void {
+    const state = this.rooms.get(room);
+    if (state === undefined) return;
+    this.#wireLast.set(room, position.offset);
+    state.position = position;
+    const { epoch, offset: from } = position;
+    const echo = state.wish.start.echo !== false;
+    state.segment = {
+      client: this.name,
+      room,
+      epoch,
+      from,
+      snapshot,
+      liveAt: undefined,
+      delivered: [],
+      echo,
+    };
+    this.segments.push(state.segment);
+  }
+
+  #refused(ref: number): void {
+    for (const state of this.#asked.get(ref) ?? []) {
+      if (state.ref !== ref) continue;
+      state.ref = 0;
+      this.#retry(state);
+    }
+    this.#asked.delete(ref);
+  }
+
+  #retry(state: RoomState): void {
+    this.#scheduler.soon(100, () => {
+      if (state.ref === 0 && this.#welcomed) this.#subscribe(state);
+    });
+  }
+
+  #message({ room, offset, prev, data }: ServerFrame & { type: "message" }): void {
+    const state = this.rooms.get(room);
+    // Until the answer to a subscribe has come, what comes belongs to the subscription before it.
+    if (state === undefined || state.ref !== 0) return;
+    this.#watchWire(state, offset, prev);
+    if (state.position === undefined || offset <= state.position.offset) return;
+    if (prev > state.position.offset) {
+      this.gaps += 1;
+      this.#subscribe(state);
+      return;
+    }
+    state.position = { epoch: state.position.epoch, offset };
+    state.segment?.delivered.push({ offset, data });
+  }
+
+  #live(room: RoomName, offset: number): void {
+    const state = this.rooms.get(room);
+    if (state?.position === undefined || state.segment === undefined || state.ref !== 0) return;
+    this.#wireLast.set(room, Math.max(this.#wireLast.get(room) ?? 0, offset));
+    state.segment.liveAt ??= offset;
+    if (offset > state.position.offset) state.position = { epoch: state.position.epoch, offset };
+  }
+
+  /** Stricter than a client must be: while nothing was dropped, the server itself keeps order, once each, no hole. */
+  #watchWire(state: RoomState, offset: number, prev: number): void {
+    const last = this.#wireLast.get(state.wish.room);
+    if (last === undefined || (this.#socket?.drops ?? 0) > 0) return;
+    if (offset <= last)
+      this.wireFaults.push(`${this.name}: ${state.wish.room} ${offset} came again after ${last}`);
+    if (prev > last)
+      this.wireFaults.push(
+        `${this.name}: ${state.wish.room} ${offset} follows ${prev}, but ${last} was last`,
+      );
+    this.#wireLast.set(state.wish.room, offset);
+  }
+
+  #send(frame: ClientFrame): void {
+    this.#socket?.write(encodeClient(frame));
+  }
+}

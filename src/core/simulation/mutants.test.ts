@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+/** A way to break the promise, as a change of compiled code; `find` stands there exactly once. */
+interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+const MUTANTS: readonly Mutant[] = [
+  {
+    name: "no lagged: a socket that lost frames is never told",
+    file: "core/session.js",
+    find: 'this.sendControl({ type: "lagged" });',
+    replace: "",
+  },
+  {
+    name: "join early: the topic is joined when the replay begins, not at the head",
+    file: "core/subscriptions.js",
+    find: "subscription.begin(start);",
+    replace:
+      "subscription.begin(start); this.#owner.join(subscription.room.topic(this.#owner.wire)); subscription.room.enter(this.#owner, true);",
+  },
+  {
+    name: "lag one room only: a client that was told re-subscribes just one",
+    file: "core/simulation/client.testkit.js",
+    find: "this.lags += 1;\n                this.#subscribeAll();",
+    replace: "this.lags += 1;\n                this.#subscribe([...this.rooms.values()][0]);",
+  },
+  {
+    name: "lag one room only: the server leaves the others on their topics",
+    file: "core/subscriptions.js",
+    find: "this.#detach(subscription);\n            subscription.state = LAGGED;",
+    replace: "this.#detach(subscription);\n            subscription.state = LAGGED; break;",
+  },
+  {
+    name: "ignore prev: the client takes whatever comes next",
+    file: "core/simulation/client.testkit.js",
+    find: "if (prev > state.position.offset) {",
+    replace: "if (prev < 0) {",
+  },
+  {
+    name: "a replay does not notice that its room was reset",
+    file: "core/subscription.js",
+    find: "replay.lost !== undefined || replay.resets !== room.resets",
+    replace: "replay.lost !== undefined",
+  },
+  {
+    name: "live members lose a reset",
+    file: "core/room.js",
+    find: "this.#lastReset = reason;",
+    replace: "this.#lastReset = reason; this.#live.clear();",
+  },
+];
+
+const SEEDS_MAX = 400;
+const dist = fileURLToPath(new URL("../../", import.meta.url));
+
+for (const mutant of MUTANTS) {
+  test(`the simulation catches: ${mutant.name}`, async (t) => {
+    const home = `${dist}mutants/${MUTANTS.indexOf(mutant)}-${process.pid}/`;
+    t.after(() => rmSync(home, { recursive: true, force: true }));
+    for (const folder of ["core", "protocol"])
+      cpSync(`${dist}${folder}`, `${home}${folder}`, { recursive: true });
+    const file = `${home}${mutant.file}`;
+    const source = readFileSync(file, "utf8");
+    assert.equal(source.split(mutant.find).length, 2, `${mutant.file} holds the place to break exactly once`);
+    writeFileSync(file, source.replace(mutant.find, mutant.replace));
+    const world: typeof import("./world.testkit.js") = await import(
+      `${home}core/simulation/world.testkit.js`
+    );
+    for (let seed = 1; seed <= SEEDS_MAX; seed += 1) {
+      const { faults } = await world.simulate(seed);
+      if (faults.length === 0) continue;
+      t.diagnostic(`seed ${seed}: ${faults[0]?.slice(0, 200)}`);
+      return;
+    }
+    assert.fail(`no seed of ${SEEDS_MAX} noticed`);
+  });
+}

@@ -1,0 +1,190 @@
+import type { CloseCode } from "../../protocol/errors.js";
+import { msgpackWire } from "../../protocol/wire.js";
+import { type Counters, createCounters } from "../counters.js";
+import { Engine, type Session } from "../engine.js";
+import type { Limits } from "../limits.js";
+import type { Fanout, Outbox } from "../ports.js";
+import type { SettingsOf } from "../settings.js";
+import type { Link } from "./broker.testkit.js";
+import type { Scheduler } from "./scheduler.testkit.js";
+
+/** Frames that one socket may have queued from topics before it is flushed at once; 32 in uWS, fewer here to see it more. */
+const PENDING_MAX = 1;
+
+/** What the far end of a socket is told. */
+export interface SocketPeer {
+  readable(): void;
+  received(bytes: Uint8Array): void;
+  closed(code: number): void;
+}
+
+/** One worker: a real engine on a simulated uWS. */
+export class SimulatedWorker implements Fanout {
+  readonly engine: Engine;
+  readonly counters: Counters = createCounters();
+  readonly scheduler: Scheduler;
+  readonly sockets = new Set<SimulatedSocket>();
+  readonly topics = new Map<string, Set<SimulatedSocket>>();
+  readonly faults: string[] = [];
+  readonly #limits: Limits;
+  #tickAsked = false;
+  #sessions = 0;
+
+  constructor(name: string, scheduler: Scheduler, link: Link, settingsOf: SettingsOf, limits: Limits) {
+    this.scheduler = scheduler;
+    this.#limits = limits;
+    this.engine = new Engine({
+      node: name,
+      broker: link,
+      fanout: this,
+      settingsOf,
+      limits,
+      counters: this.counters,
+    });
+  }
+
+  publish(topic: string, bytes: Uint8Array): void {
+    for (const socket of this.topics.get(topic) ?? []) socket.pend(bytes.slice());
+  }
+
+  requestTick(): void {
+    if (this.#tickAsked) return;
+    this.#tickAsked = true;
+    this.scheduler.soon(2, () => {
+      this.#tickAsked = false;
+      const dropped = [...this.sockets].filter((socket) => socket.droppedSinceTick);
+      for (const socket of dropped) socket.droppedSinceTick = false;
+      this.engine.tick(this.scheduler.nowMs);
+      for (const socket of dropped) this.#checkLeft(socket);
+      for (const socket of this.sockets) socket.flushPending();
+    });
+  }
+
+  /** A socket that lost frames costs nothing from the next tick on: it is on no topic at all. */
+  #checkLeft(socket: SimulatedSocket): void {
+    for (const [topic, members] of this.topics) {
+      if (members.has(socket)) this.faults.push(`a socket that lost frames is still on ${topic}`);
+    }
+  }
+
+  connect(peer: SocketPeer): SimulatedSocket {
+    const socket = new SimulatedSocket(this, peer, this.#limits.bufferBytes);
+    this.sockets.add(socket);
+    const id = `${this.engine.limits.pingMs}-${this.#sessions++}-${this.scheduler.random.below(1e9)}`;
+    socket.session = this.engine.connect(id, msgpackWire, socket);
+    return socket;
+  }
+}
+
+/** A uWS socket as ARCHITECTURE knows it: queues a subscriber, a limit that drops, one callback for a lost batch. */
+export class SimulatedSocket implements Outbox {
+  session: Session | undefined;
+  /** How many frames this socket's worker dropped so far. */
+  drops = 0;
+  droppedSinceTick = false;
+  readonly #worker: SimulatedWorker;
+  readonly #peer: SocketPeer;
+  readonly #limit: number;
+  #pending: Uint8Array[] = [];
+  #buffer: Uint8Array[] = [];
+  #inbound = Promise.resolve();
+  #closed = false;
+
+  constructor(worker: SimulatedWorker, peer: SocketPeer, limit: number) {
+    this.#worker = worker;
+    this.#peer = peer;
+    this.#limit = limit;
+  }
+
+  pend(bytes: Uint8Array): void {
+    if (this.#pending.push(bytes) > PENDING_MAX) this.flushPending();
+  }
+
+  flushPending(): void {
+    const pending = this.#pending;
+    this.#pending = [];
+    // The kernel drains on its own: between two batches of one tick a full socket may have room again.
+    if (pending.length > 0 && this.#worker.scheduler.random.chance(0.5)) this.#read(4);
+    for (const bytes of pending) {
+      if (this.bufferedBytes() > this.#limit) {
+        this.#drop();
+        return;
+      }
+      this.#push(bytes);
+    }
+  }
+
+  send(bytes: Uint8Array): "sent" | "buffered" | "dropped" {
+    if (this.#closed) return "sent";
+    this.flushPending();
+    if (this.bufferedBytes() > this.#limit) {
+      this.#drop();
+      return "dropped";
+    }
+    this.#push(bytes.slice());
+    return "buffered";
+  }
+
+  bufferedBytes(): number {
+    return this.#buffer.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  join(topic: string): void {
+    if (this.#closed) return;
+    const members = this.#worker.topics.get(topic) ?? new Set();
+    members.add(this);
+    this.#worker.topics.set(topic, members);
+  }
+
+  leave(topic: string): void {
+    this.#worker.topics.get(topic)?.delete(this);
+  }
+
+  close(code: CloseCode): void {
+    this.cut(code);
+  }
+
+  /** The far end reads up to this many frames. */
+  read(frames: number): void {
+    if (this.#closed) return;
+    this.#read(frames);
+    this.session?.drained();
+  }
+
+  /** The far end sends; it arrives later, in order. */
+  write(bytes: Uint8Array): void {
+    const { scheduler } = this.#worker;
+    this.#inbound = this.#inbound
+      .then(() => scheduler.delay(20))
+      .then(() => {
+        if (!this.#closed) this.session?.receive(bytes, scheduler.nowMs);
+      });
+  }
+
+  /** The connection breaks: what waits on either side is lost. */
+  cut(code: number): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#buffer = [];
+    this.#pending = [];
+    for (const members of this.#worker.topics.values()) members.delete(this);
+    this.#worker.sockets.delete(this);
+    this.session?.closed(this.#worker.scheduler.nowMs);
+    this.#worker.scheduler.soon(20, () => this.#peer.closed(code));
+  }
+
+  #read(frames: number): void {
+    for (const bytes of this.#buffer.splice(0, frames)) this.#peer.received(bytes);
+  }
+
+  #push(bytes: Uint8Array): void {
+    this.#buffer.push(bytes);
+    this.#peer.readable();
+  }
+
+  #drop(): void {
+    this.drops += 1;
+    this.droppedSinceTick = true;
+    this.session?.dropped();
+  }
+}

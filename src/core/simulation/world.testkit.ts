@@ -1,0 +1,219 @@
+import { decode } from "@msgpack/msgpack";
+import { dataOf, type Message } from "../../protocol/message.js";
+import { parseRoom, type RoomName } from "../../protocol/room-name.js";
+import { DEFAULT_LIMITS, type Limits } from "../limits.js";
+import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../settings.js";
+import { SimulatedBroker } from "./broker.testkit.js";
+import { type Segment, SimulatedClient, type Wish } from "./client.testkit.js";
+import { Scheduler } from "./scheduler.testkit.js";
+import { SimulatedWorker } from "./worker.testkit.js";
+
+const CHAOS_MS = 2_000;
+const QUIET_MS = 8_000;
+
+/** Small bounds, so that every one of them is met. */
+const LIMITS: Limits = {
+  ...DEFAULT_LIMITS,
+  // Above the watermark plus one chunk, as every configuration must be.
+  bufferBytes: 18_000,
+  lowWatermarkBytes: 500,
+  ringMessages: 6,
+  ringBytes: 60_000,
+  historyMessages: 5,
+  roomLingerMs: 500,
+  replayBytesPerTick: 20_000,
+  slowMs: 2_000,
+};
+
+const SETTINGS: Record<string, RoomSettings> = {
+  plain: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 12, seconds: 3_600 }, publish: "client" },
+  keyed: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 8, seconds: 3_600 }, state: true },
+};
+
+const ROOMS = ["plain.a", "plain.b", "plain.c", "plain.d", "keyed.a", "keyed.b"].map(parseRoom);
+const settingsOf = (room: RoomName): RoomSettings =>
+  SETTINGS[room.split(".")[0] ?? ""] ?? DEFAULT_ROOM_SETTINGS;
+
+export interface Outcome {
+  /** Every broken promise, in words; none is what we want. */
+  readonly faults: string[];
+  readonly delivered: number;
+  readonly resets: number;
+  readonly lags: number;
+  readonly gaps: number;
+  readonly drops: number;
+  readonly historyReads: number;
+}
+
+/** Runs one seed: publishers, workers, a broker that restarts, torn links, slow and broken sockets; then quiet. */
+export async function simulate(seed: number): Promise<Outcome> {
+  const scheduler = new Scheduler(seed);
+  const { random } = scheduler;
+  const broker = new SimulatedBroker(scheduler, settingsOf);
+  const workers = Array.from({ length: 1 + random.below(3) }, (_, index) => {
+    return new SimulatedWorker(`w${index}`, scheduler, broker.link(), settingsOf, LIMITS);
+  });
+  for (let count = random.below(10); count > 0; count -= 1) publish(broker, scheduler);
+  const clients = Array.from({ length: 2 + random.below(4) }, (_, index) => {
+    return new SimulatedClient(
+      `c${index}`,
+      scheduler,
+      workers,
+      ROOMS.filter(() => random.chance(0.8)).map((room) => wish(room, scheduler)),
+    );
+  });
+  every(scheduler, 250, Number.POSITIVE_INFINITY, () => {
+    for (const worker of workers) worker.engine.sweep(scheduler.nowMs);
+  });
+  chaos(scheduler, broker, clients);
+  await scheduler.runUntil(CHAOS_MS);
+  for (const client of clients) client.setSlow(false);
+  broker.away = false;
+  await scheduler.runUntil(CHAOS_MS + QUIET_MS);
+  return outcome(broker, workers, clients);
+}
+
+function wish(room: RoomName, { random }: Scheduler): Wish {
+  if (settingsOf(room).state && random.chance(0.6)) return { room, start: { state: true } };
+  if (random.chance(0.3)) return { room, start: { last: random.below(6) } };
+  if (settingsOf(room).publish === "client" && random.chance(0.5)) return { room, start: { echo: false } };
+  return { room, start: {} };
+}
+
+function publish(broker: SimulatedBroker, { random }: Scheduler, room = random.pick(ROOMS), bytes = 0): void {
+  broker.store({ room, key: settingsOf(room).state ? `k${random.below(4)}` : undefined }, bytes);
+}
+
+function every(scheduler: Scheduler, periodMs: number, untilMs: number, run: () => void): void {
+  scheduler.after(periodMs * (0.5 + scheduler.random.next()), () => {
+    if (scheduler.nowMs >= untilMs) return;
+    run();
+    every(scheduler, periodMs, untilMs, run);
+  });
+}
+
+/** Each run has its own mixture of troubles, some of them none at all. */
+function chaos(scheduler: Scheduler, broker: SimulatedBroker, clients: readonly SimulatedClient[]): void {
+  const { random } = scheduler;
+  const sometimes = (periodMs: number, run: () => void): void => {
+    if (random.chance(0.7)) every(scheduler, periodMs * (0.5 + random.next()), CHAOS_MS, run);
+  };
+  every(scheduler, 5 + random.below(40), CHAOS_MS, () => {
+    for (let burst = random.chance(0.1) ? random.below(30) : 1; burst > 0; burst -= 1)
+      publish(broker, scheduler);
+  });
+  // Long ones do not pack, so that a tick has several chunks for a room, of which a socket may lose any.
+  sometimes(200, () => {
+    const room = random.pick(ROOMS);
+    for (let burst = random.below(10); burst > 0; burst -= 1) publish(broker, scheduler, room, 9_000);
+  });
+  sometimes(100, () => random.pick(clients).publish(random.pick(ROOMS)));
+  sometimes(300, () => {
+    const client = random.pick(clients);
+    client.setSlow(!client.slow);
+  });
+  sometimes(600, () => random.pick(clients).cut());
+  sometimes(400, () => random.pick(clients).resubscribe(random.pick(ROOMS), random.chance(0.3)));
+  sometimes(500, () => random.pick(broker.links).tear());
+  sometimes(900, () => {
+    broker.away = !broker.away;
+  });
+  if (random.chance(0.2)) scheduler.soon(CHAOS_MS, () => broker.restart());
+}
+
+function outcome(
+  broker: SimulatedBroker,
+  workers: readonly SimulatedWorker[],
+  clients: readonly SimulatedClient[],
+): Outcome {
+  const faults = clients.flatMap((client) => [
+    ...client.wireFaults,
+    ...client.segments.flatMap((segment, index) =>
+      checkSegment(broker, client, segment, laterOf(client, segment, index)),
+    ),
+    ...checkEnd(broker, client),
+  ]);
+  for (const { counters, faults: broken } of workers) {
+    faults.push(...broken);
+    if (counters.chainBroken > 0) faults.push("a worker saw a broken chain");
+    if (counters.protocolErrors > 0) faults.push("a client's frame was refused as broken");
+  }
+  const sum = (of: (client: SimulatedClient) => number): number =>
+    clients.reduce((total, client) => total + of(client), 0);
+  const count = (of: (worker: SimulatedWorker) => number): number =>
+    workers.reduce((total, worker) => total + of(worker), 0);
+  return {
+    faults,
+    delivered: sum(({ segments }) => segments.reduce((total, { delivered }) => total + delivered.length, 0)),
+    resets: sum(({ resets }) => resets),
+    lags: sum(({ lags }) => lags),
+    gaps: sum(({ gaps }) => gaps),
+    drops: count(({ counters }) => counters.dropped),
+    historyReads: count(({ counters }) => counters.historyReads),
+  };
+}
+
+/** Where a segment's promise ended: the last position that the client took as its own within it. */
+function laterOf(client: SimulatedClient, segment: Segment, index: number): number {
+  const last = segment.delivered.at(-1)?.offset ?? segment.from;
+  const current = client.rooms.get(segment.room);
+  const isCurrent = current?.segment === segment && index >= 0;
+  return isCurrent ? Math.max(last, current.position?.offset ?? 0) : last;
+}
+
+/** Received = published, in order, none twice, from where the segment began to where it ended. */
+function checkSegment(
+  broker: SimulatedBroker,
+  client: SimulatedClient,
+  segment: Segment,
+  end: number,
+): string[] {
+  const log = broker.truth.get(`${segment.room} ${segment.epoch}`) ?? [];
+  const where = `${segment.client} in ${segment.room} from ${segment.epoch}:${segment.from}`;
+  const got = segment.delivered.map(({ offset }) => offset);
+  const byOffset = new Map(log.map((message) => [message.offset, message]));
+  const faults: string[] = [];
+  for (const { offset, data } of segment.delivered) {
+    const message = byOffset.get(offset);
+    if (message === undefined) faults.push(`${where}: ${offset} was never published`);
+    else if (decode(dataOf(message)) !== data) faults.push(`${where}: ${offset} came with other data`);
+  }
+  const expected = expectedOffsets(log, segment, end).filter((offset) => {
+    const origin = byOffset.get(offset)?.origin;
+    return segment.echo || origin === undefined || !client.sessions.has(origin) || got.includes(offset);
+  });
+  if (expected.join() !== got.join())
+    faults.push(`${where} to ${end}: expected ${expected.join()}, got ${got.join()}`);
+  return faults;
+}
+
+function expectedOffsets(log: readonly Message[], segment: Segment, end: number): number[] {
+  const after = log.filter(({ offset }) => offset > segment.from && offset <= end);
+  if (!segment.snapshot) return after.map(({ offset }) => offset);
+  const { liveAt } = segment;
+  const got = new Set(segment.delivered.map(({ offset }) => offset));
+  // One that was cut off before it was live may lack anything that it did not deliver yet.
+  if (liveAt === undefined) return after.map(({ offset }) => offset).filter((offset) => got.has(offset));
+  const newest = new Map<string, number>();
+  for (const { key, offset } of log) {
+    if (key !== undefined && offset <= liveAt && got.has(offset)) newest.set(key, offset);
+  }
+  // Up to `live`, only what a later message of the same key stands for may be missing.
+  const superseded = ({ key, offset }: Message): boolean => offset < (newest.get(key ?? "") ?? 0);
+  return after
+    .filter((message) => got.has(message.offset) || !superseded(message))
+    .map(({ offset }) => offset);
+}
+
+/** After the quiet everybody who is connected stands at the head, or was told otherwise. */
+function checkEnd(broker: SimulatedBroker, client: SimulatedClient): string[] {
+  const faults: string[] = [];
+  for (const [room, { position }] of client.rooms) {
+    const head = broker.head(room);
+    if (position?.epoch === head.epoch && position.offset === head.offset) continue;
+    faults.push(
+      `${client.name} ends in ${room} at ${position?.epoch}:${position?.offset}, the head is ${head.epoch}:${head.offset}`,
+    );
+  }
+  return faults;
+}

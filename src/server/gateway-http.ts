@@ -1,0 +1,214 @@
+import { CodedError } from "../protocol/errors.js";
+import type { GatewayCounters, GatewayLimits } from "./gateway-limits.js";
+import type { GatewayLog } from "./gateway-log.js";
+import { errorReply, type ReplySocket, writeReply } from "./gateway-reply.js";
+import type { HttpHandler, HttpReply } from "./http-types.js";
+
+/** What of a uWebSockets.js response is used. Throws after the reply was ended or the client went away. */
+export interface ResponseSocket extends ReplySocket {
+  onAborted(handler: () => void): unknown;
+  /** Chunks are valid during the call only. A request without a body gives one empty last chunk. */
+  onData(handler: (chunk: ArrayBuffer, isLast: boolean) => void): unknown;
+  getRemoteAddressAsText(): ArrayBuffer;
+}
+
+/** What of a uWebSockets.js request is used; valid during the handler only. */
+export interface RequestSocket {
+  getCaseSensitiveMethod(): string;
+  getUrl(): string;
+  /** Undefined where there is no `?`. */
+  getQuery(): string | undefined;
+  forEach(take: (name: string, value: string) => void): void;
+}
+
+export interface HttpFrontOptions {
+  readonly limits: GatewayLimits;
+  readonly counters: GatewayCounters;
+  readonly log: GatewayLog;
+  readonly handler: HttpHandler;
+}
+
+/** A request without its body, copied. */
+interface Head {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly remoteAddress: string;
+}
+
+/** One request from its head to the end of its answer. */
+interface Exchange {
+  readonly res: ResponseSocket;
+  readonly isHead: boolean;
+  /** "done": answered, or the client went away; the response must not be touched. */
+  state: "body" | "answering" | "done";
+  deadlineMs: number;
+  /** Only the first `bytes` of it are read so far. One buffer: a chunk may be a byte, and an array costs 200. */
+  body: Uint8Array;
+  bytes: number;
+}
+
+const NO_BODY = new Uint8Array(0);
+
+/** The HTTP requests of all connections: bodies read within bounds, each answered once, deadlines kept. */
+export class HttpFront {
+  readonly #limits: GatewayLimits;
+  readonly #counters: GatewayCounters;
+  readonly #log: GatewayLog;
+  readonly #handler: HttpHandler;
+  readonly #exchanges = new Set<Exchange>();
+  /** Bytes of all bodies in memory. */
+  #bytes = 0;
+
+  constructor({ limits, counters, log, handler }: HttpFrontOptions) {
+    this.#limits = limits;
+    this.#counters = counters;
+    this.#log = log;
+    this.#handler = handler;
+  }
+
+  /** Requests that are being read or answered. */
+  get pending(): number {
+    return this.#exchanges.size;
+  }
+
+  /** Takes one request within its handler. Never throws. */
+  take(res: ResponseSocket, req: RequestSocket, nowMs: number): void {
+    this.#counters.httpRequests += 1;
+    const isHead = req.getCaseSensitiveMethod() === "HEAD";
+    const deadlineMs = nowMs + this.#limits.bodyMs;
+    const exchange: Exchange = { res, isHead, state: "body", deadlineMs, body: NO_BODY, bytes: 0 };
+    this.#exchanges.add(exchange);
+    res.onAborted(() => this.#finish(exchange));
+    try {
+      const head = copyHead(res, req, this.#limits.headBytes);
+      const problem = head instanceof CodedError ? head : this.#problemOf(head);
+      if (problem !== undefined) this.#refuse(exchange, problem);
+      else if (!(head instanceof CodedError)) this.#readBody(exchange, head);
+    } catch (cause) {
+      this.#fault(exchange, cause);
+    }
+  }
+
+  /** About once a second: ends what takes too long. */
+  sweep(nowMs: number): void {
+    const { bodyMs, replyMs } = this.#limits;
+    for (const exchange of this.#exchanges) {
+      if (nowMs < exchange.deadlineMs) continue;
+      if (exchange.state === "body")
+        this.#refuse(exchange, new CodedError("timeout", `the body was not here within ${bodyMs} ms`), 408);
+      else this.#refuse(exchange, new CodedError("timeout", `no answer within ${replyMs} ms`));
+    }
+  }
+
+  #problemOf(head: Head): CodedError | undefined {
+    if (this.#exchanges.size > this.#limits.requests)
+      return new CodedError("unavailable", `more than ${this.#limits.requests} requests at once`, 1_000);
+    const length = head.headers.get("content-length");
+    // uWebSockets.js reads the first of several lengths, and a proxy before it may read another.
+    if (length?.includes(",")) return new CodedError("bad_request", "more than one Content-Length");
+    if (Number(length ?? 0) > this.#limits.bodyBytes) return this.#tooLarge();
+    return undefined;
+  }
+
+  #readBody(exchange: Exchange, head: Head): void {
+    exchange.res.onData((chunk, isLast) => {
+      if (exchange.state !== "body") return;
+      try {
+        const problem = this.#problemOfChunk(exchange, chunk);
+        if (problem !== undefined) this.#refuse(exchange, problem);
+        else {
+          this.#keep(exchange, chunk);
+          if (isLast) this.#answer(exchange, head);
+        }
+      } catch (cause) {
+        this.#fault(exchange, cause);
+      }
+    });
+  }
+
+  #problemOfChunk(exchange: Exchange, chunk: ArrayBuffer): CodedError | undefined {
+    if (exchange.bytes + chunk.byteLength > this.#limits.bodyBytes) return this.#tooLarge();
+    if (this.#bytes + chunk.byteLength <= this.#limits.bodiesBytes) return undefined;
+    return new CodedError("unavailable", "too many bytes of request bodies at once", 1_000);
+  }
+
+  #keep(exchange: Exchange, chunk: ArrayBuffer): void {
+    if (chunk.byteLength === 0) return;
+    const bytes = exchange.bytes + chunk.byteLength;
+    if (bytes > exchange.body.length) {
+      const grown = new Uint8Array(Math.max(bytes, exchange.body.length * 2));
+      grown.set(exchange.body);
+      exchange.body = grown;
+    }
+    exchange.body.set(new Uint8Array(chunk), exchange.bytes);
+    exchange.bytes = bytes;
+    this.#bytes += chunk.byteLength;
+  }
+
+  #answer(exchange: Exchange, head: Head): void {
+    exchange.state = "answering";
+    exchange.deadlineMs += this.#limits.replyMs;
+    const body = exchange.body.subarray(0, exchange.bytes);
+    // Handlers need not know HEAD: it is a GET whose body stays here.
+    const method = exchange.isHead ? "GET" : head.method;
+    this.#handler({ ...head, method, body }).then(
+      (reply) => {
+        try {
+          this.#reply(exchange, reply, false);
+        } catch (cause) {
+          this.#fault(exchange, cause);
+        }
+      },
+      (cause: unknown) => this.#fault(exchange, cause),
+    );
+  }
+
+  #tooLarge(): CodedError {
+    return new CodedError("too_large", `a body has at most ${this.#limits.bodyBytes} bytes`);
+  }
+
+  #refuse(exchange: Exchange, error: CodedError, status?: number): void {
+    this.#counters.httpRefused += 1;
+    // What is left of the body would be read as the next request.
+    this.#reply(exchange, errorReply(error, status), true);
+  }
+
+  #fault(exchange: Exchange, cause: unknown): void {
+    this.#counters.faults += 1;
+    this.#log.error({ err: cause }, "an HTTP handler threw");
+    this.#reply(exchange, errorReply(new CodedError("internal", "internal error")), true);
+  }
+
+  #reply(exchange: Exchange, reply: HttpReply, close: boolean): void {
+    if (exchange.state === "done") return;
+    writeReply(exchange.res, reply, { head: exchange.isHead, close });
+    this.#finish(exchange);
+  }
+
+  #finish(exchange: Exchange): void {
+    if (exchange.state === "done") return;
+    exchange.state = "done";
+    exchange.body = NO_BODY;
+    this.#bytes -= exchange.bytes;
+    this.#exchanges.delete(exchange);
+  }
+}
+
+function copyHead(res: ResponseSocket, req: RequestSocket, headBytes: number): Head | CodedError {
+  const path = req.getUrl();
+  const query = req.getQuery() ?? "";
+  const headers = new Map<string, string>();
+  let bytes = path.length + query.length;
+  req.forEach((name, value) => {
+    bytes += name.length + value.length;
+    if (bytes > headBytes) return;
+    const before = headers.get(name);
+    headers.set(name, before === undefined ? value : `${before}, ${value}`);
+  });
+  if (bytes > headBytes)
+    return new CodedError("too_large", `path, query and headers have at most ${headBytes} bytes together`);
+  const remoteAddress = Buffer.from(res.getRemoteAddressAsText()).toString("latin1");
+  return { method: req.getCaseSensitiveMethod().toUpperCase(), path, query, headers, remoteAddress };
+}

@@ -1,0 +1,71 @@
+/** Caps on sockets and requests, in one place; those of the protocol stand in core/limits.ts. */
+export interface GatewayLimits {
+  /** WebSocket connections of this process. */
+  readonly connections: number;
+  /**
+   * TCP connections that are no WebSocket (yet). Without a bound, connections that say nothing would use up the open
+   * files of the process, and nobody could connect any more.
+   */
+  readonly plainConnections: number;
+  /** A socket that sends nothing for this long is closed: 8 to 960, a bound of uWebSockets.js. */
+  readonly idleSeconds: number;
+  /** Body of one HTTP request. */
+  readonly bodyBytes: number;
+  /** Bodies of all HTTP requests that are being read or answered. */
+  readonly bodiesBytes: number;
+  /** HTTP requests that are being read or answered. */
+  readonly requests: number;
+  /** Path, query and headers of one HTTP request. uWebSockets.js has a bound only where they come in pieces. */
+  readonly headBytes: number;
+  /**
+   * How long a body may take. Below the 8 to 12 s after which uWebSockets.js cuts a connection that sends less
+   * than 16 KB/s without a word, so that the client is told.
+   */
+  readonly bodyMs: number;
+  /** How long an answer may take. */
+  readonly replyMs: number;
+}
+
+export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
+  connections: 100_000,
+  plainConnections: 4_096,
+  idleSeconds: 60,
+  bodyBytes: 1_048_576,
+  bodiesBytes: 67_108_864,
+  requests: 4_096,
+  headBytes: 16_384,
+  bodyMs: 7_000,
+  replyMs: 30_000,
+});
+
+/**
+ * uWebSockets.js cuts a connection whose message exceeds its limit, without a close frame. So it is given this many
+ * times `payloadBytes`, and what lies between is read, refused and answered `too_large`.
+ */
+export const HARD_PAYLOAD_FACTOR = 4;
+
+/** What the gateway counts beyond the core's counters. */
+export interface GatewayCounters {
+  /** HTTP requests. */
+  httpRequests: number;
+  /** HTTP requests that the gateway itself refused: too large, too slow, too many. */
+  httpRefused: number;
+  upgradesRefused: number;
+  /** TCP connections closed at once because there were too many that are no WebSocket. */
+  connectionsRefused: number;
+  /** WebSocket messages so long that the connection was cut. */
+  payloadsCut: number;
+  /** Exceptions in handlers. Always 0, or a bug. */
+  faults: number;
+}
+
+export function createGatewayCounters(): GatewayCounters {
+  return {
+    httpRequests: 0,
+    httpRefused: 0,
+    upgradesRefused: 0,
+    connectionsRefused: 0,
+    payloadsCut: 0,
+    faults: 0,
+  };
+}

@@ -1,0 +1,336 @@
+import uWS, {
+  type HttpRequest,
+  type HttpResponse,
+  type us_listen_socket,
+  type us_socket_context_t,
+  type WebSocket,
+} from "uWebSockets.js";
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Engine } from "../core/engine.js";
+import type { Limits } from "../core/limits.js";
+import type { Fanout } from "../core/ports.js";
+import { wireFor } from "../protocol/wire.js";
+import { HttpFront } from "./gateway-http.js";
+import { type GatewayCounters, type GatewayLimits, HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
+import { BoundedLog, type GatewayLog } from "./gateway-log.js";
+import { whyNotListening } from "./gateway-port.js";
+import { writeReply } from "./gateway-reply.js";
+import { Connection, type SessionFace } from "./gateway-socket.js";
+import type { HttpHandler } from "./http-types.js";
+import { decideUpgrade, type UpgradeDecision, type UpgradePolicy } from "./upgrade.js";
+
+declare module "uWebSockets.js" {
+  /** Declared by the package as a member of an enum that does not exist when it runs. */
+  const LIBUS_LISTEN_EXCLUSIVE_PORT: number;
+  interface TemplatedApp {
+    /** The form with host and options, which the package's types leave out. */
+    listen(
+      host: string,
+      port: number,
+      options: number,
+      cb: (listenSocket: us_listen_socket | false) => void,
+    ): TemplatedApp;
+  }
+}
+
+/** What the gateway calls of the engine. */
+export interface EngineFace extends Pick<Engine, "tick" | "sweep" | "goaway"> {
+  connect(...args: Parameters<Engine["connect"]>): SessionFace;
+}
+
+export interface GatewayOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** See {@link UpgradePolicy.origins}. */
+  readonly origins: readonly string[];
+  readonly limits: Pick<Limits, "payloadBytes" | "bufferBytes">;
+  readonly gatewayLimits: GatewayLimits;
+  readonly counters: GatewayCounters;
+  readonly log: GatewayLog;
+  /** Answers every request but those to `/ws`. */
+  readonly http: HttpHandler;
+  /** Called once, before the first connection. */
+  readonly createEngine: (fanout: Fanout) => EngineFace;
+}
+
+export interface Gateway {
+  /** The port listened on. */
+  readonly port: number;
+  /**
+   * Takes nothing new, tells every session `goaway`, closes them with 1001, waits for requests that are being
+   * answered, and cuts what is left at the deadline. Never rejects; calling it again gives the same promise.
+   */
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** Listens. @throws Error where it cannot, saying why and what to do. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const gateway = new UwsGateway(options);
+  await gateway.listen();
+  return gateway;
+}
+
+/** uWebSockets.js copies this, field by field, onto its own object for the socket: the smaller the better. */
+interface SocketData {
+  readonly connection: Connection;
+}
+
+const PATH = "/ws";
+const SWEEP_MS = 1_000;
+/** RFC 6455: the server met a condition that it did not expect. */
+const CLOSE_INTERNAL = 1011;
+/** How often a close looks whether everything is out. */
+const POLL_MS = 20;
+/** Time for close frames and last answers to leave, before what is left is cut. */
+const LEAVE_MS = 100;
+/** Reconnects that a server next door takes a second without trouble; `goaway` spreads them accordingly. */
+const RECONNECTS_PER_SECOND = 2_000;
+const GOAWAY_MS_MIN = 500;
+
+/** The only place that knows uWebSockets.js. A throw in one of its handlers aborts the process, so each is guarded. */
+class UwsGateway implements Gateway {
+  readonly #options: GatewayOptions;
+  readonly #log: BoundedLog;
+  readonly #policy: UpgradePolicy;
+  readonly #engine: EngineFace;
+  readonly #http: HttpFront;
+  readonly #app = uWS.App();
+  readonly #connections = new Set<Connection>();
+  /** Makes session ids unique over restarts, too. */
+  readonly #boot = randomBytes(8).toString("base64url");
+  #sessions = 0;
+  /** TCP connections that are no WebSocket (yet). */
+  #plainConnections = 0;
+  #tickAsked = false;
+  #sweeper: NodeJS.Timeout | undefined;
+  #listening: us_listen_socket | undefined;
+  #closing: Promise<void> | undefined;
+  port = 0;
+
+  constructor(options: GatewayOptions) {
+    const { gatewayLimits, counters, origins, http } = options;
+    this.#options = options;
+    this.#log = new BoundedLog(options.log);
+    this.#policy = { origins, connectionsMax: gatewayLimits.connections };
+    this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http });
+    this.#engine = options.createEngine({
+      publish: (topic, bytes, binary) => {
+        this.#app.publish(topic, bytes, binary, false);
+      },
+      requestTick: () => this.#requestTick(),
+    });
+    this.#app.filter((res, count) => this.#filter(res, Number(count)));
+    this.#routeSockets();
+    this.#app.any("/*", (res, req) => this.#request(res, req));
+  }
+
+  async listen(): Promise<void> {
+    const { host, port } = this.#options;
+    const socket = await new Promise<us_listen_socket | false>((resolve) => {
+      // Not exclusive, a second program would share the port and take half of the connections.
+      this.#app.listen(host, port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, resolve);
+    });
+    if (socket === false) throw await whyNotListening(host, port);
+    this.#listening = socket;
+    this.port = uWS.us_socket_local_port(socket);
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+  }
+
+  close(deadlineMs: number): Promise<void> {
+    this.#closing ??= this.#close(deadlineMs);
+    return this.#closing;
+  }
+
+  #routeSockets(): void {
+    const { limits, gatewayLimits } = this.#options;
+    /** Runs a handler of one open socket; what it throws costs that socket only. */
+    const guard =
+      <A extends readonly unknown[]>(where: string, handle: (connection: Connection, ...args: A) => void) =>
+      (socket: WebSocket<SocketData>, ...args: A): void => {
+        const { connection } = socket.getUserData();
+        try {
+          handle(connection, ...args);
+        } catch (cause) {
+          this.#fault(where, cause);
+          // Not now: a close within `dropped` crashes the process.
+          setImmediate(() => connection.end(CLOSE_INTERNAL, "internal error"));
+        }
+      };
+    this.#app.ws<SocketData>(PATH, {
+      compression: uWS.DISABLED,
+      maxPayloadLength: limits.payloadBytes * HARD_PAYLOAD_FACTOR,
+      maxBackpressure: limits.bufferBytes,
+      closeOnBackpressureLimit: 0,
+      idleTimeout: gatewayLimits.idleSeconds,
+      sendPingsAutomatically: false,
+      upgrade: (res, req, context) => this.#upgrade(res, req, context),
+      open: (socket) => guard("open", (connection) => this.#open(connection, socket))(socket),
+      message: guard("message", (connection, message: ArrayBuffer, isBinary: boolean) =>
+        this.#receive(connection, message, isBinary),
+      ),
+      dropped: guard("dropped", (connection) => connection.session?.dropped()),
+      drain: guard("drain", (connection) => connection.session?.drained()),
+      close: guard("close", (connection, code: number, reason: ArrayBuffer) =>
+        this.#closed(connection, code, reason),
+      ),
+    });
+  }
+
+  /** Counts connections; what opens one and says nothing is cut by uWebSockets.js after 8 to 12 seconds. */
+  #filter(res: HttpResponse, count: number): void {
+    this.#plainConnections += count;
+    if (count < 0 || this.#plainConnections <= this.#options.gatewayLimits.plainConnections) return;
+    this.#options.counters.connectionsRefused += 1;
+    res.close();
+  }
+
+  #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
+    try {
+      const decision = this.#decide(req);
+      if (decision.kind === "refuse") {
+        this.#refuse(res, decision);
+        return;
+      }
+      const connection = new Connection(wireFor(decision.subprotocol), this.#options.limits.bufferBytes);
+      this.#plainConnections -= 1;
+      const key = req.getHeader("sec-websocket-key");
+      res.upgrade<SocketData>({ connection }, key, decision.header, "", context);
+    } catch (cause) {
+      this.#fault("upgrade", cause);
+      cut(res);
+    }
+  }
+
+  /** Every request that is no handshake. */
+  #request(res: HttpResponse, req: HttpRequest): void {
+    try {
+      if (req.getUrl() === PATH) this.#requestOfSocket(res, req);
+      else this.#http.take(res, req, Date.now());
+    } catch (cause) {
+      this.#fault("request", cause);
+      cut(res);
+    }
+  }
+
+  /** A request to the socket's path that lacks something, so that it is no handshake. */
+  #requestOfSocket(res: HttpResponse, req: HttpRequest): void {
+    const decision = this.#decide(req);
+    if (decision.kind === "accept") throw new Error("uWebSockets.js did not take a valid handshake");
+    this.#refuse(res, decision);
+  }
+
+  #decide(req: HttpRequest): UpgradeDecision {
+    const request = {
+      method: req.getCaseSensitiveMethod(),
+      host: req.getHeader("host"),
+      origin: req.getHeader("origin"),
+      upgrade: req.getHeader("upgrade"),
+      version: req.getHeader("sec-websocket-version"),
+      key: req.getHeader("sec-websocket-key"),
+      protocol: req.getHeader("sec-websocket-protocol"),
+    };
+    return decideUpgrade(request, this.#policy, this.#connections.size, this.#closing !== undefined);
+  }
+
+  #refuse(res: HttpResponse, refusal: UpgradeDecision & { kind: "refuse" }): void {
+    this.#options.counters.upgradesRefused += 1;
+    writeReply(res, refusal.reply, { close: true });
+  }
+
+  #open(connection: Connection, socket: WebSocket<SocketData>): void {
+    connection.opened(socket);
+    this.#connections.add(connection);
+    this.#sessions += 1;
+    const id = `${this.#boot}-${this.#sessions.toString(36)}`;
+    connection.session = this.#engine.connect(id, connection.wire, connection);
+  }
+
+  #receive(connection: Connection, message: ArrayBuffer, isBinary: boolean): void {
+    const { session, wire } = connection;
+    if (session === undefined) return;
+    if (isBinary !== wire.binary) {
+      const text = `${wire.subprotocol} is spoken in ${wire.binary ? "binary" : "text"} frames only`;
+      connection.send(wire.encode({ type: "error", ref: 0, code: "bad_request", text, retryMs: undefined }));
+      connection.close(4400, text);
+    } else if (message.byteLength > this.#options.limits.payloadBytes) session.tooLarge(message.byteLength);
+    else session.receive(new Uint8Array(message), Date.now());
+  }
+
+  #closed(connection: Connection, code: number, reason: ArrayBuffer): void {
+    this.#connections.delete(connection);
+    connection.closed(Date.now());
+    // The only sign that the limit was exceeded; the client sees an end without a close frame.
+    if (code !== 1006 || Buffer.from(reason).toString("latin1") !== "Received too big message") return;
+    this.#options.counters.payloadsCut += 1;
+    const limit = this.#options.limits.payloadBytes * HARD_PAYLOAD_FACTOR;
+    this.#log.warn({ limit }, "a socket was cut off: its message was too long");
+  }
+
+  #requestTick(): void {
+    if (this.#tickAsked) return;
+    this.#tickAsked = true;
+    setImmediate(() => {
+      this.#tickAsked = false;
+      try {
+        this.#engine.tick(Date.now());
+      } catch (cause) {
+        this.#fault("tick", cause);
+      }
+    });
+  }
+
+  #sweep(): void {
+    try {
+      this.#engine.sweep(Date.now());
+      this.#http.sweep(Date.now());
+    } catch (cause) {
+      this.#fault("sweep", cause);
+    }
+    this.#log.sweep();
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    const endMs = Date.now() + deadlineMs;
+    if (this.#listening !== undefined) uWS.us_listen_socket_close(this.#listening);
+    try {
+      const spreadMs = Math.max(GOAWAY_MS_MIN, (this.#connections.size * 1_000) / RECONNECTS_PER_SECOND);
+      this.#engine.goaway("the server goes away", () => Math.round(Math.random() * spreadMs));
+    } catch (cause) {
+      this.#fault("goaway", cause);
+    }
+    // Half of the time for slow readers to take what is theirs, the other half for requests.
+    await until(() => this.#bufferedNothing(), Date.now() + deadlineMs / 2);
+    for (const connection of this.#connections) connection.end(1001, "the server goes away");
+    await until(() => this.#http.pending === 0, endMs);
+    await sleep(Math.min(LEAVE_MS, deadlineMs));
+    clearInterval(this.#sweeper);
+    this.#app.close();
+    this.#log.sweep();
+  }
+
+  #bufferedNothing(): boolean {
+    for (const connection of this.#connections) if (connection.bufferedBytes() > 0) return false;
+    return true;
+  }
+
+  #fault(where: string, cause: unknown): void {
+    this.#options.counters.faults += 1;
+    this.#log.error({ err: cause, where }, "a handler threw");
+  }
+}
+
+/** Ends a request whose handler failed, so that it does not hang. */
+function cut(res: HttpResponse): void {
+  try {
+    res.close();
+  } catch {
+    // It was ended before: then nothing hangs.
+  }
+}
+
+/** Waits for a condition, or until the time is over. */
+async function until(isDone: () => boolean, endMs: number): Promise<void> {
+  while (!isDone() && Date.now() < endMs) await sleep(POLL_MS);
+}
