@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { z } from "zod";
+import { DEFAULT_MEMORY_LIMITS } from "../broker/memory-limits.js";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.js";
 import { DEFAULT_ROOM_SETTINGS } from "../core/settings.js";
 
@@ -89,12 +90,14 @@ const limits = z
   })
   .prefault({});
 
+const { bytes, rooms, keysPerRoom, ids } = DEFAULT_MEMORY_LIMITS;
+
 const memory = z
   .strictObject({
-    bytes: integer(MIB, 1_024 * GIB, 256 * MIB, "history and state of all rooms, embedded broker"),
-    rooms: integer(1, 100_000_000, 200_000, "rooms known at once, embedded broker"),
-    keysPerRoom: integer(1, 10_000_000, 10_000, "keys in one room's state, embedded broker"),
-    ids: integer(1, 100_000_000, 200_000, "idempotency ids remembered, embedded broker"),
+    bytes: integer(MIB, 1_024 * GIB, bytes, "history and state of all rooms, embedded broker"),
+    rooms: integer(1, 100_000_000, rooms, "rooms known at once, embedded broker"),
+    keysPerRoom: integer(1, 10_000_000, keysPerRoom, "keys in one room's state, embedded broker"),
+    ids: integer(1, 100_000_000, ids, "idempotency ids remembered, embedded broker"),
   })
   .prefault({});
 
@@ -218,7 +221,8 @@ export const configSchema = z.strictObject({
     },
   ),
   demo: key(z.boolean().default(false), {
-    description: "serve the demo page at / and admit its visitors' cursors",
+    description:
+      "serve the demo page at /; namespaces market and host keep state, visitors may publish to cursors",
   }),
   log,
   limits,

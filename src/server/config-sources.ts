@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type ConfigProblem, type Source, sourceText } from "./config-problem.js";
+import type { ConfigInput } from "./config-schema.js";
 import { CONFIG_ENTRIES, type SchemaNode } from "./config-table.js";
 import { nearest } from "./nearest.js";
 
@@ -21,6 +22,12 @@ export interface Layer {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const FILE_NAME = "fanwire.config.json";
+
+const DEMO_NAMESPACES: ConfigInput["namespaces"] = {
+  market: { state: true },
+  host: { state: true },
+  cursors: { ephemeral: true, publish: "client" },
+};
 
 /** Variables of the prefix that other commands read. */
 const OTHER_VARIABLES: readonly string[] = ["FANWIRE_CONFIG", "FANWIRE_URL"];
@@ -125,6 +132,16 @@ export function flagLayer(argv: readonly string[]): FlagLayer {
     else settings.push(...settingsIn(coerce(text, entry.node), entry.path, source));
   }
   return { settings: joinLists(settings), problems, file };
+}
+
+/**
+ * What `demo` adds below everything else: the rooms that the feed fills, and the one namespace that the page's
+ * visitors may publish to. Nothing unless the layers above say `demo`.
+ */
+export function demoSettings(settings: readonly Setting[]): Setting[] {
+  const demo = settings.findLast(({ path }) => path.length === 1 && path[0] === "demo");
+  if (demo?.value !== true) return [];
+  return settingsIn(DEMO_NAMESPACES, ["namespaces"], demo.source);
 }
 
 /** A whole value as settings of its leaves, so that each keeps its own source when layers are laid over each other. */

@@ -242,6 +242,19 @@ test("settings of a namespace fall back on the defaults, part by part", () => {
   assert.equal(of(parseRoom("chatter")).history.messages, 1_000);
 });
 
+test("demo adds its namespaces below what is written", () => {
+  const config = load({
+    env: { FANWIRE_DEMO: "true" },
+    file: { namespaces: { market: { history: { messages: 5 } } } },
+  });
+  assert.deepEqual(config.namespaces, {
+    market: { state: true, history: { messages: 5 } },
+    host: { state: true },
+    cursors: { ephemeral: true, publish: "client" },
+  });
+  assert.deepEqual(load({ env: { FANWIRE_DEMO: "true" }, argv: ["--no-demo"] }).namespaces, {});
+});
+
 test("the configuration is frozen all the way down", () => {
   const config = createConfig({ namespaces: { a: { history: { messages: 1 } } } });
   for (const part of [config, config.limits, config.origins, config.namespaces, config.namespaces.a?.history])

@@ -1,9 +1,11 @@
 import type { RoomSettings, SettingsOf } from "../core/settings.js";
 import { namespaceOf } from "../protocol/room-name.js";
 import { buildConfig } from "./config-build.js";
+import type { ConfigProblem } from "./config-problem.js";
 import { resolveSettings } from "./config-rules.js";
 import type { Config, ConfigInput } from "./config-schema.js";
 import {
+  demoSettings,
   type Environment,
   envLayer,
   fileLayer,
@@ -34,7 +36,7 @@ export interface ConfigSources {
 export function loadConfig({ argv, env, cwd }: ConfigSources): Config {
   const flags = flagLayer(argv);
   const layers = [fileLayer(flags.file ?? fileOfEnv(env), cwd), envLayer(env), flags];
-  return buildConfig(
+  return layered(
     layers.flatMap((layer) => layer.settings),
     layers.flatMap((layer) => layer.problems),
   );
@@ -42,7 +44,7 @@ export function loadConfig({ argv, env, cwd }: ConfigSources): Config {
 
 /** A configuration from options in code: nothing is read from file or environment. @throws ConfigError */
 export function createConfig(input: ConfigInput = {}): Config {
-  return buildConfig(settingsIn(input, [], { kind: "option" }), []);
+  return layered(settingsIn(input, [], { kind: "option" }), []);
 }
 
 /** The settings of each room; what a namespace leaves out comes from `defaults`. */
@@ -57,6 +59,10 @@ export function settingsOf(config: Config): SettingsOf {
 /** The configuration as it may be shown: every secret replaced by `***`. */
 export function maskSecrets(config: Config): unknown {
   return masked(config, []);
+}
+
+function layered(settings: readonly Setting[], problems: readonly ConfigProblem[]): Config {
+  return buildConfig([...demoSettings(settings), ...settings], problems);
 }
 
 function fileOfEnv(env: Environment): Setting | undefined {

@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { encode } from "@msgpack/msgpack";
+import { type Ask, createRig, errorOf, JSON_TYPE, MSGPACK_TYPE } from "./http-api.testkit.js";
+
+describe("bad requests", () => {
+  const room = "/v1/rooms/a/messages";
+  const deep = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`;
+  const bytes = (...list: number[]) => new Uint8Array(list);
+  type Case = [name: string, ask: Ask, status: number, code: string, message: RegExp];
+  const post = (
+    path: string,
+    body: string | Uint8Array,
+    headers: Record<string, string> = JSON_TYPE,
+  ): Ask => ({
+    method: "POST",
+    path,
+    body,
+    headers,
+  });
+  const state = (query: string): Ask => ({ path: "/v1/rooms/state.a/state", query });
+  const cases: Case[] = [
+    ["unknown path", { path: "/v2" }, 404, "bad_request", /nothing is at "\/v2"/],
+    ["no room", { path: "/v1/rooms" }, 404, "bad_request", /nothing/],
+    ["slash at the end", { path: `${room}/` }, 404, "bad_request", /nothing/],
+    ["method", { path: room, method: "DELETE" }, 405, "bad_request", /GET, HEAD, POST/],
+    ["method of the batch", { path: "/v1/messages" }, 405, "bad_request", /POST/],
+    ["room outside the grammar", { path: "/v1/rooms/a..b/messages" }, 400, "room_invalid", /"a\.\.b"/],
+    ["empty room", post("/v1/rooms//messages", "1"), 400, "room_invalid", /1 to 128/],
+    ["wildcard", post("/v1/rooms/a.%2A/messages", "1"), 400, "room_invalid", /\*/],
+    ["broken percent-encoding", post("/v1/rooms/%ff/messages", "1"), 400, "room_invalid", /percent/],
+    ["slash in a room", post("/v1/rooms/a%2Fb/messages", "1"), 400, "room_invalid", /a\/b/],
+    ["long room", post(`/v1/rooms/${"a".repeat(129)}/messages`, "1"), 400, "room_invalid", /128/],
+    ["no content type", post(room, "1", {}), 415, "bad_request", /missing; allowed are application\/json/],
+    [
+      "form",
+      post(room, "a=1", { "content-type": "application/x-www-form-urlencoded" }),
+      415,
+      "bad_request",
+      /form/,
+    ],
+    [
+      "charset",
+      post(room, "1", { "content-type": "application/json; charset=latin1" }),
+      415,
+      "bad_request",
+      /utf-8/,
+    ],
+    ["compressed", post(room, "1", { ...JSON_TYPE, "content-encoding": "gzip" }), 415, "bad_request", /gzip/],
+    ["accept", post(room, "1", { ...JSON_TYPE, accept: "text/html" }), 406, "bad_request", /text|json/],
+    ["no body", post(room, ""), 400, "bad_request", /not JSON/],
+    ["broken JSON", post(room, "{"), 400, "bad_request", /not JSON/],
+    ["broken UTF-8", post(room, bytes(0x22, 0xff, 0x22)), 400, "bad_request", /not JSON/],
+    ["__proto__", post(room, '{"__proto__":1}'), 400, "bad_request", /__proto__/],
+    ["lone surrogate", post(room, '"\\ud800"'), 400, "bad_request", /UTF-8/],
+    ["deep JSON", post(room, deep(33)), 413, "too_large", /nested/],
+    ["very deep JSON", post(room, deep(100_000)), 413, "too_large", /nested/],
+    [
+      "much data",
+      post(room, JSON.stringify("x".repeat(15_360))),
+      413,
+      "too_large",
+      /15363 bytes, at most 15360/,
+    ],
+    ["no MessagePack", post(room, "", MSGPACK_TYPE), 400, "bad_request", /end within/],
+    ["truncated MessagePack", post(room, bytes(0x92, 1), MSGPACK_TYPE), 400, "bad_request", /end within/],
+    ["two values", post(room, bytes(1, 2), MSGPACK_TYPE), 400, "bad_request", /follow/],
+    ["reserved byte", post(room, bytes(0xc1), MSGPACK_TYPE), 400, "bad_request", /0xc1/],
+    [
+      "many elements",
+      post(room, bytes(0xdd, 255, 255, 255, 255), MSGPACK_TYPE),
+      413,
+      "too_large",
+      /elements/,
+    ],
+    [
+      "empty key",
+      post(room, "1", { ...JSON_TYPE, "fanwire-key": "" }),
+      400,
+      "bad_request",
+      /key has 0 bytes/,
+    ],
+    [
+      "long key",
+      post(room, "1", { ...JSON_TYPE, "fanwire-key": "é".repeat(65) }),
+      400,
+      "bad_request",
+      /130 bytes/,
+    ],
+    ["broken key", post(room, "1", { ...JSON_TYPE, "fanwire-key": "100%" }), 400, "bad_request", /%25/],
+    [
+      "key of another charset",
+      post(room, "1", { ...JSON_TYPE, "fanwire-key": "a\uFFFD" }),
+      400,
+      "bad_request",
+      /UTF-8/,
+    ],
+    [
+      "long id",
+      post(room, "1", { ...JSON_TYPE, "idempotency-key": "x".repeat(129) }),
+      400,
+      "bad_request",
+      /129 bytes/,
+    ],
+    ["batch is no array", post("/v1/messages", "{}"), 400, "bad_request", /array/],
+    [
+      "batch of too many",
+      post("/v1/messages", `[${"1,".repeat(50)}1]`),
+      413,
+      "too_large",
+      /51 messages, at most 50/,
+    ],
+    [
+      "packed batch is no array",
+      post("/v1/messages", bytes(0x80), MSGPACK_TYPE),
+      400,
+      "bad_request",
+      /array/,
+    ],
+    [
+      "packed batch of too many",
+      post("/v1/messages", encode(Array(51).fill(1)), MSGPACK_TYPE),
+      413,
+      "too_large",
+      /51/,
+    ],
+    [
+      "packed batch, truncated",
+      post("/v1/messages", bytes(0x92, 0x80), MSGPACK_TYPE),
+      400,
+      "bad_request",
+      /whole/,
+    ],
+    [
+      "packed batch, endless",
+      post("/v1/messages", bytes(0xdd, 255, 255, 255, 255), MSGPACK_TYPE),
+      400,
+      "bad_request",
+      /whole/,
+    ],
+    [
+      "packed batch, more after it",
+      post("/v1/messages", bytes(0x90, 1), MSGPACK_TYPE),
+      400,
+      "bad_request",
+      /follow/,
+    ],
+    [
+      "unknown parameter",
+      { path: room, query: "limt=3" },
+      400,
+      "bad_request",
+      /"limt" is unknown; allowed are after, last, limit/,
+    ],
+    ["parameter twice", { path: room, query: "limit=3&limit=4" }, 400, "bad_request", /twice/],
+    ["limit of none", { path: room, query: "limit=0" }, 400, "bad_request", /1 to 1000/],
+    ["limit no number", { path: room, query: "limit=1e3" }, 400, "bad_request", /1e3/],
+    ["last and limit", { path: room, query: "last=3&limit=4" }, 400, "bad_request", /neither/],
+    ["position without colon", { path: room, query: "after=12" }, 400, "bad_request", /EPOCH:OFFSET/],
+    ["position not a number", { path: room, query: "after=e:-1" }, 400, "bad_request", /EPOCH:OFFSET/],
+    ["position above 2^53", { path: room, query: "after=e:9999999999999999" }, 400, "bad_request", /2\^53/],
+    ["long epoch", { path: room, query: `after=${"e".repeat(65)}:1` }, 400, "bad_request", /64 bytes/],
+    [
+      "history of an ephemeral room",
+      { path: "/v1/rooms/cursors.a/messages" },
+      400,
+      "bad_request",
+      /ephemeral/,
+    ],
+    ["state where none is kept", { path: "/v1/rooms/a/state" }, 400, "bad_request", /keeps no state/],
+    ["state has no last", state("last=1"), 400, "bad_request", /allowed are after, limit/],
+  ];
+  for (const [name, ask, status, code, message] of cases)
+    test(name, async () => {
+      const rig = createRig({ limits: { batchMessages: 50 } });
+      const reply = await rig.ask(ask);
+      const error = errorOf(reply);
+      assert.deepEqual([reply.status, error.code], [status, code], error.message);
+      assert.match(error.message, message);
+      assert.deepEqual(rig.faults, []);
+      assert.equal(rig.broker.counters.published, 0);
+    });
+});

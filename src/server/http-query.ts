@@ -1,0 +1,57 @@
+import { CodedError } from "../protocol/errors.js";
+import type { Position } from "../protocol/frames.js";
+import { positionOf } from "../protocol/parse-request.js";
+
+/** What a request for messages may ask for. */
+export interface PageQuery {
+  readonly after: Position | undefined;
+  readonly last: number | undefined;
+  /** Above what the server allows it counts as that. */
+  readonly limit: number;
+}
+
+/**
+ * Parses `after=EPOCH:OFFSET`, `last=N` and `limit=N`. Other names are refused, so that a misspelt one is noticed.
+ * @throws CodedError `bad_request`
+ */
+export function parsePageQuery(
+  query: string,
+  allowed: readonly (keyof PageQuery)[],
+  limitMax: number,
+): PageQuery {
+  const given = new Map<string, string>();
+  for (const [name, value] of new URLSearchParams(query)) {
+    if (!allowed.some((known) => known === name))
+      throw bad(`the query parameter ${JSON.stringify(name)} is unknown; allowed are ${allowed.join(", ")}`);
+    if (given.has(name)) throw bad(`the query parameter ${name} is given twice`);
+    given.set(name, value);
+  }
+  const last = given.get("last");
+  if (last !== undefined && (given.has("after") || given.has("limit")))
+    throw bad("last goes neither with after nor with limit");
+  const after = given.get("after");
+  return {
+    after: after === undefined ? undefined : parsePosition(after),
+    last: last === undefined ? undefined : countOf("last", last, limitMax),
+    limit: countOf("limit", given.get("limit") ?? String(limitMax), limitMax),
+  };
+}
+
+/** Parses `EPOCH:OFFSET`. @throws CodedError `bad_request` */
+export function parsePosition(text: string): Position {
+  const colon = text.lastIndexOf(":");
+  const offset = text.slice(colon + 1);
+  if (colon < 0 || !/^\d{1,16}$/.test(offset))
+    throw bad(`a position is EPOCH:OFFSET, such as "x7f3:42", not ${JSON.stringify(text.slice(0, 80))}`);
+  return positionOf([text.slice(0, colon), Number(offset)]);
+}
+
+function countOf(name: string, text: string, max: number): number {
+  if (!/^[1-9]\d{0,15}$/.test(text))
+    throw bad(`${name} is ${JSON.stringify(text.slice(0, 80))}, not an integer of 1 to ${max}`);
+  return Math.min(Number(text), max);
+}
+
+function bad(message: string): CodedError {
+  return new CodedError("bad_request", message);
+}
