@@ -3,9 +3,9 @@
  *
  * Both servers run all the time with their own subscribers (one load client process, raw sockets, see load-client.ts);
  * short windows of publishing go to one and the other in turn, so that drift of the machine cancels. The schedule is
- * an open loop and latency counts from the time a message was due. The publisher runs inside the server's process on
- * both sides (a call of the broker port here, of `app.publish` there): its cost of a few µs a message is in both
- * numbers, divided by all deliveries of the message. CPU is the process's own from /proc, system calls included.
+ * an open loop and latency counts from the time a message was due. The publisher is the bench's own process and uses
+ * `POST /v1/messages` on both sides, a burst a request; what the request costs the server (some 50 µs) is in both
+ * numbers, divided by all deliveries of the burst. CPU is the process's own from /proc, system calls included.
  */
 import { parseServers, type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
 import { Histogram } from "./support/histogram.js";
