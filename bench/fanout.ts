@@ -10,7 +10,7 @@
 import { parseServers, type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
 import { Histogram } from "./support/histogram.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues } from "./support/scenario.js";
+import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import { messagesPerRoom, type PublishPlan } from "./support/schedule.js";
 import { pairedRatio, type Summary, summarize } from "./support/statistics.js";
 
@@ -28,7 +28,7 @@ const OPTIONS = {
     help: "who takes part, in this order: engine, bare, handler (bare, from a handler)",
   },
   pin: { default: true, help: "servers on core 0, subscribers on core 1" },
-  "cpu-prof": { default: "", help: "folder for a CPU profile of each server" },
+  "node-args": { default: "", help: "further arguments of node for the servers, such as --cpu-prof" },
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
@@ -59,7 +59,7 @@ async function measure(title: string, options: Options): Promise<Table[]> {
   const names = parseServers(options.servers);
   const { rooms, rate, bytes, seconds } = options;
   const plan: PublishPlan = { rooms, rate, burst: options.burst, bytes, seconds };
-  const execArgv = options["cpu-prof"] === "" ? [] : ["--cpu-prof", `--cpu-prof-dir=${options["cpu-prof"]}`];
+  const execArgv = splitArgs(options["node-args"]);
   const { pin } = options;
   const subscribers = new Subscribers({ pin });
   const servers: ServerProcess[] = [];

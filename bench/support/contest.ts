@@ -26,7 +26,7 @@ export interface ProcessOptions {
 }
 
 const START_DEADLINE_MS = 10_000;
-const CONNECT_DEADLINE_MS = 30_000;
+const CONNECT_DEADLINE_MS = 60_000;
 /** How long after the last publish a delivery may arrive before it counts as missing. */
 const DRAIN_DEADLINE_MS = 5_000;
 
