@@ -1,6 +1,6 @@
 import type { Board, Row, Sort, SortColumn } from "./board.js";
 import { Canvas } from "./canvas.js";
-import { Every, type Frames, make, part, setText } from "./dom.js";
+import { type Frames, make, part, setText } from "./dom.js";
 import { currencyName, formatChange, formatCount, NONE } from "./format.js";
 import type { Themes } from "./palette.js";
 
@@ -8,7 +8,12 @@ const SPARK_POINTS = 63;
 const SPARK_WIDTH = 84;
 const SPARK_HEIGHT = 18;
 const SPARK_MS = 250;
+/** A person reads no faster, and every drawing costs a layout and a painting of the page. */
+const DRAW_MS = 50;
 const SORT_MS = 1_000;
+/** A move lights its cell up for this long, and a weaker light follows. */
+const BRIGHT_MS = 150;
+const DIM_MS = 400;
 
 interface RowView {
   readonly row: Row;
@@ -23,8 +28,8 @@ interface RowView {
   visible: boolean;
   stale: boolean;
   sparkedMs: number;
-  /** Alternates, so that the same move twice starts its animation again. */
-  flash: 0 | 1;
+  /** When the light of the last move began; undefined when it is out. */
+  litMs: number | undefined;
 }
 
 /** The watchlist: a row a pair, drawn at most once a frame and only while in sight. */
@@ -35,10 +40,10 @@ export class BoardView {
   readonly #views = new Map<string, RowView>();
   readonly #viewOf = new WeakMap<Element, RowView>();
   readonly #body = part("board-rows", HTMLTableSectionElement);
+  readonly #scroll = part("board-scroll", HTMLElement);
   readonly #filter = part("board-filter", HTMLInputElement);
   readonly #count = part("board-count", HTMLElement);
   readonly #sight: IntersectionObserver;
-  readonly #sorting = new Every(SORT_MS);
   #sort: Sort = { column: "symbol", descending: false };
   #selected: string | undefined;
   #order = "";
@@ -47,8 +52,8 @@ export class BoardView {
     this.#board = board;
     this.#themes = themes;
     this.#onSelect = onSelect;
-    const root = part("board-scroll", HTMLElement);
-    this.#sight = new IntersectionObserver((entries) => this.#see(entries), { root, rootMargin: "60px" });
+    const sight = { root: this.#scroll, rootMargin: "60px" };
+    this.#sight = new IntersectionObserver((entries) => this.#see(entries), sight);
     this.#filter.addEventListener("input", () => this.#arrange());
     this.#body.addEventListener("click", (event) => this.#selectAt(event.target));
     this.#body.addEventListener("keydown", (event) => this.#key(event));
@@ -61,7 +66,10 @@ export class BoardView {
         view.sparkedMs = 0;
       }
     });
-    frames.add((nowMs) => this.#draw(nowMs));
+    frames.add(DRAW_MS, (nowMs) => this.#draw(nowMs));
+    frames.add(SORT_MS, () => {
+      if (this.#sort.column !== "symbol") this.#arrange();
+    });
   }
 
   select(symbol: string): void {
@@ -70,6 +78,13 @@ export class BoardView {
     this.#selected = symbol;
     for (const view of this.#views.values()) this.#mark(view);
     this.#onSelect(row);
+  }
+
+  /** Scrolls the selected row into the middle of the board, without moving the page. */
+  reveal(): void {
+    const view = this.#selected === undefined ? undefined : this.#views.get(this.#selected);
+    if (view === undefined) return;
+    this.#scroll.scrollTop = view.element.offsetTop - this.#scroll.clientHeight / 2;
   }
 
   focusFilter(): void {
@@ -82,11 +97,14 @@ export class BoardView {
     for (const row of this.#board.takeDirty()) {
       const view = this.#views.get(row.symbol) ?? this.#add(row);
       view.stale = true;
-      if (view.visible) this.#flash(view);
+      if (row.move !== 0) view.litMs = nowMs;
     }
     if (this.#views.size !== before) this.#arrange();
-    else if (this.#sort.column !== "symbol" && this.#sorting.due(nowMs)) this.#arrange();
-    for (const view of this.#views.values()) if (view.stale && view.visible) this.#paint(view, nowMs);
+    for (const view of this.#views.values()) {
+      if (!view.visible) continue;
+      if (view.stale) this.#paint(view, nowMs);
+      if (view.litMs !== undefined) light(view, nowMs - view.litMs);
+    }
   }
 
   #paint(view: RowView, nowMs: number): void {
@@ -133,12 +151,6 @@ export class BoardView {
     });
   }
 
-  #flash(view: RowView): void {
-    if (view.row.move === 0) return;
-    view.flash = view.flash === 0 ? 1 : 0;
-    view.rate.dataset.flash = `${view.row.move > 0 ? "up" : "down"}${view.flash}`;
-  }
-
   #add(row: Row): RowView {
     const element = make("tr");
     const name = make("th", "pair");
@@ -170,7 +182,7 @@ export class BoardView {
       visible: false,
       stale: true,
       sparkedMs: 0,
-      flash: 0,
+      litMs: undefined,
     };
     this.#views.set(row.symbol, view);
     this.#viewOf.set(element, view);
@@ -229,7 +241,8 @@ export class BoardView {
 
   #key(event: KeyboardEvent): void {
     const rows = [...this.#body.rows];
-    const at = rows.indexOf(document.activeElement);
+    const focused = document.activeElement;
+    const at = focused instanceof HTMLTableRowElement ? rows.indexOf(focused) : -1;
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
     const row = to === undefined ? undefined : rows[to];
     if (row === undefined) return;
@@ -237,6 +250,14 @@ export class BoardView {
     row.focus();
     this.#selectAt(row);
   }
+}
+
+/** In two steps instead of an animation, which would repaint the board in every frame. */
+function light(view: RowView, ageMs: number): void {
+  const step = ageMs < BRIGHT_MS ? "bright" : ageMs < DIM_MS ? "dim" : "";
+  const flash = step === "" ? "" : `${view.row.move > 0 ? "up" : "down"}-${step}`;
+  if (view.rate.dataset.flash !== flash) view.rate.dataset.flash = flash;
+  if (step === "") view.litMs = undefined;
 }
 
 function setTrend(element: HTMLElement, value: number): void {

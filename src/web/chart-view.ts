@@ -1,7 +1,7 @@
 import uPlot from "uplot";
 import type { Row } from "./board.js";
-import { Every, type Frames, part, setText } from "./dom.js";
-import { currencyName, formatChange, formatDate, NONE } from "./format.js";
+import { type Frames, part, setText } from "./dom.js";
+import { currencyName, formatChange, formatDate, formatTick, NONE } from "./format.js";
 import type { Themes } from "./palette.js";
 
 const DAY_SECONDS = 86_400;
@@ -22,10 +22,9 @@ export class ChartView {
   readonly #low = part("chart-low", HTMLElement);
   readonly #high = part("chart-high", HTMLElement);
   readonly #hover = part("chart-hover", HTMLElement);
-  readonly #redraw = new Every(REDRAW_MS);
   #plot: uPlot | undefined;
   #row: Row | undefined;
-  #range: RangeName = "1Y";
+  #range: RangeName = "3M";
   /** Of the row when it was drawn last. */
   #drawn = "";
 
@@ -36,7 +35,7 @@ export class ChartView {
     }
     new ResizeObserver(() => this.#fit()).observe(this.#place);
     themes.onChange(() => this.#build());
-    frames.add((nowMs) => this.#draw(nowMs));
+    frames.add(REDRAW_MS, () => this.#draw());
   }
 
   show(row: Row): void {
@@ -55,9 +54,9 @@ export class ChartView {
     }
   }
 
-  #draw(nowMs: number): void {
+  #draw(): void {
     const row = this.#row;
-    if (row === undefined || this.#plot === undefined || !this.#redraw.due(nowMs)) return;
+    if (row === undefined || this.#plot === undefined) return;
     const state = `${row.symbol} ${row.updates} ${row.series.length}`;
     if (state === this.#drawn) return;
     this.#drawn = state;
@@ -99,13 +98,19 @@ export class ChartView {
     return {
       width,
       height,
-      padding: [10, 0, 0, 4],
+      padding: [10, 0, 0, 16],
       legend: { show: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { y: { range: (_, min, max) => paddedRange(min, max) } },
       axes: [
-        { ...axis, size: 26, gap: 6, space: 90 },
+        {
+          ...axis,
+          size: 24,
+          gap: 6,
+          space: 80,
+          values: (_, splits, _axis, _space, step) => splits.map((time) => formatTick(time, step)),
+        },
         {
           ...axis,
           side: 1,
@@ -185,5 +190,5 @@ function gradient(plot: uPlot, colour: string): CanvasGradient | string {
 }
 
 function rangeOf(name: string | undefined): RangeName {
-  return name === "3M" || name === "5Y" || name === "All" ? name : "1Y";
+  return name === "1Y" || name === "5Y" || name === "All" ? name : "3M";
 }

@@ -9,6 +9,8 @@ const PUBLISH_MS = 50;
 const BEAT_MS = 2_000;
 /** Share of the way to its target that a cursor goes in a frame of 60 a second. */
 const EASE = 0.35;
+/** Pixels that make no difference. */
+const NEAR = 0.1;
 const ARROW = "M1 1v14.5l3.6-3.4 2.5 5.9 2.7-1.1-2.5-5.8 5-.2z";
 
 interface CursorView {
@@ -28,7 +30,7 @@ export class CursorsView {
 
   constructor(cursors: Cursors, frames: Frames) {
     this.#cursors = cursors;
-    frames.add(() => this.#draw());
+    frames.add(0, () => this.#draw());
   }
 
   #draw(): void {
@@ -53,11 +55,12 @@ export class CursorsView {
   #move(view: CursorView, { pointer }: Cursor, place: DOMRect): void {
     const x = place.left + pointer.x * place.width;
     const y = place.top + pointer.y * place.height;
+    setText(view.name, pointer.name);
+    if (Math.abs(x - view.x) < NEAR && Math.abs(y - view.y) < NEAR) return;
     view.x += (x - view.x) * (view.placed ? EASE : 1);
     view.y += (y - view.y) * (view.placed ? EASE : 1);
     view.placed = true;
     view.element.style.transform = `translate3d(${view.x.toFixed(1)}px, ${view.y.toFixed(1)}px, 0)`;
-    setText(view.name, pointer.name);
   }
 
   #add(cursor: Cursor): CursorView {

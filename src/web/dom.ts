@@ -22,33 +22,32 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Runs tasks once a frame. A hidden page gets no frames, so nothing is drawn there. */
-export class Frames {
-  readonly #tasks: ((nowMs: number) => void)[] = [];
-
-  add(task: (nowMs: number) => void): void {
-    this.#tasks.push(task);
-    if (this.#tasks.length === 1) requestAnimationFrame(this.#run);
-  }
-
-  readonly #run = (nowMs: number): void => {
-    requestAnimationFrame(this.#run);
-    for (const task of this.#tasks) task(nowMs);
-  };
+interface Task {
+  readonly intervalMs: number;
+  readonly run: (nowMs: number) => void;
+  beat: number;
 }
 
-/** True at most once an interval: for what need not follow every frame. */
-export class Every {
-  readonly #intervalMs: number;
-  #nextMs = 0;
+/**
+ * Runs tasks in the browser's frames, so that a hidden page draws nothing. Tasks of one interval share their frames:
+ * a page that writes 20 times a second is laid out and painted 20 times a second, not 60.
+ */
+export class Frames {
+  readonly #tasks: Task[] = [];
 
-  constructor(intervalMs: number) {
-    this.#intervalMs = intervalMs;
+  /** `intervalMs` 0: every frame. */
+  add(intervalMs: number, run: (nowMs: number) => void): void {
+    this.#tasks.push({ intervalMs, run, beat: -1 });
+    if (this.#tasks.length === 1) requestAnimationFrame(this.#frame);
   }
 
-  due(nowMs: number): boolean {
-    if (nowMs < this.#nextMs) return false;
-    this.#nextMs = nowMs + this.#intervalMs;
-    return true;
-  }
+  readonly #frame = (nowMs: number): void => {
+    requestAnimationFrame(this.#frame);
+    for (const task of this.#tasks) {
+      const beat = Math.floor(nowMs / Math.max(1, task.intervalMs));
+      if (beat === task.beat && task.intervalMs > 0) continue;
+      task.beat = beat;
+      task.run(nowMs);
+    }
+  };
 }

@@ -5,6 +5,9 @@ const dayMonthYear = new Intl.DateTimeFormat("en-GB", {
   year: "numeric",
   timeZone: "UTC",
 });
+const dayMonth = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+const monthYear = new Intl.DateTimeFormat("en-GB", { month: "short", year: "numeric", timeZone: "UTC" });
+const year = new Intl.DateTimeFormat("en-GB", { year: "numeric", timeZone: "UTC" });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const currencies = new Intl.DisplayNames("en", { type: "currency" });
 
@@ -53,6 +56,15 @@ export function formatMs(ms: number | undefined): string {
 /** `15 Jan 2015` of seconds since 1970. */
 export function formatDate(seconds: number): string {
   return dayMonthYear.format(seconds * 1_000);
+}
+
+const MONTH_SECONDS = 28 * 86_400;
+const YEAR_SECONDS = 360 * 86_400;
+
+/** A date on an axis, as short as the step between two of them allows. */
+export function formatTick(seconds: number, stepSeconds: number): string {
+  const format = stepSeconds >= YEAR_SECONDS ? year : stepSeconds >= MONTH_SECONDS ? monthYear : dayMonth;
+  return format.format(seconds * 1_000);
 }
 
 export function formatClock(date: Date): string {

@@ -1,10 +1,13 @@
 import { Canvas, drawTrace, Trace, type TraceStyle } from "./canvas.js";
 import { type Frames, make, part, setText } from "./dom.js";
-import { HOST_PANELS, type HostPanel } from "./host.js";
+import { HOST_PANELS, type HostPanel, type Reading } from "./host.js";
 import type { Palette, Themes } from "./palette.js";
 
 /** A minute at ten samples a second. */
 const POINTS = 600;
+const DRAW_MS = 100;
+/** Numbers that change faster cannot be read. */
+const TEXT_MS = 250;
 
 interface PanelView {
   readonly panel: HostPanel;
@@ -13,6 +16,7 @@ interface PanelView {
   readonly headline: HTMLElement;
   readonly notes: ReadonlyMap<string, HTMLElement>;
   stale: boolean;
+  reading: Reading | undefined;
 }
 
 /** One host's telemetry, a small live chart a room. Where several hosts publish, the visitor chooses one. */
@@ -29,8 +33,11 @@ export class HostView {
     themes.onChange(() => {
       for (const view of this.#views.values()) view.stale = true;
     });
-    frames.add(() => {
+    frames.add(DRAW_MS, () => {
       for (const view of this.#views.values()) if (view.stale) this.#draw(view);
+    });
+    frames.add(TEXT_MS, () => {
+      for (const view of this.#views.values()) this.#write(view);
     });
   }
 
@@ -40,12 +47,7 @@ export class HostView {
     if (view === undefined || reading === undefined || !this.#shows(host)) return;
     for (const [index, trace] of view.traces.entries()) trace.push(reading.values[index] ?? Number.NaN);
     view.stale = true;
-    setText(view.headline, reading.headline);
-    for (const [name, text] of Object.entries(reading.notes)) {
-      const note = view.notes.get(name);
-      if (note !== undefined) setText(note, text);
-    }
-    if (reading.cores !== undefined) this.#showCores(reading.cores);
+    view.reading = reading;
   }
 
   /** The flow was interrupted and not made whole: the charts show a hole, not a line across it. */
@@ -59,6 +61,16 @@ export class HostView {
       this.#choice.disabled = this.#choice.options.length < 2;
     }
     return this.#choice.value === host;
+  }
+
+  #write({ reading, headline, notes }: PanelView): void {
+    if (reading === undefined) return;
+    setText(headline, reading.headline);
+    for (const [name, text] of Object.entries(reading.notes)) {
+      const note = notes.get(name);
+      if (note !== undefined) setText(note, text);
+    }
+    if (reading.cores !== undefined) this.#showCores(reading.cores);
   }
 
   #showCores(cores: readonly number[]): void {
@@ -104,6 +116,7 @@ function viewOf(panel: HostPanel): PanelView {
     headline: part(`${panel.id}-value`, HTMLElement),
     notes,
     stale: true,
+    reading: undefined,
   };
   return view;
 }

@@ -1,14 +1,19 @@
 import type { ConnectionState } from "../client/index.js";
 import { Canvas, drawTrace, Trace } from "./canvas.js";
-import { Every, type Frames, make, part, setText } from "./dom.js";
+import { type Frames, make, part, setText } from "./dom.js";
 import { formatBytes, formatClock, formatCount, formatMs, NONE } from "./format.js";
-import type { Themes } from "./palette.js";
+import type { Palette, Themes } from "./palette.js";
 import type { Followed, Station } from "./station.js";
 
 const REFRESH_MS = 250;
 const SAMPLE_MS = 500;
 /** A minute. */
 const POINTS = 120;
+/** The latency chart is logarithmic, from a tenth of a millisecond to a second. */
+const LATENCY_MS_MIN = 0.1;
+const LATENCY_DECADES = 4;
+/** The first messages are the state and the past, which would dwarf the flow. */
+const SETTLE_MS = 3_000;
 const ENTRIES_MAX = 60;
 
 interface RoomRow {
@@ -41,8 +46,6 @@ export class LineView {
   readonly #flow = new Trace(POINTS);
   readonly #latencyChart: Canvas;
   readonly #flowChart: Canvas;
-  readonly #refresh = new Every(REFRESH_MS);
-  readonly #sample = new Every(SAMPLE_MS);
 
   constructor(station: Station, themes: Themes, frames: Frames) {
     this.#station = station;
@@ -51,10 +54,8 @@ export class LineView {
     this.#flowChart = new Canvas(part("flow-chart", HTMLCanvasElement), () => this.#drawCharts());
     this.#cut.addEventListener("click", () => this.#press());
     themes.onChange(() => this.#drawCharts());
-    frames.add((nowMs) => {
-      if (this.#sample.due(nowMs)) this.#takeSample(performance.now());
-      if (this.#refresh.due(nowMs)) this.#show(performance.now());
-    });
+    frames.add(SAMPLE_MS, () => this.#takeSample(performance.now()));
+    frames.add(REFRESH_MS, () => this.#show(performance.now()));
   }
 
   /** A line in the log, newest first. */
@@ -69,14 +70,14 @@ export class LineView {
     const chosen = document.querySelector<HTMLInputElement>("input[name=cut-seconds]:checked");
     const seconds = Number(chosen?.value ?? 5);
     this.#station.cut(seconds * 1_000);
-    this.tell(`line cut for ${seconds} s`);
+    this.tell(`connection cut for ${seconds} s`);
   }
 
   #takeSample(nowMs: number): void {
     const [p50, p99] = this.#station.latency.percentiles([0.5, 0.99], nowMs);
-    this.#p50.push(p50 ?? Number.NaN);
-    this.#p99.push(p99 ?? Number.NaN);
-    this.#flow.push(this.#station.messages.perSecond(nowMs));
+    this.#p50.push(decadeOf(p50));
+    this.#p99.push(decadeOf(p99));
+    if (nowMs > SETTLE_MS) this.#flow.push(this.#station.messages.perSecond(nowMs));
     this.#drawCharts();
   }
 
@@ -104,7 +105,7 @@ export class LineView {
     setText(this.#statusText, text);
     this.#cut.disabled = cutUntilMs !== undefined || state.kind !== "open";
     const left = cutUntilMs === undefined ? undefined : Math.ceil((cutUntilMs - nowMs) / 1_000);
-    setText(this.#cut, left === undefined ? "Cut the line" : `Cut, back in ${left} s`);
+    setText(this.#cut, left === undefined ? "Cut the connection" : `Cut, back in ${left} s`);
   }
 
   #showRoom(followed: Followed, nowMs: number): void {
@@ -140,7 +141,8 @@ export class LineView {
     const { palette } = this.#themes;
     const fill = `color-mix(in srgb, ${palette.accent} 16%, transparent)`;
     this.#latencyChart.draw((context, width, height) => {
-      const box = { width, height, max: Math.max(5, this.#p99.max() * 1.15) };
+      const box = { width, height, max: LATENCY_DECADES };
+      drawDecades(context, box, palette);
       drawTrace(context, this.#p99, box, { stroke: palette.second });
       drawTrace(context, this.#p50, box, { stroke: palette.accent, fill });
     });
@@ -148,6 +150,26 @@ export class LineView {
       const box = { width, height, max: Math.max(100, this.#flow.max() * 1.15) };
       drawTrace(context, this.#flow, box, { stroke: palette.accent, fill });
     });
+  }
+}
+
+/** Where a latency stands in the chart; a gap where there is none. */
+function decadeOf(latencyMs: number | undefined): number {
+  return latencyMs === undefined ? Number.NaN : Math.max(0, Math.log10(latencyMs / LATENCY_MS_MIN));
+}
+
+function drawDecades(
+  context: CanvasRenderingContext2D,
+  { width, height }: { readonly width: number; readonly height: number },
+  palette: Palette,
+): void {
+  context.font = `9px ${getComputedStyle(document.body).fontFamily}`;
+  for (let decade = 1; decade < LATENCY_DECADES; decade += 1) {
+    const y = Math.round(height - 1 - (decade / LATENCY_DECADES) * (height - 3));
+    context.fillStyle = palette.grid;
+    context.fillRect(0, y, width, 1);
+    context.fillStyle = palette.faint;
+    context.fillText(`${LATENCY_MS_MIN * 10 ** decade} ms`, 0, y - 2);
   }
 }
 

@@ -3,7 +3,7 @@ import type { SocketClass, SocketLike } from "../client/index.js";
 type Close = { readonly code: number; readonly reason: string };
 
 /** No close frame was received: what a browser reports when the network goes. */
-const ABNORMAL: Close = { code: 1006, reason: "the line was cut on this page" };
+const ABNORMAL: Close = { code: 1006, reason: "cut on this page" };
 
 /**
  * The page's own wire: real WebSockets that can be cut and that count bytes. To the client a cut looks as if the

@@ -1,3 +1,4 @@
+import type { Message } from "../client/index.js";
 import { readBack } from "./backfill.js";
 import { Board } from "./board.js";
 import { BoardView } from "./board-view.js";
@@ -28,7 +29,10 @@ const visitor = visitorOf(
   storage(() => sessionStorage),
 );
 const station = new Station("/ws", {
-  state: () => {},
+  state(state) {
+    if (state.kind === "open") line.tell(`connected to ${state.node}`);
+    if (state.kind === "closed") line.tell(`closed for good: ${state.code} ${state.reason}`, "bad");
+  },
   back(resumes, awayMs) {
     const lost = resumes.some((resume) => resume.kind === "lost");
     const missing = resumes.some((resume) => resume.kind === "resumed" && resume.missing > 0);
@@ -39,12 +43,13 @@ const station = new Station("/ws", {
   refused: (room, error) => line.tell(`${room}: ${error.code} ${error.message}`, "bad"),
 });
 
+// First of all views: it reads the layout, which is free only before the others write.
+const cursors = new Cursors();
+new CursorsView(cursors, frames);
 const board = new Board();
 const chart = new ChartView(themes, frames);
 const boardView = new BoardView(board, themes, frames, (row) => chart.show(row));
 const host = new HostView(themes, frames);
-const cursors = new Cursors();
-new CursorsView(cursors, frames);
 const line = new LineView(station, themes, frames);
 
 const market = station.follow(MARKET, { state: true }, ({ key, data }) => {
@@ -65,6 +70,8 @@ station.follow(CURSORS, { echo: false }, ({ key, data }) => {
 // Once: later breaks are made whole by the client, and after a reset there is no past to read.
 const offLive = market.subscription.on("live", (position) => {
   offLive();
+  // Two frames later all rows stand in the document.
+  requestAnimationFrame(() => requestAnimationFrame(() => boardView.reveal()));
   if (position === undefined) return;
   const { epoch } = position;
   const wanted = (): boolean => market.ledger.position.epoch === epoch;
@@ -73,7 +80,7 @@ const offLive = market.subscription.on("live", (position) => {
   });
 });
 
-function applyPast(key: string | undefined, data: unknown): void {
+function applyPast({ key, data }: Message): void {
   const quote = parseQuote(data);
   if (key !== undefined && quote !== undefined) board.applyPast(key, quote);
 }

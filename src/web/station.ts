@@ -13,7 +13,7 @@ import { Rate } from "./rate.js";
 
 const LATENCY_SECONDS = 5;
 const RATE_MS = 2_000;
-/** A clock that differs by less is left alone: the estimate itself is no better than some milliseconds. */
+/** A clock that differs by less, or by less than the round trip took, is left alone: the estimate is no better. */
 const SKEW_MS_MIN = 50;
 const PINGS = 3;
 
@@ -157,6 +157,6 @@ export class Station {
       const skewMs = serverTimeMs + latencyMs / 2 - nowMs;
       if (latencyMs < best.latencyMs) best = { latencyMs, skewMs };
     }
-    this.#skewMs = Math.abs(best.skewMs) < SKEW_MS_MIN ? 0 : best.skewMs;
+    this.#skewMs = Math.abs(best.skewMs) < Math.max(SKEW_MS_MIN, best.latencyMs) ? 0 : best.skewMs;
   }
 }
