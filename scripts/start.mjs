@@ -9,7 +9,7 @@ const children = new Set();
 let stopping = false;
 let exitCode = 0;
 
-// In a process group of its own: Ctrl-C reaches this process alone, which then tells each child once.
+// In a process group of its own: Ctrl-C reaches this process alone, which then tells each child.
 function run(file, args, stdio) {
   const child = spawn(process.execPath, [dist + file, ...args], { stdio, detached: true });
   children.add(child);
@@ -36,7 +36,7 @@ function stop() {
   for (const child of children) child.kill("SIGTERM");
 }
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => stopping || stop());
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, stop);
 
 const server = run("cli/main.js", ["serve", "--demo"], ["ignore", "pipe", "inherit"]);
 createInterface(server.stdout).on("line", (line) => {
