@@ -23,10 +23,11 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const FILE_NAME = "fanwire.config.json";
 
+/** Said in full, so that they hold whatever `defaults` say. */
 const DEMO_NAMESPACES: ConfigInput["namespaces"] = {
-  market: { state: true },
-  host: { state: true },
-  cursors: { ephemeral: true, publish: "client" },
+  market: { state: true, ephemeral: false, publish: "api" },
+  host: { state: true, ephemeral: false, publish: "api" },
+  cursors: { state: false, ephemeral: true, publish: "client" },
 };
 
 /** Variables of the prefix that other commands read. */
