@@ -179,7 +179,7 @@ export class MemoryBroker implements Broker {
    * calls for one round. Readers never see what is too old, swept or not.
    */
   sweep(nowMs: number): void {
-    let steps = SWEEP_STEPS - this.#ids.expire(nowMs, SWEEP_STEPS);
+    let steps = SWEEP_STEPS - this.#ids.expire(nowMs, SWEEP_STEPS / 2);
     // One more than there are rooms, as the end of a round takes a turn.
     for (let turns = this.#rooms.size + 1; turns > 0 && steps > 0; turns -= 1) {
       this.#swept ??= this.#rooms.values();

@@ -3,20 +3,11 @@ import { test } from "node:test";
 import { decode, encode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { createMessage, dataOf, frameWithPrev } from "./message.js";
-import { room, uint53, wellFormedText } from "./values.testkit.js";
-
-const fields = fc.record({
-  room,
-  offset: uint53,
-  prev: uint53,
-  time: uint53,
-  data: fc.jsonValue().map((value) => encode(value)),
-  key: fc.option(wellFormedText(1, 128), { nil: undefined }),
-});
+import { messageFields, room, uint53 } from "./values.testkit.js";
 
 test("a message's frame decodes to its fields, in the same bytes as the codec's own", () => {
   fc.assert(
-    fc.property(fields, (given) => {
+    fc.property(messageFields, (given) => {
       const message = createMessage(given);
       const elements = [19, given.room, given.offset, given.prev, given.time, decode(given.data)];
       const expected = given.key === undefined ? elements : [...elements, given.key];
@@ -43,7 +34,7 @@ test("the data is copied, so that the caller may reuse its bytes", () => {
 
 test("a frame with another prev equals one made with it", () => {
   fc.assert(
-    fc.property(fields, uint53, (given, prev) => {
+    fc.property(messageFields, uint53, (given, prev) => {
       const message = createMessage(given);
       assert.deepEqual(frameWithPrev(message, prev), createMessage({ ...given, prev }).frame);
     }),
@@ -52,6 +43,6 @@ test("a frame with another prev equals one made with it", () => {
 });
 
 test("a frame with the prev that it has is not copied", () => {
-  const message = createMessage({ ...(fc.sample(fields, 1)[0] ?? assert.fail()), prev: 7 });
+  const message = createMessage({ ...(fc.sample(messageFields, 1)[0] ?? assert.fail()), prev: 7 });
   assert.equal(frameWithPrev(message, 7), message.frame);
 });

@@ -1,6 +1,6 @@
 import { CODE } from "./frames.js";
 import type { RoomName } from "./room-name.js";
-import { textSize, utf8Bytes, writeTextHead } from "./text.js";
+import { textSize, utf8Length, writeTextHead, writeUtf8 } from "./text.js";
 import { uintSize, writeUint } from "./uint.js";
 
 /**
@@ -42,20 +42,19 @@ export interface MessageFields {
  */
 export function createMessage(fields: MessageFields): Message {
   const { room, offset, prev, time, data, key, origin } = fields;
-  const keyBytes = key === undefined ? undefined : utf8Bytes(key);
-  const head = prevStart(room, offset) + uintSize(prev) + uintSize(time);
-  const end = head + data.length;
-  const frame = new Uint8Array(keyBytes === undefined ? end : end + textSize(keyBytes.length));
-  frame[0] = keyBytes === undefined ? 0x96 : 0x97;
+  const dataStart = prevStart(room, offset) + uintSize(prev) + uintSize(time);
+  const dataEnd = dataStart + data.length;
+  const keyBytes = key === undefined ? 0 : utf8Length(key);
+  const frame = new Uint8Array(key === undefined ? dataEnd : dataEnd + textSize(keyBytes));
+  frame[0] = key === undefined ? 0x96 : 0x97;
   frame[1] = CODE.message;
-  let at = writeTextHead(frame, 2, room.length);
-  for (let i = 0; i < room.length; i++) frame[at + i] = room.charCodeAt(i);
-  at = writeUint(frame, at + room.length, offset);
+  let at = writeUtf8(frame, writeTextHead(frame, 2, room.length), room, room.length);
+  at = writeUint(frame, at, offset);
   at = writeUint(frame, at, prev);
   writeUint(frame, at, time);
-  frame.set(data, head);
-  if (keyBytes !== undefined) frame.set(keyBytes, writeTextHead(frame, end, keyBytes.length));
-  return { room, offset, prev, time, key, origin, frame, dataStart: head, dataEnd: end };
+  frame.set(data, dataStart);
+  if (key !== undefined) writeUtf8(frame, writeTextHead(frame, dataEnd, keyBytes), key, keyBytes);
+  return { room, offset, prev, time, key, origin, frame, dataStart, dataEnd };
 }
 
 /** The frame with another `prev` (a snapshot, or one with own messages left out), data spliced as bytes. */

@@ -9,11 +9,13 @@ import {
   type SubscribeOptions,
 } from "./frames.js";
 import { parseRoom } from "./room-name.js";
-import { utf8Bytes } from "./text.js";
+import { utf8Length } from "./text.js";
 import type { DecodeLimits } from "./wire.js";
 
 export const REF_MAX = 0xffffffff;
 export const EPOCH_BYTES_MAX = 64;
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 type ServerSide = ClientFrame<Uint8Array>;
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -83,8 +85,8 @@ function publish(ref: number, args: readonly unknown[], limits: DecodeLimits): S
 export function parseKey(raw: unknown, keyBytes: number): string | undefined {
   if (raw === undefined || raw === null) return undefined;
   if (typeof raw !== "string") throw bad(`the key is ${describe(raw)}, not a string`);
-  // A UTF-16 unit takes 1 to 3 bytes, so that most keys need no count.
-  const length = raw.length * 3 <= keyBytes ? raw.length : utf8Bytes(raw).length;
+  if (LONE_SURROGATE.test(raw)) throw bad("the key is not valid Unicode");
+  const length = utf8Length(raw);
   if (length === 0 || length > keyBytes)
     throw bad(`the key has ${length} bytes, 1 to ${keyBytes} are allowed`);
   return raw;
@@ -143,16 +145,16 @@ function manyItem(item: unknown): ManyItem {
 export function positionOf(raw: unknown): Position {
   if (Array.isArray(raw)) {
     const [epoch, offset]: unknown[] = raw;
-    if (typeof epoch === "string" && isUint(offset, Number.MAX_SAFE_INTEGER) && isShort(epoch))
+    if (
+      typeof epoch === "string" &&
+      utf8Length(epoch) <= EPOCH_BYTES_MAX &&
+      isUint(offset, Number.MAX_SAFE_INTEGER)
+    )
       return { epoch, offset };
   }
   throw bad(
     `a position is [epoch, offset]: text of at most ${EPOCH_BYTES_MAX} bytes and an integer of 0 to 2^53 - 1`,
   );
-}
-
-function isShort(epoch: string): boolean {
-  return epoch.length <= EPOCH_BYTES_MAX && utf8Bytes(epoch).length <= EPOCH_BYTES_MAX;
 }
 
 function rateOf(raw: unknown): number {

@@ -18,6 +18,29 @@ export function utf8Text(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
+/** How many UTF-8 bytes text takes; a lone surrogate takes the three of U+FFFD. */
+export function utf8Length(text: string): number {
+  let length = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    // Both halves of a pair count one more than a unit: four bytes together.
+    if (unit >= 0x80) length += unit < 0x800 || isPaired(text, i, unit) ? 1 : 2;
+  }
+  return length;
+}
+
+function isPaired(text: string, i: number, unit: number): boolean {
+  if (unit >= 0xd800 && unit < 0xdc00) return (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00;
+  return unit >= 0xdc00 && unit < 0xe000 && (text.charCodeAt(i - 1) & 0xfc00) === 0xd800;
+}
+
+/** Writes text of so many UTF-8 bytes; returns where it ends. Names are ASCII nearly always, and then it allocates nothing. */
+export function writeUtf8(out: Uint8Array, at: number, text: string, length: number): number {
+  if (length === text.length) for (let i = 0; i < length; i++) out[at + i] = text.charCodeAt(i);
+  else out.set(utf8Bytes(text), at);
+  return at + length;
+}
+
 /** Bytes that a string of so many UTF-8 bytes takes as MessagePack. */
 export function textSize(length: number): number {
   if (length < 32) return 1 + length;

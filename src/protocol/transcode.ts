@@ -69,7 +69,9 @@ export function jsonable(value: unknown): unknown {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
   if (value instanceof ExtData)
     return { ext: value.type, data: value.data instanceof Uint8Array ? base64(value.data) : null };
-  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, jsonable(field)]));
+  const fields: { [key: string]: unknown } = {};
+  for (const [key, field] of Object.entries(value)) fields[key] = jsonable(field);
+  return fields;
 }
 
 /** Parses JSON text or its UTF-8 bytes. @throws CodedError `bad_request` */

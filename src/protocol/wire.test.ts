@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encode } from "@msgpack/msgpack";
+import { decodeServerJson } from "./client-json.js";
 import { decodeServer, encodeClient } from "./client-wire.js";
+import { CHUNK_BYTES } from "./frames.js";
 import { createMessage } from "./message.js";
 import { parseRoom } from "./room-name.js";
 import { limits } from "./values.testkit.js";
-import { msgpackWire } from "./wire.js";
+import { jsonWire, msgpackWire, type ServerWire, wireFor } from "./wire.js";
 
 const room = parseRoom("stock.AAPL");
 
@@ -84,3 +86,68 @@ test("every reply arrives as it was sent", () => {
   const payload = Buffer.concat(frames.map((frame) => msgpackWire.encode(frame)));
   assert.deepEqual(decodeServer(payload), frames);
 });
+
+test("a history page is cut at 16,000 bytes, and says so", () => {
+  const messages = [1, 2, 3, 4, 5].map((offset) =>
+    createMessage({ room, offset, prev: offset - 1, time: 5, data: encode("x".repeat(3_900)) }),
+  );
+  for (const wire of [msgpackWire, jsonWire]) {
+    const bytes = wire.encodeHistory(3, { epoch: "e", messages, more: false });
+    assert.ok(bytes.length > 15_000 && bytes.length <= CHUNK_BYTES, `${bytes.length} bytes`);
+    const result = resultOf(wire, bytes);
+    assert.equal(result.messages.length, 4);
+    assert.equal(result.more, true);
+  }
+});
+
+test("a history page holds one message at the least, however long", () => {
+  const data = encode(new Uint8Array(20_000));
+  const messages = [1, 2].map((offset) => createMessage({ room, offset, prev: offset - 1, time: 5, data }));
+  for (const wire of [msgpackWire, jsonWire]) {
+    const result = resultOf(wire, wire.encodeHistory(3, { epoch: "e", messages, more: false }));
+    assert.equal(result.messages.length, 1);
+    assert.equal(result.more, true);
+  }
+});
+
+test("a message's own frame goes out uncopied where its prev stands", () => {
+  const message = createMessage({ room, offset: 9, prev: 8, time: 5, data: encode(1) });
+  assert.equal(msgpackWire.encodeMessage(message), message.frame);
+  assert.equal(msgpackWire.encodeMessage(message, 8), message.frame);
+  const [frame] = decodeServer(msgpackWire.encodeMessage(message, 0));
+  assert.ok(frame?.type === "message" && frame.prev === 0);
+});
+
+test("each sub-protocol has its wire", () => {
+  assert.equal(wireFor("fanwire.v1"), msgpackWire);
+  assert.equal(wireFor("fanwire.v1.json"), jsonWire);
+  for (const wire of [msgpackWire, jsonWire]) assert.equal(wireFor(wire.subprotocol), wire);
+});
+
+test("what cannot be encoded is refused before it is sent", () => {
+  const circle: unknown[] = [];
+  circle.push(circle);
+  for (const data of [() => 1, 1n, Symbol("a"), circle])
+    assert.throws(() => encodeClient({ type: "publish", ref: 1, room, data, key: undefined }), {
+      name: "CodedError",
+      code: "bad_request",
+    });
+  // The encoder is not left in a bad state.
+  assert.deepEqual(msgpackWire.decode(encodeClient({ type: "ping", ref: 1 }), limits), [
+    { type: "ping", ref: 1 },
+  ]);
+});
+
+test("an unknown code is named in its refusal", () => {
+  const [input] = msgpackWire.decode(encode([77, 5]), limits);
+  assert.ok(input?.type === "invalid");
+  assert.match(input.error.message, /77/);
+});
+
+function resultOf(wire: ServerWire, bytes: Uint8Array): { messages: unknown[]; more: boolean } {
+  const [frame] = wire.binary ? decodeServer(bytes) : decodeServerJson(Buffer.from(bytes).toString());
+  assert.ok(frame?.type === "ok");
+  const { messages, more }: { messages?: unknown; more?: unknown } = { ...Object(frame.result) };
+  assert.ok(Array.isArray(messages) && typeof more === "boolean");
+  return { messages, more };
+}

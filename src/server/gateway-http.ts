@@ -1,7 +1,9 @@
 import { CodedError } from "../protocol/errors.js";
 import type { GatewayCounters, GatewayLimits } from "./gateway-limits.js";
 import type { GatewayLog } from "./gateway-log.js";
-import { errorReply, type ReplySocket, writeReply } from "./gateway-reply.js";
+import { type ReplySocket, writeReply } from "./gateway-reply.js";
+import { JSON_FORMAT } from "./http-format.js";
+import { errorReply, HttpError } from "./http-reply.js";
 import type { HttpHandler, HttpReply } from "./http-types.js";
 
 /** What of a uWebSockets.js response is used. Throws after the reply was ended or the client went away. */
@@ -96,9 +98,11 @@ export class HttpFront {
     const { bodyMs, replyMs } = this.#limits;
     for (const exchange of this.#exchanges) {
       if (nowMs < exchange.deadlineMs) continue;
-      if (exchange.state === "body")
-        this.#refuse(exchange, new CodedError("timeout", `the body was not here within ${bodyMs} ms`), 408);
-      else this.#refuse(exchange, new CodedError("timeout", `no answer within ${replyMs} ms`));
+      const error =
+        exchange.state === "body"
+          ? new HttpError(408, "timeout", `the body was not here within ${bodyMs} ms`)
+          : new CodedError("timeout", `no answer within ${replyMs} ms`);
+      this.#refuse(exchange, error);
     }
   }
 
@@ -169,16 +173,16 @@ export class HttpFront {
     return new CodedError("too_large", `a body has at most ${this.#limits.bodyBytes} bytes`);
   }
 
-  #refuse(exchange: Exchange, error: CodedError, status?: number): void {
+  #refuse(exchange: Exchange, error: CodedError): void {
     this.#counters.httpRefused += 1;
     // What is left of the body would be read as the next request.
-    this.#reply(exchange, errorReply(error, status), true);
+    this.#reply(exchange, errorReply(JSON_FORMAT, error), true);
   }
 
   #fault(exchange: Exchange, cause: unknown): void {
     this.#counters.faults += 1;
     this.#log.error({ err: cause }, "an HTTP handler threw");
-    this.#reply(exchange, errorReply(new CodedError("internal", "internal error")), true);
+    this.#reply(exchange, errorReply(JSON_FORMAT, new CodedError("internal", "internal error")), true);
   }
 
   #reply(exchange: Exchange, reply: HttpReply, close: boolean): void {
@@ -208,7 +212,11 @@ function copyHead(res: ResponseSocket, req: RequestSocket, headBytes: number): H
     headers.set(name, before === undefined ? value : `${before}, ${value}`);
   });
   if (bytes > headBytes)
-    return new CodedError("too_large", `path, query and headers have at most ${headBytes} bytes together`);
+    return new HttpError(
+      431,
+      "too_large",
+      `path, query and headers have at most ${headBytes} bytes together`,
+    );
   const remoteAddress = Buffer.from(res.getRemoteAddressAsText()).toString("latin1");
   return { method: req.getCaseSensitiveMethod().toUpperCase(), path, query, headers, remoteAddress };
 }

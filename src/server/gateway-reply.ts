@@ -1,5 +1,4 @@
 import { STATUS_CODES } from "node:http";
-import { type CodedError, ERROR_STATUS } from "../protocol/errors.js";
 import type { HttpReply } from "./http-types.js";
 
 /** What of a uWebSockets.js response a reply needs. Throws after the reply was ended or the client went away. */
@@ -16,28 +15,6 @@ export interface ReplyOptions {
   readonly head?: boolean;
   /** Close the connection after the reply; needed where the request's body was not read to its end. */
   readonly close?: boolean;
-}
-
-/** `{"error": {"code", "message"}}` with the status of the code unless another one fits better; `Retry-After` where the error has a time. */
-export function errorReply(
-  error: CodedError,
-  status: number = ERROR_STATUS[error.code],
-  headers: Readonly<Record<string, string>> = {},
-): HttpReply {
-  const retry: Record<string, string> =
-    error.retryMs === undefined
-      ? {}
-      : { "Retry-After": String(Math.max(1, Math.ceil(error.retryMs / 1_000))) };
-  return {
-    status,
-    headers: {
-      "Content-Type": "application/json; charset=utf-8",
-      "Cache-Control": "no-store",
-      ...retry,
-      ...headers,
-    },
-    body: `${JSON.stringify({ error: { code: error.code, message: error.message } })}\n`,
-  };
 }
 
 /** A header value with one of these would end the header and begin another. */

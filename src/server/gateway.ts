@@ -17,6 +17,8 @@ import { BoundedLog, type GatewayLog } from "./gateway-log.js";
 import { whyNotListening } from "./gateway-port.js";
 import { writeReply } from "./gateway-reply.js";
 import { Connection, type SessionFace } from "./gateway-socket.js";
+import { JSON_FORMAT } from "./http-format.js";
+import { errorReply } from "./http-reply.js";
 import type { HttpHandler } from "./http-types.js";
 import { decideUpgrade, type UpgradeDecision, type UpgradePolicy } from "./upgrade.js";
 
@@ -236,7 +238,7 @@ class UwsGateway implements Gateway {
 
   #refuse(res: HttpResponse, refusal: UpgradeDecision & { kind: "refuse" }): void {
     this.#options.counters.upgradesRefused += 1;
-    writeReply(res, refusal.reply, { close: true });
+    writeReply(res, errorReply(JSON_FORMAT, refusal.error), { close: true });
   }
 
   #open(connection: Connection, socket: WebSocket<SocketData>): void {

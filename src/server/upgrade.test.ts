@@ -232,5 +232,5 @@ test("which pages may connect", () => {
 
 test("a draining server takes no new connections", () => {
   const decision = decideUpgrade(GOOD, { origins: [], connectionsMax: 1 }, 0, true);
-  assert.equal(decision.kind === "refuse" && decision.reply.status, 503);
+  assert.equal(decision.kind === "refuse" && decision.error.code, "unavailable");
 });

@@ -1,7 +1,6 @@
 import { CodedError } from "../protocol/errors.js";
 import { SUBPROTOCOLS, type Subprotocol } from "../protocol/frames.js";
-import { errorReply } from "./gateway-reply.js";
-import type { HttpReply } from "./http-types.js";
+import { HttpError } from "./http-reply.js";
 
 /** What of a request to `/ws` decides about its upgrade; "" where a header is missing. */
 export interface UpgradeRequest {
@@ -31,7 +30,7 @@ export type UpgradeDecision =
       /** What to answer in `Sec-WebSocket-Protocol`; "" where the client offered none. */
       readonly header: string;
     }
-  | { readonly kind: "refuse"; readonly reply: HttpReply };
+  | { readonly kind: "refuse"; readonly error: CodedError };
 
 const RETRY_MS = 5_000;
 
@@ -43,11 +42,11 @@ export function decideUpgrade(
   draining: boolean,
 ): UpgradeDecision {
   const refusal = refusalOfHandshake(request) ?? refusalOfPolicy(request, policy, connections, draining);
-  if (refusal !== undefined) return { kind: "refuse", reply: refusal };
+  if (refusal !== undefined) return { kind: "refuse", error: refusal };
   return chooseSubprotocol(request.protocol);
 }
 
-function refusalOfHandshake(request: UpgradeRequest): HttpReply | undefined {
+function refusalOfHandshake(request: UpgradeRequest): CodedError | undefined {
   if (request.method !== "GET")
     return bad(`method ${quote(request.method)} cannot open a WebSocket: use GET`, 405, { Allow: "GET" });
   if (!hasToken(request.upgrade, "websocket"))
@@ -70,18 +69,17 @@ function refusalOfPolicy(
   policy: UpgradePolicy,
   connections: number,
   draining: boolean,
-): HttpReply | undefined {
-  if (!originAllowed(request.origin, request.host, policy.origins))
-    return errorReply(
-      new CodedError(
-        "forbidden",
-        `pages of origin ${quote(request.origin)} may not connect: add it to origins`,
-      ),
-    );
-  if (draining) return errorReply(new CodedError("unavailable", "the server is going away", RETRY_MS));
+): CodedError | undefined {
+  if (!originAllowed(request.origin, request.host, policy.origins)) {
+    const text = `pages of origin ${quote(request.origin)} may not connect: add it to origins`;
+    return new CodedError("forbidden", text);
+  }
+  if (draining) return new CodedError("unavailable", "the server is going away", RETRY_MS);
   if (connections >= policy.connectionsMax)
-    return errorReply(
-      new CodedError("unavailable", `the server is full: ${policy.connectionsMax} connections`, RETRY_MS),
+    return new CodedError(
+      "unavailable",
+      `the server is full: ${policy.connectionsMax} connections`,
+      RETRY_MS,
     );
   return undefined;
 }
@@ -96,11 +94,8 @@ function chooseSubprotocol(header: string): UpgradeDecision {
   }
   if (offered.length === 0) return { kind: "accept", subprotocol: "fanwire.v1", header: "" };
   const spoken = SUBPROTOCOLS.join(" or ");
-  const reply = bad(
-    `sub-protocol ${quote(offered.join(", "))} is not spoken here: offer ${spoken}, or none`,
-    400,
-  );
-  return { kind: "refuse", reply };
+  const text = `sub-protocol ${quote(offered.join(", "))} is not spoken here: offer ${spoken}, or none`;
+  return { kind: "refuse", error: new CodedError("bad_request", text) };
 }
 
 function originAllowed(origin: string, host: string, origins: readonly string[]): boolean {
@@ -131,8 +126,8 @@ function tokensOf(header: string): string[] {
     .filter((item) => item !== "");
 }
 
-function bad(message: string, status: number, headers: Readonly<Record<string, string>> = {}): HttpReply {
-  return errorReply(new CodedError("bad_request", message), status, headers);
+function bad(message: string, status: number, headers: Readonly<Record<string, string>> = {}): HttpError {
+  return new HttpError(status, "bad_request", message, headers);
 }
 
 /** What a client sent, short enough for an error text. */

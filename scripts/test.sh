@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds from nothing, checks types, lint and borders, and runs every test.
+# Needs Node 20 and npm; Chromium comes from Debian where it is missing, for which it must be root.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ ! -x /usr/bin/chromium ]; then
+  echo "== installing chromium"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+fi
+
+echo "== installing packages"
+npm ci --no-audit --no-fund --loglevel=error
+
+echo "== building"
+rm -rf dist
+npm run --silent build
+
+echo "== checking types, lint and borders"
+npm run --silent check
+
+echo "== testing"
+find dist -name '*.test.js' -not -path 'dist/mutants/*' -print0 | sort -z | xargs -0 node --test --test-reporter=spec

@@ -1,0 +1,164 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { type BrokerCounters, createBrokerCounters } from "../broker/counters.js";
+import { MemoryBroker } from "../broker/memory.js";
+import { type Counters, createCounters } from "../core/counters.js";
+import { Engine } from "../core/engine.js";
+import type { Broker } from "../core/ports.js";
+import type { SettingsOf } from "../core/settings.js";
+import { type Config, settingsOf } from "./config.js";
+import { withDemoNamespaces } from "./demo.js";
+import { startGateway } from "./gateway.js";
+import {
+  createGatewayCounters,
+  DEFAULT_GATEWAY_LIMITS,
+  type GatewayCounters,
+  type GatewayLimits,
+} from "./gateway-limits.js";
+import { createHttpApi } from "./http-api.js";
+import { createLogger, type Logger } from "./log.js";
+import { openFilesMax } from "./open-files.js";
+import { loadPages, type Pages } from "./static-files.js";
+
+export interface ServerOptions {
+  /** Default: a log on stderr as the configuration says. */
+  readonly log?: Logger;
+}
+
+/** A server that listens. */
+export interface RunningServer {
+  /** The port listened on, also where the configuration said 0. */
+  readonly port: number;
+  /** Its address such as `http://127.0.0.1:9001`, without a slash at the end. */
+  readonly url: string;
+  /** Running totals since the start. */
+  readonly counters: Counters;
+  readonly gatewayCounters: GatewayCounters;
+  readonly brokerCounters: BrokerCounters;
+  /**
+   * Takes nothing new, tells every client `goaway`, closes sockets with 1001, answers requests under way, and cuts
+   * what is left at the deadline. Default: 10 seconds. A second call waits for the first.
+   */
+  stop(deadlineMs?: number): Promise<void>;
+}
+
+const STOP_MS = 10_000;
+const SWEEP_MS = 1_000;
+const PAGE_FOLDER = fileURLToPath(new URL("../web/", import.meta.url));
+const PACKAGE_FILE = new URL("../../package.json", import.meta.url);
+
+/**
+ * Starts one process's server with the embedded broker: WebSockets at `/ws`, the HTTP API below `/v1`, the demo page
+ * at `/` where the configuration says `demo`.
+ * @throws Error where it cannot listen, or where the page is asked for and not built.
+ */
+export async function startServer(config: Config, options: ServerOptions = {}): Promise<RunningServer> {
+  const log = options.log ?? createLogger(config);
+  const version = readVersion();
+  const pages = config.demo ? await loadPages(PAGE_FOLDER) : hint(version);
+  const settings = settingsOf(config.demo ? withDemoNamespaces(config) : config);
+  const counters = createCounters();
+  const gatewayCounters = createGatewayCounters();
+  const { broker, brokerCounters, stopBroker } = startBroker(config, settings, log);
+  let stopping: Promise<void> | undefined;
+  const api = createHttpApi({
+    broker,
+    settingsOf: settings,
+    config,
+    counters,
+    version,
+    health: () => ({ ok: stopping === undefined, node: config.node, connections: counters.connections }),
+    onFault: (cause, { method, path }) => log.error({ err: cause, method, path }, "an HTTP request failed"),
+  });
+  const { node, limits } = config;
+  const gateway = await startGateway({
+    ...config,
+    gatewayLimits: gatewayLimits(config, log),
+    counters: gatewayCounters,
+    log,
+    http: async (request) => pages(request) ?? api(request),
+    createEngine: (fanout) => new Engine({ node, broker, fanout, settingsOf: settings, limits, counters }),
+  }).catch(async (cause: unknown) => {
+    await stopBroker(STOP_MS);
+    throw cause;
+  });
+  const stop = async (deadlineMs = STOP_MS): Promise<void> => {
+    stopping ??= gateway.close(deadlineMs).then(() => stopBroker(deadlineMs));
+    await stopping;
+  };
+  const { port } = gateway;
+  return { port, url: urlOf(config.host, port), counters, gatewayCounters, brokerCounters, stop };
+}
+
+function urlOf(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+interface StartedBroker {
+  readonly broker: Broker;
+  readonly brokerCounters: BrokerCounters;
+  readonly stopBroker: (deadlineMs: number) => Promise<void>;
+}
+
+/** The only place that knows which broker there is. */
+function startBroker(config: Config, settings: SettingsOf, log: Logger): StartedBroker {
+  const counters = createBrokerCounters();
+  const broker = new MemoryBroker({
+    settingsOf: settings,
+    limits: config.memory,
+    counters,
+    onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),
+  });
+  const sweeper = setInterval(() => broker.sweep(Date.now()), SWEEP_MS);
+  const stopBroker = async (deadlineMs: number): Promise<void> => {
+    clearInterval(sweeper);
+    await broker.stop(deadlineMs);
+  };
+  return { broker, brokerCounters: counters, stopBroker };
+}
+
+/** Open files that are neither sockets of clients nor their queue: listeners, logs, files. */
+const OTHER_FILES = 64;
+
+/**
+ * The configured limits, lowered to what the process may open: above that, a connection could not even be refused,
+ * and the listener would turn in circles.
+ */
+function gatewayLimits(config: Config, log: Logger): GatewayLimits {
+  const { connections, idleSeconds, bodyBytes } = config.limits;
+  const limits: GatewayLimits = { ...DEFAULT_GATEWAY_LIMITS, connections, idleSeconds, bodyBytes };
+  const files = openFilesMax() - OTHER_FILES;
+  if (connections + limits.plainConnections <= files) return limits;
+  // A fifth for connections that are no WebSocket, or not yet.
+  const plainConnections = Math.max(1, Math.min(limits.plainConnections, Math.floor(files / 5)));
+  const fitting = Math.max(1, Math.min(connections, files - plainConnections));
+  if (fitting < connections)
+    log.warn(
+      { configured: connections, effective: fitting },
+      "fewer connections than configured: raise ulimit -n",
+    );
+  return { ...limits, connections: fitting, plainConnections };
+}
+
+/** What stands at `/` where no page is served. */
+function hint(version: string): Pages {
+  const body = [
+    `fanwire ${version}`,
+    "",
+    "/ws         WebSocket, sub-protocols fanwire.v1 and fanwire.v1.json",
+    "/v1         HTTP API",
+    "/healthz    health",
+    "",
+    "Start it with --demo for a page with live data.",
+    "",
+  ].join("\n");
+  const headers = { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
+  return ({ method, path }) =>
+    path === "/" && method === "GET" ? { status: 200, headers, body } : undefined;
+}
+
+function readVersion(): string {
+  const parsed: unknown = JSON.parse(readFileSync(PACKAGE_FILE, "utf8"));
+  if (typeof parsed === "object" && parsed !== null && "version" in parsed) return String(parsed.version);
+  throw new Error(`${fileURLToPath(PACKAGE_FILE)} has no version`);
+}
