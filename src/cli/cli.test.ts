@@ -97,14 +97,16 @@ describe("config", () => {
 });
 
 describe("without a server", () => {
-  // Nothing listens on port 1 of loopback, and nobody else may.
-  const url = "http://127.0.0.1:1";
+  const url = "http://127.0.0.1:19199";
 
   test("pub says how to start one", async () => {
     for (const options of [{ args: ["a", "1"] }, { args: ["a"], stdin: "1\n2\n" }]) {
       const { code, stderr } = await fanwire(["pub", "--url", url, ...options.args], options);
       assert.equal(code, 1);
-      assert.match(stderr, /unavailable: http:\/\/127\.0\.0\.1:1: nothing listens there; "fanwire serve"/);
+      assert.match(
+        stderr,
+        /unavailable: http:\/\/127\.0\.0\.1:19199: nothing listens there; "fanwire serve"/,
+      );
     }
   });
 

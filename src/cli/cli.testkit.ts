@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("./main.js", import.meta.url));
@@ -10,7 +11,12 @@ const DEADLINE_MS = 15_000;
 
 /** An empty working directory, so that no configuration file of the machine gets in. */
 export const EMPTY_DIR = mkdtempSync(join(tmpdir(), "fanwire-cli-"));
-process.once("exit", () => rmSync(EMPTY_DIR, { recursive: true, force: true }));
+const started = new Set<ChildProcess>();
+// A failed test leaves its processes behind, which would keep the run from ending.
+after(() => {
+  for (const child of started) child.kill("SIGKILL");
+  rmSync(EMPTY_DIR, { recursive: true, force: true });
+});
 
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -40,6 +46,8 @@ export class Cli {
       env: { PATH: process.env.PATH, HOME: EMPTY_DIR, ...env },
       stdio: "pipe",
     });
+    started.add(this.child);
+    this.child.once("close", () => started.delete(this.child));
     this.#exit = once(this.child, "close");
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text;
@@ -107,6 +115,6 @@ export async function serve(
   options: CliOptions = {},
 ): Promise<{ readonly cli: Cli; readonly url: string }> {
   const cli = new Cli(["serve", "--port", "0", ...args], options);
-  const [, url = ""] = await cli.until("stdout", /listens on (http:\/\/\S+?)\/?\n/);
+  const [, url = ""] = await cli.until("stdout", /listens on (http:\/\/\S+)\n/);
   return { cli, url };
 }

@@ -25,8 +25,8 @@ export const serve: Command = {
     // Only here, since it loads a native module that the other commands do without.
     const { startServer } = await import("../server/server.js");
     const server = await startServer(config);
-    const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
-    await writeLine(io.stdout, `fanwire ${readVersion()} listens on ${url}${config.demo ? "/" : ""}`);
+    await writeLine(io.stdout, `fanwire ${readVersion()} listens on ${server.url}`);
+    if (config.demo) await writeLine(io.stdout, `the demo page is at ${server.url}/`);
     await aborted(io.stop);
     await server.stop();
     return 0;

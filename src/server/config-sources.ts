@@ -103,9 +103,12 @@ export function flagLayer(argv: readonly string[]): FlagLayer {
     allowPositionals: true,
     tokens: true,
   });
+  let unknownAt: number | undefined;
   for (const token of tokens) {
     if (token.kind === "option-terminator") continue;
     if (token.kind === "positional") {
+      // Meant as the value of the unknown flag before it, most likely.
+      if (unknownAt !== undefined && token.index === unknownAt + 1) continue;
       const source: Source = { kind: "flag", name: token.value };
       problems.push({
         path: token.value,
@@ -120,9 +123,10 @@ export function flagLayer(argv: readonly string[]): FlagLayer {
     const entry = ENTRY_BY_FLAG.get(negated ? token.name.slice(3) : token.name);
     const isSwitch = entry?.node.type === "boolean";
     const text = token.value ?? (isSwitch ? String(!negated) : undefined);
-    if (token.name !== "config" && (entry === undefined || (negated && !isSwitch)))
+    if (token.name !== "config" && (entry === undefined || (negated && !isSwitch))) {
       problems.push(unknownName(token.rawName, source, FLAG_NAMES));
-    else if (text === undefined)
+      unknownAt = token.index;
+    } else if (text === undefined)
       problems.push({
         path: token.rawName,
         given: undefined,

@@ -107,7 +107,7 @@ test("all problems of all sources are reported at once, each with value, source 
         origins: ["https://a.example/", "*"],
       },
       env: { FANWIRE_PROT: "1", FANWIRE_LIMITS_DEPTH: "1e9" },
-      argv: ["--demos", "--log.level", "loud", "extra", "--port"],
+      argv: ["--demos", "value", "--log.level", "loud", "extra", "--port"],
     }),
   );
   assert.deepEqual(
