@@ -1,11 +1,10 @@
-import { decodeServer } from "../protocol/client-wire.js";
 import type { Position, ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { historyPageOf, positionOf, timeOf } from "./answer.js";
 import { Connection } from "./connection.js";
 import type { Effect, Input, RequestBody, SubscribeRequest, SubscriptionEvent } from "./effect.js";
 import { Emitter } from "./emitter.js";
-import { coded, FanwireError } from "./errors.js";
+import { coded, FanwireError, textOf } from "./errors.js";
 import type { HistoryPage } from "./message.js";
 import {
   type ClientOptions,
@@ -18,6 +17,7 @@ import { Pacemaker } from "./pacemaker.js";
 import { SocketHolder, socketUrlOf } from "./socket.js";
 import type { ConnectionState, SubscriptionState } from "./state.js";
 import { RoomSubscription, type Subscription } from "./subscription.js";
+import { decodeFrames } from "./wire.js";
 
 const LOOP_QUEUE = 10_000;
 
@@ -230,9 +230,9 @@ export class Client<Rooms extends object = Record<never, never>> {
     let frames: ServerFrame[];
     try {
       if (!(payload instanceof ArrayBuffer)) throw new Error("the server sent text");
-      frames = decodeServer(new Uint8Array(payload));
+      frames = decodeFrames(new Uint8Array(payload));
     } catch (cause) {
-      this.#step({ kind: "garbled", reason: cause instanceof Error ? cause.message : String(cause) });
+      this.#step({ kind: "garbled", reason: textOf(cause) });
       return;
     }
     this.#step({ kind: "received", frames });

@@ -1,14 +1,14 @@
-import { encodeClient } from "../protocol/client-wire.js";
 import type { ServerFrame, Welcome } from "../protocol/frames.js";
 import { backoffMs } from "./backoff.js";
 import type { Effect, Input, RequestBody } from "./effect.js";
-import { coded, FanwireError } from "./errors.js";
+import { FanwireError, textOf } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
 import type { Settings } from "./options.js";
 import { pack } from "./pack.js";
 import { Requests } from "./requests.js";
 import type { ConnectionState } from "./state.js";
 import { Subscriptions } from "./subscriptions.js";
+import { encodeFrame } from "./wire.js";
 
 /** A connection that stood for this long starts counting attempts anew. */
 const STABLE_MS = 10_000;
@@ -24,6 +24,9 @@ const BYTES_MIN = 1_024;
 /** Close codes after which the same connection would be refused again. */
 const FINAL_CODES: ReadonlySet<number> = new Set([4400, 4403]);
 const CODE_UNAUTHENTICATED = 4401;
+/** Close codes of a server that has too much of this client or of all: not the moment to come back at once. */
+const BUSY_CODES: ReadonlySet<number> = new Set([4408, 4429, 4503]);
+const BUSY_ATTEMPT = 3;
 
 type Open = Extract<ConnectionState, { kind: "open" }>;
 
@@ -80,7 +83,7 @@ export class Connection {
         if (this.#state.kind !== "connecting" && this.#state.kind !== "open") this.#connect(0, nowMs);
         return;
       case "disconnect":
-        this.#end({ kind: "idle" });
+        if (this.#state.kind !== "closed") this.#end({ kind: "idle" });
         return;
       case "close":
         this.#end({ kind: "closed", code: 1000, reason: "closed by the application" });
@@ -204,10 +207,9 @@ export class Connection {
     const ref = this.#nextRef();
     let bytes: Uint8Array;
     try {
-      bytes = coded(() => encodeClient({ ...body, ref }));
+      bytes = encodeFrame({ ...body, ref });
     } catch (cause) {
-      if (!(cause instanceof FanwireError)) throw cause;
-      refuse(cause);
+      refuse(new FanwireError("bad_request", `${body.type}: ${textOf(cause)}`));
       return;
     }
     this.#requests.add({ id, ref, name: body.type, bytes, dueMs, repeatable: body.type === "history" });
@@ -231,7 +233,7 @@ export class Connection {
   #ping(nowMs: number): void {
     const ref = this.#nextRef();
     this.#heartbeat?.pinged(ref, nowMs);
-    this.#send([encodeClient({ type: "ping", ref })]);
+    this.#send([encodeFrame({ type: "ping", ref })]);
   }
 
   #flush(nowMs: number): void {
@@ -244,7 +246,7 @@ export class Connection {
     }
     this.#unsent = false;
     const frames = this.#subscriptions.take(this.#bytesMax, () => this.#nextRef(), nowMs);
-    const values = frames.map((frame) => encodeClient(frame));
+    const values = frames.map((frame) => encodeFrame(frame));
     // What is sent to a server that is being left might not be answered any more.
     if (!due) values.push(...this.#requests.take(this.#bytesMax));
     this.#send(values);
@@ -282,18 +284,19 @@ export class Connection {
       this.#end({ kind: "closed", code, reason });
       this.#fail(new FanwireError("closed", `the server closed with ${code}: ${reason}`));
     } else {
-      this.#lost(reason === "" ? `closed with ${code}` : reason, nowMs);
+      this.#lost(reason === "" ? `closed with ${code}` : reason, nowMs, BUSY_CODES.has(code));
     }
   }
 
-  #lost(reason: string, nowMs: number): void {
+  #lost(reason: string, nowMs: number, busy = false): void {
     const open = this.#state.kind === "open" ? this.#state : undefined;
     const before = this.#state.kind === "connecting" ? this.#state.attempt : (open?.attempt ?? 0);
     const attempt = open !== undefined && isStable(open, nowMs) ? 0 : before;
     const leaving = open?.leaving;
     // A server that sends every client on at once, again and again, is met with backoff too.
     const calm = leaving !== undefined && attempt === 0;
-    const delayMs = calm ? 0 : this.#backoffMs(attempt) * (this.#hidden ? HIDDEN_FACTOR : 1);
+    const backoffMs = this.#backoffMs(busy ? Math.max(attempt, BUSY_ATTEMPT) : attempt);
+    const delayMs = calm ? 0 : backoffMs * (this.#hidden ? HIDDEN_FACTOR : 1);
     this.#disconnected();
     this.#enter({
       kind: "waiting",
@@ -309,8 +312,8 @@ export class Connection {
     if (this.#state.kind === "connecting" || this.#state.kind === "open") {
       this.#effects.push({ kind: "close", code: 1000 });
     }
-    this.#disconnected();
     if (state.kind === "closed") this.#requests.end(state.reason);
+    this.#disconnected();
     if (this.#state.kind !== state.kind) this.#enter(state);
   }
 

@@ -35,3 +35,8 @@ export function coded<T>(run: () => T): T {
     throw cause instanceof CodedError ? new FanwireError(cause.code, cause.message) : cause;
   }
 }
+
+/** What a thrown value says. */
+export function textOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,8 +1,8 @@
 /** fanwire's client for browsers and Node: `import { Client } from "fanwire/client"`. */
 export type { Position, ResetReason } from "../protocol/frames.js";
-export { UndecodableData } from "../protocol/server-frame.js";
 export { Client, type ClientEvents, type DataOf } from "./client.js";
 export { FanwireError, type FanwireErrorCode } from "./errors.js";
+export { Extension } from "./extension.js";
 export type { HistoryPage, Message } from "./message.js";
 export type {
   ClientOptions,

@@ -22,14 +22,18 @@ export class Pacemaker {
 
   /** Listens to the window, where there is one. Idempotent. */
   watch(): void {
-    if (this.#watched !== undefined || typeof document === "undefined") return;
+    if (this.#watched !== undefined) return;
     this.#watched = new AbortController();
     const { signal } = this.#watched;
+    // A worker has a network but no page, Node neither.
+    if (typeof addEventListener === "function") {
+      addEventListener("online", () => this.#step({ kind: "online" }), { signal });
+      addEventListener("offline", () => this.#step({ kind: "offline" }), { signal });
+    }
+    if (typeof document === "undefined") return;
     const visibility = (): void => this.#step({ kind: document.hidden ? "hidden" : "visible" });
     document.addEventListener("visibilitychange", visibility, { signal });
-    addEventListener("online", () => this.#step({ kind: "online" }), { signal });
-    addEventListener("offline", () => this.#step({ kind: "offline" }), { signal });
-    if (document.hidden) visibility();
+    visibility();
   }
 
   /** Stops listening to the window. */

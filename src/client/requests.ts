@@ -37,7 +37,7 @@ export class Requests {
 
   /** A lower bound of when {@link Requests.expire} has something to do. */
   get nextDueMs(): number {
-    return this.#earliestMs;
+    return this.#queued.size + this.#sent.size === 0 ? Number.POSITIVE_INFINITY : this.#earliestMs;
   }
 
   add(request: Request): void {

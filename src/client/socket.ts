@@ -1,5 +1,5 @@
 import { SUBPROTOCOLS } from "../protocol/frames.js";
-import { FanwireError } from "./errors.js";
+import { FanwireError, textOf } from "./errors.js";
 import type { SocketClass, SocketLike, TokenSource } from "./options.js";
 
 /** No close frame was received: the code that WebSockets report for it. */
@@ -106,8 +106,4 @@ function defaultClass(): SocketClass {
     throw new FanwireError("bad_request", `this runtime has no WebSocket class: ${hint}`);
   }
   return WebSocket;
-}
-
-function textOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }
