@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { decode, encode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { createMessage, dataOf, frameWithPrev } from "./message.js";
-import { messageFields, room, uint53 } from "./values.testkit.js";
+import { parseRoom } from "./room-name.js";
+import { messageFields, uint53 } from "./values.testkit.js";
 
 test("a message's frame decodes to its fields, in the same bytes as the codec's own", () => {
   fc.assert(
@@ -19,10 +20,26 @@ test("a message's frame decodes to its fields, in the same bytes as the codec's 
   );
 });
 
+test("a key of any length has the head that its bytes need", () => {
+  for (const length of [1, 31, 32, 127, 255, 256, 65_535, 65_536]) {
+    for (const key of ["k".repeat(length), `${"ü".repeat(length >> 1)}${"k".repeat(length & 1)}`]) {
+      const { frame } = createMessage({
+        room: parseRoom("a"),
+        offset: 1,
+        prev: 0,
+        time: 0,
+        data: encode(1),
+        key,
+      });
+      assert.deepEqual(Buffer.from(frame), Buffer.from(encode([19, "a", 1, 0, 0, 1, key])));
+    }
+  }
+});
+
 test("the data is copied, so that the caller may reuse its bytes", () => {
   const data = encode("a");
   const message = createMessage({
-    room: fc.sample(room, 1)[0] ?? assert.fail(),
+    room: parseRoom("a"),
     offset: 1,
     prev: 0,
     time: 0,

@@ -15,6 +15,9 @@ import type { DecodeLimits } from "./wire.js";
 export const REF_MAX = 0xffffffff;
 export const EPOCH_BYTES_MAX = 64;
 
+/** What `last` and `limit` may say at the most; how much a server gives at once is its own limit. */
+const COUNT_MAX = 0xffffffff;
+
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 type ServerSide = ClientFrame<Uint8Array>;
@@ -96,7 +99,7 @@ function subscribeOptions(raw: unknown): SubscribeOptions {
   const given = mapOf(raw);
   const options: Mutable<SubscribeOptions> = {};
   const after = optional(given.after, positionOf);
-  const last = optional(given.last, (value) => uintOf("last", value, REF_MAX));
+  const last = optional(given.last, (value) => uintOf("last", value, 0));
   const state = optional(given.state, (value) => booleanOf("state", value));
   const rate = optional(given.rate, rateOf);
   const echo = optional(given.echo, (value) => booleanOf("echo", value));
@@ -116,7 +119,7 @@ function historyOptions(raw: unknown): HistoryOptions {
   const given = mapOf(raw);
   const options: Mutable<HistoryOptions> = {};
   const after = optional(given.after, positionOf);
-  const limit = optional(given.limit, (value) => uintOf("limit", value, REF_MAX));
+  const limit = optional(given.limit, (value) => uintOf("limit", value, 1));
   if (after !== undefined) options.after = after;
   if (limit !== undefined) options.limit = limit;
   return options;
@@ -162,9 +165,9 @@ function rateOf(raw: unknown): number {
   throw bad(`rate ${describe(raw)} is not a number above 0`);
 }
 
-function uintOf(name: string, raw: unknown, max: number): number {
-  if (isUint(raw, max)) return raw;
-  throw bad(`${name} ${describe(raw)} is not an integer of 0 to ${max}`);
+function uintOf(name: string, raw: unknown, min: number): number {
+  if (isUint(raw, COUNT_MAX) && raw >= min) return raw;
+  throw bad(`${name} ${describe(raw)} is not an integer of ${min} to ${COUNT_MAX}`);
 }
 
 function booleanOf(name: string, raw: unknown): boolean {

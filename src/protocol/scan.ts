@@ -98,8 +98,6 @@ export class Scanner {
     this.elementsLeft -= count;
     if (this.elementsLeft < 0)
       throw new CodedError("too_large", `more than ${this.elements} array elements and map entries`);
-    // Each takes a byte at least: refused before anybody makes room for four thousand million of them.
-    if (count > this.bytes.length - this.at) throw truncated();
     return count;
   }
 

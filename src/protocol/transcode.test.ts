@@ -119,6 +119,11 @@ test("items with a wrong key or id, or no map at all, are refused one by one", (
   assert.ok(result instanceof CodedError && result.code === "bad_request");
 });
 
+test("a key with a lone surrogate is refused: its bytes would be another key", () => {
+  const [result] = batchFromJson('[{"room":"a","data":1,"key":"\\ud800"}]', batchLimits);
+  assert.ok(result instanceof CodedError && result.code === "bad_request");
+});
+
 test("a batch that is none, or too long, is refused as a whole", () => {
   refuses("bad_request", () => batchFromJson("{}", batchLimits));
   refuses("bad_request", () => batchFromJson("[", batchLimits));

@@ -131,7 +131,10 @@ export const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
     type: fc.constant("history" as const),
     ref,
     room,
-    options: fc.record({ after: position, limit: fc.nat(2 ** 32 - 1) }, { requiredKeys: [] }),
+    options: fc.record(
+      { after: position, limit: fc.integer({ min: 1, max: 2 ** 32 - 1 }) },
+      { requiredKeys: [] },
+    ),
   }),
   fc.record({
     type: fc.constant("subscribeMany" as const),
