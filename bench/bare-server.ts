@@ -1,8 +1,9 @@
 /**
  * The yardstick: uWebSockets.js and nothing else. It speaks just enough of the protocol for the same load client:
  * `subscribe` joins a topic, each message is one `app.publish` of the same frame that the engine sends. No storage,
- * no checks, no limits. With `--in-handler` every publish happens while another socket holds the cork, as it does
- * within any handler of uWS. Runs as a child of a bench; its port is chosen by the system.
+ * no checks, no limits. Publishes come over HTTP as the engine's do; they are passed on from `setImmediate`, or with
+ * `--in-handler` from the request's handler, which holds uWS's cork. Runs as a child of a bench; its port is chosen by
+ * the system.
  */
 
 import uWS from "uWebSockets.js";
@@ -20,9 +21,6 @@ const heads = new Map<string, number>();
 const app = uWS.App();
 const inHandler = process.argv.includes("--in-handler");
 let connections = 0;
-/** The first socket, which holds the cork with `--in-handler`. */
-let holder: uWS.WebSocket<UserData> | undefined;
-
 app.ws<UserData>("/ws", {
   compression: uWS.DISABLED,
   maxPayloadLength: 16_384,
@@ -38,9 +36,6 @@ app.ws<UserData>("/ws", {
       request.getHeader("sec-websocket-extensions"),
       context,
     );
-  },
-  open(socket) {
-    holder ??= socket;
   },
   message(socket, payload) {
     for (const value of decodeMulti(payload)) {
@@ -63,14 +58,15 @@ app.post("/v1/messages", (response) => {
     body = Buffer.concat([body, Buffer.from(part)]);
     if (!last) return;
     const batch = decode(body) as { room: string; data: Uint8Array }[];
-    // Within a handler another socket holds the cork and each flush is a system call of its own.
-    setImmediate(() => {
+    const answer = (): void => {
       const results = batch.map(({ room, data }) => ({ epoch: EPOCH, offset: publish(room, encode(data)) }));
       if (aborted) return;
       response.cork(() => {
         response.writeHeader("Content-Type", "application/msgpack").end(encode(results));
       });
-    });
+    };
+    if (inHandler) answer();
+    else setImmediate(answer);
   });
 });
 
@@ -84,16 +80,11 @@ function publish(room: string, data: Uint8Array): number {
   heads.set(room, offset);
   // Encoded around the data's bytes: 0x96 is an array of six, and the data follows the five other fields.
   const fields = [19, room, offset, prev, Date.now()].map((field) => encode(field));
-  const frame = Buffer.concat([Buffer.of(0x96), ...fields, data]);
-  if (inHandler) holder?.cork(() => app.publish(room, frame, true));
-  else app.publish(room, frame, true);
+  app.publish(room, Buffer.concat([Buffer.of(0x96), ...fields, data]), true);
   return offset;
 }
 
 app.listen("127.0.0.1", 0, (socket) => {
   if (socket === false) throw new Error("the bare server cannot listen");
-  const stop = (): void => {
-    app.close();
-  };
-  serveControl({ port: uWS.us_socket_local_port(socket), publish, stop });
+  serveControl(uWS.us_socket_local_port(socket));
 });

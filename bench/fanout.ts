@@ -3,14 +3,14 @@
  *
  * Both servers run all the time with their own subscribers (one load client process, raw sockets, see load-client.ts);
  * short windows of publishing go to one and the other in turn, so that drift of the machine cancels. The schedule is
- * an open loop and latency counts from the time a message was due. The publisher runs inside the server's process on
- * both sides (a call of the broker port here, of `app.publish` there): its cost of a few µs a message is in both
- * numbers, divided by all deliveries of the message. CPU is the process's own from /proc, system calls included.
+ * an open loop and latency counts from the time a message was due. The publisher is the bench's own process and uses
+ * `POST /v1/messages` on both sides, a burst a request; what the request costs the server (some 50 µs) is in both
+ * numbers, divided by all deliveries of the burst. CPU is the process's own from /proc, system calls included.
  */
 import { parseServers, type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
 import { Histogram } from "./support/histogram.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues } from "./support/scenario.js";
+import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import { messagesPerRoom, type PublishPlan } from "./support/schedule.js";
 import { pairedRatio, type Summary, summarize } from "./support/statistics.js";
 
@@ -28,7 +28,7 @@ const OPTIONS = {
     help: "who takes part, in this order: engine, bare, handler (bare, from a handler)",
   },
   pin: { default: true, help: "servers on core 0, subscribers on core 1" },
-  "cpu-prof": { default: "", help: "folder for a CPU profile of each server" },
+  "node-args": { default: "", help: "further arguments of node for the servers, such as --cpu-prof" },
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
@@ -59,7 +59,7 @@ async function measure(title: string, options: Options): Promise<Table[]> {
   const names = parseServers(options.servers);
   const { rooms, rate, bytes, seconds } = options;
   const plan: PublishPlan = { rooms, rate, burst: options.burst, bytes, seconds };
-  const execArgv = options["cpu-prof"] === "" ? [] : ["--cpu-prof", `--cpu-prof-dir=${options["cpu-prof"]}`];
+  const execArgv = splitArgs(options["node-args"]);
   const { pin } = options;
   const subscribers = new Subscribers({ pin });
   const servers: ServerProcess[] = [];

@@ -4,14 +4,16 @@
  * is that of a connection and its subscriptions. The kernel's socket buffers are not in RSS and not in the number.
  *
  * "after GC" is with collection forced on both sides of the difference: what is really kept. Without it, RSS also
- * holds whatever garbage the connecting left behind.
+ * holds whatever garbage the connecting left behind. "young" is the part of the growth that V8 set aside for new
+ * objects: up to 48 MB a process (`--max-semi-space-size` lowers it), however many connections there are.
  */
 
 import { delay } from "./support/clock.js";
 import { parseServers, type ServerName, ServerProcess, Subscribers } from "./support/contest.js";
 import { residentBytes } from "./support/proc.js";
 import { digits, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues } from "./support/scenario.js";
+import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
+import type { ServerReply } from "./support/server-control.js";
 import { type Summary, summarize } from "./support/statistics.js";
 
 const OPTIONS = {
@@ -21,6 +23,10 @@ const OPTIONS = {
   repetitions: { default: 3, help: "fresh processes of each server" },
   "settle-seconds": { default: 1, help: "rest before RSS is read" },
   servers: { default: "engine,bare", help: "who takes part, in this order" },
+  "node-args": {
+    default: "",
+    help: "further arguments of node for the servers, such as --max-semi-space-size=4",
+  },
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
@@ -41,6 +47,7 @@ interface Growth {
   /** Bytes a subscriber, with garbage and without. */
   readonly asIs: number;
   readonly afterGc: number;
+  readonly young: number;
   readonly heapAfterGc: number;
 }
 
@@ -60,7 +67,10 @@ async function measure(options: Options): Promise<Table[]> {
 
 async function grow(name: ServerName, options: Options): Promise<Growth> {
   const subscribers = new Subscribers({ pin: false });
-  const server = await ServerProcess.start(name, { pin: false, execArgv: ["--expose-gc"] });
+  const server = await ServerProcess.start(name, {
+    pin: false,
+    execArgv: ["--expose-gc", ...splitArgs(options["node-args"])],
+  });
   const connect = (target: string, connections: number): Promise<void> =>
     subscribers.connect({
       name: target,
@@ -78,7 +88,7 @@ async function grow(name: ServerName, options: Options): Promise<Growth> {
     await connect("idle", options.subscribers);
     await delay(options["settle-seconds"] * 1_000);
     const asIs = residentBytes(server.child.pid) - before;
-    const heap = (await collect(server)) - heapBefore;
+    const heap = await collect(server);
     const afterGc = residentBytes(server.child.pid) - before;
     const each = (bytes: number): number => bytes / options.subscribers;
     return {
@@ -86,17 +96,18 @@ async function grow(name: ServerName, options: Options): Promise<Growth> {
       emptyBytes: before,
       asIs: each(asIs),
       afterGc: each(afterGc),
-      heapAfterGc: each(heap),
+      young: each(heap.youngBytes - heapBefore.youngBytes),
+      heapAfterGc: each(heap.heapUsedBytes - heapBefore.heapUsedBytes),
     };
   } finally {
     await Promise.all([subscribers.child.stop(), server.child.stop()]);
   }
 }
 
-async function collect(server: ServerProcess): Promise<number> {
+async function collect(server: ServerProcess): Promise<Extract<ServerReply, { kind: "collected" }>> {
   const reply = await server.child.ask({ kind: "collect" }, 10_000);
   if (reply.kind !== "collected") throw new Error(`${server.name} did not collect`);
-  return reply.heapUsedBytes;
+  return reply;
 }
 
 function report(options: Options, names: readonly ServerName[], growths: readonly Growth[]): Table {
@@ -104,7 +115,15 @@ function report(options: Options, names: readonly ServerName[], growths: readonl
     summarize(growths.filter((growth) => growth.server === name).map(pick));
   return {
     title: `Idle: ${options.subscribers} subscribers with ${options["rooms-each"]} rooms each`,
-    columns: ["server", "KiB each", "KiB each after GC", "min to max", "of it JS heap", "empty server MiB"],
+    columns: [
+      "server",
+      "KiB each",
+      "KiB each after GC",
+      "min to max",
+      "of it young",
+      "of it JS objects",
+      "empty server MiB",
+    ],
     rows: names.map((name) => {
       const afterGc = of(name, (growth) => growth.afterGc);
       return [
@@ -112,6 +131,7 @@ function report(options: Options, names: readonly ServerName[], growths: readonl
         kib(of(name, (growth) => growth.asIs).median),
         kib(afterGc.median),
         `${kib(afterGc.min)} to ${kib(afterGc.max)}`,
+        kib(of(name, (growth) => growth.young).median),
         kib(of(name, (growth) => growth.heapAfterGc).median),
         digits(of(name, (growth) => growth.emptyBytes).median / 2 ** 20),
       ];

@@ -7,17 +7,16 @@ import { type WebSocket, WebSocketServer } from "ws";
 import type { ClientReply, ClientRequest } from "./load-client.js";
 import { Child } from "./support/child.js";
 import { hostMicros } from "./support/clock.js";
-import { benchRoom, createData, setDue } from "./support/message-scan.js";
+import { benchRoom, createContent, setDue } from "./support/message-scan.js";
 
 type WindowReply = Extract<ClientReply, { kind: "window" }>;
 
 const DEADLINE_MS = 5_000;
 
 function message(room: number, offset: number, prev: number): Buffer {
-  const data = createData(100);
-  setDue(data, hostMicros() - 2_000);
-  const fields = [19, benchRoom(room), offset, prev, Date.now()].map((field) => encode(field));
-  return Buffer.concat([Buffer.of(0x96), ...fields, data]);
+  const content = createContent(100);
+  setDue(content, hostMicros() - 2_000);
+  return Buffer.from(encode([19, benchRoom(room), offset, prev, Date.now(), content]));
 }
 
 /** A server of one subscriber with two rooms; `send` writes after the subscription, then the window is ended at `heads`. */

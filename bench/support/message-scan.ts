@@ -47,18 +47,15 @@ export function scanMessage(bytes: Buffer, at: number, into: ScannedMessage): nu
   return end;
 }
 
-/**
- * Data of a bench message as MessagePack: a bin of `bytes` bytes (at least 8) whose first 8 are a float64, the due
- * time. {@link setDue} changes it in place, so that publishing allocates nothing in the bench.
- */
-export function createData(bytes: number): Buffer {
+/** A bench message's data: a bin of `bytes` bytes (at least 8) whose first 8 are a float64, the due time. */
+export function createContent(bytes: number): Buffer {
   if (bytes < 8 || bytes > 65_535) throw new RangeError(`data of ${bytes} bytes; 8 to 65,535 are possible`);
-  const header = bytes < 256 ? Buffer.from([0xc4, bytes]) : Buffer.from([0xc5, bytes >> 8, bytes & 0xff]);
-  return Buffer.concat([header, Buffer.alloc(bytes, "fanwire-")]);
+  return Buffer.alloc(bytes, "fanwire-");
 }
 
-export function setDue(data: Buffer, dueMicros: number): void {
-  data.writeDoubleBE(dueMicros, dataContent(data, 0));
+/** Writes the due time into a content, in place. */
+export function setDue(content: Buffer, dueMicros: number): void {
+  content.writeDoubleBE(dueMicros, 0);
 }
 
 /** Where a bin's content begins. */

@@ -59,10 +59,15 @@ export function describeOptions(table: OptionTable): string {
     .map(([name, { default: value, help }]) => {
       const shown = value === "" ? "none" : String(value);
       const flag =
-        typeof value === "boolean" ? `--[no-]${name}` : `--${name} ${typeof value === "number" ? "N" : "X"}`;
+        typeof value === "boolean" ? `--[no-]${name}` : `--${name}=${typeof value === "number" ? "N" : "X"}`;
       return `  ${flag.padEnd(22)} ${help} (default ${shown})`;
     })
     .join("\n");
+}
+
+/** The arguments in an option's text, which are parted by spaces. */
+export function splitArgs(text: string): string[] {
+  return text.split(" ").filter((arg) => arg !== "");
 }
 
 function parseNumber(name: string, raw: string | boolean): number {

@@ -23,10 +23,11 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const FILE_NAME = "fanwire.config.json";
 
+/** Said in full, so that they hold whatever `defaults` say. */
 const DEMO_NAMESPACES: ConfigInput["namespaces"] = {
-  market: { state: true },
-  host: { state: true },
-  cursors: { ephemeral: true, publish: "client" },
+  market: { state: true, ephemeral: false, publish: "api" },
+  host: { state: true, ephemeral: false, publish: "api" },
+  cursors: { state: false, ephemeral: true, publish: "client" },
 };
 
 /** Variables of the prefix that other commands read. */
@@ -102,9 +103,12 @@ export function flagLayer(argv: readonly string[]): FlagLayer {
     allowPositionals: true,
     tokens: true,
   });
+  let unknownAt: number | undefined;
   for (const token of tokens) {
     if (token.kind === "option-terminator") continue;
     if (token.kind === "positional") {
+      // Meant as the value of the unknown flag before it, most likely.
+      if (unknownAt !== undefined && token.index === unknownAt + 1) continue;
       const source: Source = { kind: "flag", name: token.value };
       problems.push({
         path: token.value,
@@ -119,9 +123,10 @@ export function flagLayer(argv: readonly string[]): FlagLayer {
     const entry = ENTRY_BY_FLAG.get(negated ? token.name.slice(3) : token.name);
     const isSwitch = entry?.node.type === "boolean";
     const text = token.value ?? (isSwitch ? String(!negated) : undefined);
-    if (token.name !== "config" && (entry === undefined || (negated && !isSwitch)))
+    if (token.name !== "config" && (entry === undefined || (negated && !isSwitch))) {
       problems.push(unknownName(token.rawName, source, FLAG_NAMES));
-    else if (text === undefined)
+      unknownAt = token.index;
+    } else if (text === undefined)
       problems.push({
         path: token.rawName,
         given: undefined,

@@ -107,7 +107,7 @@ test("all problems of all sources are reported at once, each with value, source 
         origins: ["https://a.example/", "*"],
       },
       env: { FANWIRE_PROT: "1", FANWIRE_LIMITS_DEPTH: "1e9" },
-      argv: ["--demos", "--log.level", "loud", "extra", "--port"],
+      argv: ["--demos", "value", "--log.level", "loud", "extra", "--port"],
     }),
   );
   assert.deepEqual(
@@ -225,6 +225,18 @@ test("checks between keys", () => {
   }
 });
 
+test("a check between keys is left out where one of them is wrong by itself", () => {
+  const problems = problemsOf(() =>
+    load({ file: { limits: { lowWatermarkBytes: 100_000, bufferBytes: "many" } } }),
+  );
+  assert.equal(problems.length, 2, problems.join("\n"));
+});
+
+test("an empty section takes nothing away from what is below it", () => {
+  const namespaces = { a: { state: true } };
+  assert.deepEqual(load({ file: { namespaces }, env: { FANWIRE_NAMESPACES: "{}" } }).namespaces, namespaces);
+});
+
 test("settings of a namespace fall back on the defaults, part by part", () => {
   const config = createConfig({
     defaults: { history: { seconds: 60 }, publish: "client" },
@@ -248,10 +260,11 @@ test("demo adds its namespaces below what is written", () => {
     file: { namespaces: { market: { history: { messages: 5 } } } },
   });
   assert.deepEqual(config.namespaces, {
-    market: { state: true, history: { messages: 5 } },
-    host: { state: true },
-    cursors: { ephemeral: true, publish: "client" },
+    market: { state: true, ephemeral: false, publish: "api", history: { messages: 5 } },
+    host: { state: true, ephemeral: false, publish: "api" },
+    cursors: { state: false, ephemeral: true, publish: "client" },
   });
+  assert.ok(createConfig({ demo: true, defaults: { ephemeral: true } }));
   assert.deepEqual(load({ env: { FANWIRE_DEMO: "true" }, argv: ["--no-demo"] }).namespaces, {});
 });
 

@@ -96,6 +96,17 @@ test("a batch is answered item by item, in order, in both formats", async () => 
   );
 });
 
+test("a packed batch may write its counts in any of MessagePack's forms", async () => {
+  const { ask } = createRig();
+  const item = encode({ room: "a", data: 1 });
+  for (const head of [[0x91], [0xdc, 0, 1], [0xdd, 0, 0, 0, 1]])
+    for (const map of [[0x82], [0xde, 0, 2], [0xdf, 0, 0, 0, 2]]) {
+      const body = new Uint8Array([...head, ...map, ...item.subarray(1)]);
+      const reply = await ask({ method: "POST", path: "/v1/messages", headers: MSGPACK_TYPE, body });
+      assert.match(String(reply.body), /^\[\{"epoch":"[^"]+","offset":\d+\}\]\n$/);
+    }
+});
+
 test("a long batch keeps the order of each room and passes data on as bytes", async () => {
   const { ask, broker } = createRig();
   const items = Array.from({ length: 3_000 }, (_, n) => ({ room: `r${n % 3}`, data: n }));
@@ -246,6 +257,8 @@ test("state is the latest message of every key, paged by offset", async () => {
   const read = async (query: string) => bodyValue(await ask({ path: `${path}/state`, query }));
   assert.deepEqual(await read("limit=2"), { epoch, offset: 4, more: true, messages: [b, a] });
   assert.deepEqual(await read(`limit=2&after=${epoch}:3`), { epoch, offset: 4, more: false, messages: [c] });
+  assert.deepEqual(await read("limit=3"), whole);
+  assert.deepEqual(await read(`after=${epoch}:5`), { ...whole, lost: "epoch" });
   assert.deepEqual(await read("limit=1&after=other:3"), {
     epoch,
     offset: 4,
@@ -294,7 +307,7 @@ test("writing needs a key as soon as one is configured, reading does not", async
       (await post(path, [], { authorization: "Bearer no" })).headers["www-authenticate"] ?? "",
       /invalid_token/,
     );
-    for (const authorization of [`Bearer ${KEY}`, `bearer  ${KEY}`])
+    for (const authorization of [`Bearer ${KEY}`, `bearer  ${KEY}`, "Bearer another-key-here"])
       assert.equal((await post(path, [], { authorization })).status, 200, authorization);
   }
   assert.equal((await ask({ path: "/v1/rooms/a/messages" })).status, 200);
