@@ -4,6 +4,11 @@ import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
+// 500 messages a second: a break of half a minute is made whole.
+const NAMESPACES = {
+  market: { history: { messages: 20_000, seconds: 300 } },
+  host: { history: { messages: 3_000, seconds: 300 } },
+};
 const dist = fileURLToPath(new URL("../dist/", import.meta.url));
 const children = new Set();
 let stopping = false;
@@ -11,7 +16,8 @@ let exitCode = 0;
 
 // In a process group of its own: Ctrl-C reaches this process alone, which then tells each child.
 function run(file, args, stdio) {
-  const child = spawn(process.execPath, [dist + file, ...args], { stdio, detached: true });
+  const env = { FANWIRE_NAMESPACES: JSON.stringify(NAMESPACES), ...process.env };
+  const child = spawn(process.execPath, [dist + file, ...args], { stdio, env, detached: true });
   children.add(child);
   child.once("error", (cause) => ended(child, file, `${cause.message}`, 1));
   child.once("exit", (code, signal) => {
@@ -40,13 +46,15 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, stop);
 
 const server = run("cli/main.js", ["serve", "--demo"], ["ignore", "pipe", "inherit"]);
 createInterface(server.stdout).on("line", (line) => {
-  const url = /listens on (https?:\/\/\S+?)\/?$/.exec(line)?.[1];
-  if (url === undefined || stopping) {
-    process.stdout.write(`${line}\n`);
-    return;
-  }
+  const url = /listens on (https?:\/\/\S+)/.exec(line)?.[1];
+  if (url !== undefined) startFeed(url);
+  else if (!line.startsWith("the demo page is at")) process.stdout.write(`${line}\n`);
+});
+
+function startFeed(url) {
+  if (stopping) return;
   // A server on every interface is reached on this one.
   const reachable = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
   run("feed/main.js", ["--url", reachable, ...process.argv.slice(2)], ["ignore", "inherit", "inherit"]);
-  process.stdout.write(`\n  ${line}\n\n  Open ${reachable}/ in a browser. Ctrl-C ends it.\n\n`);
-});
+  process.stdout.write(`\n  fanwire is running: ${reachable}/\n  Ctrl-C ends it.\n\n`);
+}
