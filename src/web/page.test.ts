@@ -1,18 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import {
-  numberOf,
-  type Program,
-  startBrowser,
-  startFeed,
-  startRestartableServer,
-  startServer,
-  textOf,
-  until,
-  type Visit,
-  visit,
-} from "./demo.testkit.js";
+import { type Program, startFeed, startRestartableServer, startServer } from "../feed/program.testkit.js";
+import { numberOf, startBrowser, textOf, until, type Visit, visit } from "./demo.testkit.js";
 
 const TEST_MS = 90_000;
 const MARKET_OFFSET = '[data-room="market.fx"] td:nth-child(2)';
