@@ -6,5 +6,7 @@ import { createConfig } from "../server/config.js";
 import { startServer } from "../server/server.js";
 import { serveControl } from "./support/server-control.js";
 
-const { port } = await startServer(createConfig({ port: 0, log: { level: "warn" } }));
+// As many connections as a process with 20,000 files can hold, so that it need not warn about the default.
+const config = createConfig({ port: 0, limits: { connections: 15_000 }, log: { level: "warn" } });
+const { port } = await startServer(config);
 serveControl(port);

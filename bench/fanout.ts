@@ -1,7 +1,7 @@
 /**
  * Fan-out: what one delivery costs the server and how late it arrives, the engine beside a bare uWebSockets.js server.
  *
- * Both servers run all the time with their own subscribers (one load client process, raw sockets, see load-client.ts);
+ * Both servers run all the time, each with a load client process of its own (raw sockets, see load-client.ts);
  * short windows of publishing go to one and the other in turn, so that drift of the machine cancels. The schedule is
  * an open loop and latency counts from the time a message was due. The publisher is the bench's own process and uses
  * `POST /v1/messages` on both sides, a burst a request; what the request costs the server (some 50 µs) is in both
@@ -61,32 +61,51 @@ async function measure(title: string, options: Options): Promise<Table[]> {
   const plan: PublishPlan = { rooms, rate, burst: options.burst, bytes, seconds };
   const execArgv = splitArgs(options["node-args"]);
   const { pin } = options;
-  const subscribers = new Subscribers({ pin });
-  const servers: ServerProcess[] = [];
+  const matches: Match[] = [];
+  const children: Stoppable[] = [];
   try {
-    for (const name of names) servers.push(await ServerProcess.start(name, { pin, execArgv }));
-    for (const { name, port } of servers) {
+    for (const name of names) {
+      const server = await ServerProcess.start(name, { pin, execArgv });
+      children.push(server.child);
+      const subscribers = new Subscribers({ pin });
+      children.push(subscribers.child);
       const roomsEach = options["rooms-each"];
-      await subscribers.connect({ name, port, connections: options.subscribers, rooms, roomsEach });
+      await subscribers.connect({
+        name,
+        port: server.port,
+        connections: options.subscribers,
+        rooms,
+        roomsEach,
+      });
       progress(`${options.subscribers} subscribers at ${name}`);
+      matches.push({ server, subscribers });
     }
-    const windows = await alternate(servers, subscribers, plan, options.repetitions);
+    const windows = await alternate(matches, plan, options.repetitions);
     return [report(title, options, plan, names, windows)];
   } finally {
-    await Promise.all([subscribers.child.stop(), ...servers.map((server) => server.child.stop())]);
+    await Promise.all(children.map((child) => child.stop()));
   }
+}
+
+interface Stoppable {
+  stop(): Promise<void>;
+}
+
+/** A server and its own subscribers. */
+interface Match {
+  readonly server: ServerProcess;
+  readonly subscribers: Subscribers;
 }
 
 /** A window for each server in turn, again and again; the first round only warms up. */
 async function alternate(
-  servers: readonly ServerProcess[],
-  subscribers: Subscribers,
+  matches: readonly Match[],
   plan: PublishPlan,
   repetitions: number,
 ): Promise<Window[]> {
   const windows: Window[] = [];
   for (let round = 0; round <= repetitions; round++) {
-    for (const server of servers) {
+    for (const { server, subscribers } of matches) {
       const window = await subscribers.window(server, plan);
       const label = round === 0 ? "warm-up" : `${round}/${repetitions}`;
       progress(

@@ -49,12 +49,14 @@ export function progress(text: string): void {
 /** What the numbers were measured on, and how busy it was with other things. */
 export function machine(): Record<string, string | number> {
   const [load] = readFileSync("/proc/loadavg", "latin1").split(" ");
+  const congestion = readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "latin1").trim();
   return {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
     node: process.version,
+    tcp: congestion,
     loadAverage: Number(load),
   };
 }

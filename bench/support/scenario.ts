@@ -36,7 +36,7 @@ export function defineScenario<T extends OptionTable>(scenario: {
   readonly options: T;
   run(options: OptionValues<T>): Promise<readonly Table[]>;
 }): Scenario {
-  return { ...scenario, run: (args) => scenario.run(parseOptions(scenario.options, args)) };
+  return { ...scenario, run: async (args) => scenario.run(parseOptions(scenario.options, args)) };
 }
 
 /** @throws Error that names the option, for an unknown one or a value that is not of its type. */

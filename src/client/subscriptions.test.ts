@@ -184,6 +184,8 @@ test("what is not above the last offset is dropped", () => {
   const rig = new Rig().open();
   const id = rig.live1("a", 10);
   for (const offset of [10, 11, 11, 10, 3, 12, 12]) rig.message("a", offset);
+  rig.live("a", 11);
+  rig.message("a", 12);
   assert.deepEqual(rig.delivered(id), [11, 12]);
 });
 

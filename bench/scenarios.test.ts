@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { burst, fanout } from "./fanout.js";
+import { httpPublish } from "./http-publish.js";
+import { idle } from "./idle.js";
+import type { Scenario } from "./support/scenario.js";
+
+/** Runs a scenario as small as it gets; each throws by itself when a delivery is missing or a request fails. */
+async function rowsOf(scenario: Scenario, ...args: string[]): Promise<readonly (readonly string[])[]> {
+  const tables = await scenario.run([...args, "--repetitions=1"]);
+  return tables.flatMap((table) => table.rows);
+}
+
+const names = (rows: readonly (readonly string[])[]): (string | undefined)[] => rows.map(([name]) => name);
+
+test("fanout and burst deliver everything, from the engine and from the bare servers", {
+  timeout: 30_000,
+}, async () => {
+  const small = [
+    "--servers=engine,bare,handler",
+    "--subscribers=20",
+    "--rooms=5",
+    "--rooms-each=3",
+    "--seconds=0.2",
+  ];
+  assert.deepEqual(names(await rowsOf(fanout, ...small, "--rate=50")), ["engine", "bare", "handler"]);
+  const rows = await rowsOf(burst, ...small, "--rate=640");
+  const messagesPerFrame = Object.fromEntries(rows.map((row) => [row[0], Number(row[7])]));
+  assert.ok((messagesPerFrame.engine ?? 0) > 60, "the engine packs a burst of 64 into one frame");
+  assert.equal(messagesPerFrame.bare, 1);
+});
+
+test("idle tells memory a connection, for both servers", { timeout: 30_000 }, async () => {
+  const rows = await rowsOf(idle, "--subscribers=1000", "--settle-seconds=0.1");
+  assert.deepEqual(names(rows), ["engine", "bare"]);
+  for (const [name, , afterGc] of rows)
+    assert.ok(Number(afterGc) > 0.1 && Number(afterGc) < 50, `${name}: ${afterGc} KiB`);
+});
+
+test("http-publish has every way to publish answered", { timeout: 30_000 }, async () => {
+  const rows = await rowsOf(httpPublish, "--servers=engine", "--connections=2", "--seconds=0.3");
+  assert.equal(rows.length, 4);
+  for (const [name, requests] of rows) assert.ok(Number(requests?.replaceAll(",", "")) > 0, name);
+});
+
+test("what cannot be measured is refused before anything starts", async () => {
+  await assert.rejects(fanout.run(["--servers=engine,nobody"]), /nobody/);
+  await assert.rejects(fanout.run(["--rooms=1", "--rooms-each=3"]), /rooms-each/);
+  await assert.rejects(idle.run(["--subscribers=many"]), /many/);
+});
