@@ -97,10 +97,10 @@ describe("bad requests", () => {
     ],
     [
       "long id",
-      post(room, "1", { ...JSON_TYPE, "idempotency-key": "x".repeat(129) }),
+      post(room, "1", { ...JSON_TYPE, "idempotency-key": "x".repeat(257) }),
       400,
       "bad_request",
-      /129 bytes/,
+      /1 to 256 bytes/,
     ],
     ["batch is no array", post("/v1/messages", "{}"), 400, "bad_request", /array/],
     [
@@ -129,14 +129,14 @@ describe("bad requests", () => {
       post("/v1/messages", bytes(0x92, 0x80), MSGPACK_TYPE),
       400,
       "bad_request",
-      /whole/,
+      /end within/,
     ],
     [
       "packed batch, endless",
       post("/v1/messages", bytes(0xdd, 255, 255, 255, 255), MSGPACK_TYPE),
       400,
       "bad_request",
-      /whole/,
+      /end within/,
     ],
     [
       "packed batch, more after it",
