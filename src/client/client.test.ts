@@ -1,43 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseRoom } from "../protocol/room-name.js";
-import { control, FakeSocket, fakeSockets, message } from "./fake-socket.testkit.js";
-import { Client, type ClientOptions, FanwireError, type Message } from "./index.js";
-
-const room = parseRoom("a");
-
-/** What is left to be done in this turn and those that it leads to. */
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
-
-function open(options: Partial<ClientOptions> = {}): {
-  client: Client;
-  socket: FakeSocket;
-  sockets: FakeSocket[];
-} {
-  const { WebSocket, sockets } = fakeSockets();
-  const client = new Client("ws://host/ws", { WebSocket, ...options });
-  const [socket] = sockets;
-  assert.ok(socket !== undefined);
-  socket.welcome();
-  return { client, socket, sockets };
-}
-
-async function live(socket: FakeSocket, offset = 0): Promise<void> {
-  await turn();
-  const result = { epoch: "e", offset, recovered: false };
-  socket.receive(control({ type: "ok", ref: socket.ref("subscribe"), result }));
-  socket.receive(control({ type: "live", room, offset }));
-}
-
-async function rejection(promise: Promise<unknown>): Promise<FanwireError> {
-  try {
-    await promise;
-  } catch (cause) {
-    assert.ok(cause instanceof FanwireError);
-    return cause;
-  }
-  assert.fail("it should have been refused");
-}
+import { control, FakeSocket, fakeSockets, live, open, rejection, turn } from "./fake-socket.testkit.js";
+import { Client, FanwireError } from "./index.js";
 
 function code(expected: string): (cause: unknown) => boolean {
   return (cause) => cause instanceof FanwireError && cause.code === expected;
@@ -189,67 +153,6 @@ test("events of a socket that was left are not heard", () => {
   client.close();
 });
 
-test("a handler that ends its subscription gets no more of the same batch", async () => {
-  const { client, socket } = open();
-  const got: unknown[] = [];
-  const subscription = client.subscribe("a");
-  subscription.on("message", ({ data }) => {
-    got.push(data);
-    if (got.length === 2) subscription.unsubscribe();
-  });
-  await live(socket);
-  socket.receive(message("a", 1), message("a", 2), message("a", 3));
-  assert.deepEqual([got, subscription.state.kind], [[1, 2], "ended"]);
-  client.close();
-});
-
-test("the position is that of the message being handled, also in the middle of a batch", async () => {
-  const { client, socket } = open();
-  const positions: unknown[] = [];
-  const subscription = client.subscribe("a", {
-    onMessage: () => positions.push(subscription.position?.offset),
-  });
-  await live(socket);
-  socket.receive(message("a", 1), message("a", 2), message("a", 3));
-  assert.deepEqual(positions, [1, 2, 3]);
-  client.close();
-});
-
-test("a handler that throws stops nobody else, and its error is not swallowed", async () => {
-  const { client, socket } = open();
-  const got: unknown[] = [];
-  const subscription = client.subscribe("a");
-  subscription.on("message", () => {
-    throw new Error("mine");
-  });
-  subscription.on("message", ({ data }) => got.push(data));
-  await live(socket);
-  const reported: (() => void)[] = [];
-  const original = globalThis.queueMicrotask;
-  globalThis.queueMicrotask = (run) => reported.push(run);
-  try {
-    socket.receive(message("a", 1), message("a", 2));
-  } finally {
-    globalThis.queueMicrotask = original;
-  }
-  assert.deepEqual(got, [1, 2]);
-  assert.equal(reported.length, 2);
-  for (const run of reported) assert.throws(run, /mine/);
-  client.close();
-});
-
-test("a handler is called until it is taken off", async () => {
-  const { client, socket } = open();
-  const got: unknown[] = [];
-  const off = client.subscribe("a").on("message", ({ data }) => got.push(data));
-  await live(socket);
-  socket.receive(message("a", 1));
-  off();
-  socket.receive(message("a", 2));
-  assert.deepEqual(got, [1]);
-  client.close();
-});
-
 test("a second subscription of a room is refused, unless the first has failed or ended", async () => {
   const { client, socket } = open();
   const first = client.subscribe("a");
@@ -338,72 +241,6 @@ test("ping gives round trip and the server's clock; authenticate sends the token
   const input = socket.sent.find(({ type }) => type === "authenticate");
   assert.equal(input?.type === "authenticate" && input.token, "t2");
   client.close();
-});
-
-test("a loop gets every message, then ends with the subscription", async () => {
-  const { client, socket } = open();
-  const subscription = client.subscribe<number>("a");
-  const got: number[] = [];
-  const loop = (async () => {
-    for await (const { data } of subscription) got.push(data);
-  })();
-  await live(socket);
-  socket.receive(message("a", 1), message("a", 2));
-  await turn();
-  socket.receive(message("a", 3));
-  subscription.unsubscribe();
-  await loop;
-  assert.deepEqual(got, [1, 2, 3]);
-  client.close();
-});
-
-test("a loop that falls behind gets what is queued without a hole, then the error overflow", async () => {
-  const { client, socket } = open();
-  const subscription = client.subscribe("a", { queue: 2 });
-  const loop = subscription[Symbol.asyncIterator]();
-  await live(socket);
-  socket.receive(message("a", 1), message("a", 2), message("a", 3), message("a", 4));
-  assert.equal((await loop.next()).value?.offset, 1);
-  socket.receive(message("a", 5));
-  assert.equal((await loop.next()).value?.offset, 2);
-  assert.equal((await rejection(loop.next())).code, "overflow");
-  assert.equal((await loop.next()).done, true);
-  assert.equal(subscription.state.kind, "live");
-  client.close();
-});
-
-test("leaving a loop keeps the subscription", async () => {
-  const { client, socket } = open();
-  const subscription = client.subscribe("a");
-  const first = (async (): Promise<Message | undefined> => {
-    for await (const one of subscription) return one;
-    return undefined;
-  })();
-  await live(socket);
-  socket.receive(message("a", 1), message("a", 2));
-  assert.equal((await first)?.offset, 1);
-  assert.equal(subscription.state.kind, "live");
-  client.close();
-});
-
-test("a loop over a room or connection refused for good throws why", async () => {
-  const { client, socket } = open();
-  const failed = client.subscribe("a")[Symbol.asyncIterator]().next();
-  await turn();
-  socket.receive(
-    control({
-      type: "error",
-      ref: socket.ref("subscribe"),
-      code: "forbidden",
-      text: "no",
-      retryMs: undefined,
-    }),
-  );
-  assert.equal((await rejection(failed)).code, "forbidden");
-  const closed = client.subscribe("b")[Symbol.asyncIterator]().next();
-  socket.closed(4403, "no");
-  assert.equal((await rejection(closed)).code, "closed");
-  assert.equal((await rejection(client.publish("a", 1))).code, "closed");
 });
 
 test("close ends subscriptions and loops, and rejects what is under way; it does so once", async () => {

@@ -4,6 +4,7 @@ import type { ClientInput, ControlFrame } from "../protocol/frames.js";
 import { createMessage } from "../protocol/message.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { msgpackWire } from "../protocol/wire.js";
+import { Client, type ClientOptions, FanwireError } from "./index.js";
 import { encode } from "./msgpack-writer.js";
 import type { SocketClass, SocketLike } from "./options.js";
 
@@ -89,4 +90,40 @@ export function control(frame: ControlFrame): Uint8Array {
 export function message(room: string, offset: number, data: unknown = offset): Uint8Array {
   const prev = offset === 0 ? 0 : offset - 1;
   return createMessage({ room: parseRoom(room), offset, prev, time: 1, data: encode(data) }).frame;
+}
+
+/** Waits for the end of this turn and of those that it leads to. */
+export const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** A client whose server has just said welcome. */
+export function open(options: Partial<ClientOptions> = {}): {
+  client: Client;
+  socket: FakeSocket;
+  sockets: FakeSocket[];
+} {
+  const { WebSocket, sockets } = fakeSockets();
+  const client = new Client("ws://host/ws", { WebSocket, ...options });
+  const [socket] = sockets;
+  assert.ok(socket !== undefined);
+  socket.welcome();
+  return { client, socket, sockets };
+}
+
+/** Has the server take the subscription of room "a" at the offset and say that it is live. */
+export async function live(socket: FakeSocket, offset = 0): Promise<void> {
+  await turn();
+  const result = { epoch: "e", offset, recovered: false };
+  socket.receive(control({ type: "ok", ref: socket.ref("subscribe"), result }));
+  socket.receive(control({ type: "live", room: parseRoom("a"), offset }));
+}
+
+/** The error that the promise must reject with. */
+export async function rejection(promise: Promise<unknown>): Promise<FanwireError> {
+  try {
+    await promise;
+  } catch (cause) {
+    assert.ok(cause instanceof FanwireError);
+    return cause;
+  }
+  assert.fail("it should have been refused");
 }

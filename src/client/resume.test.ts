@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { WebSocket } from "ws";
 import { eventually, type Rig, startRig } from "../server/gateway-rig.testkit.js";
-import { Client, type ClientOptions, FanwireError, type Subscription } from "./index.js";
+import { rejection } from "./fake-socket.testkit.js";
+import { Client, type ClientOptions, type Subscription } from "./index.js";
 import { TcpProxy } from "./tcp-proxy.testkit.js";
 
 const SEED = Number(process.env.RESUME_SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -45,16 +46,6 @@ function told(subscription: Subscription): (number | string)[] {
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
 
 const isLive = (subscription: Subscription) => (): boolean => subscription.state.kind === "live";
-
-async function refusalOf(promise: Promise<unknown>): Promise<FanwireError> {
-  try {
-    await promise;
-  } catch (cause) {
-    assert.ok(cause instanceof FanwireError);
-    return cause;
-  }
-  assert.fail("it should have been refused");
-}
 
 /** Small, seeded: https://gist.github.com/tommyettinger/46a874533244883189143505d203312c */
 function random(seed: number): () => number {
@@ -239,7 +230,7 @@ test("what is published while away goes out in order when it is back; above the 
   proxy.refuse(true);
   await eventually(() => publisher.state.kind !== "open", "it is away");
   const published = Array.from({ length: 500 }, (_, n) => publisher.publish("long.a", n));
-  const refused = await refusalOf(publisher.publish("long.a", 500));
+  const refused = await rejection(publisher.publish("long.a", 500));
   assert.deepEqual([refused.code, refused.maybeDone], ["unavailable", false]);
   proxy.refuse(false);
   const positions = await Promise.all(published);
@@ -263,7 +254,7 @@ test("in flight at the break, a publish says that it may have been stored", asyn
   // Sent at the end of this turn, and then it is broken.
   await new Promise((resolve) => setImmediate(resolve));
   proxy.cut();
-  const error = await refusalOf(published);
+  const error = await rejection(published);
   assert.deepEqual([error.code, error.maybeDone], ["unavailable", true]);
   assert.ok((await publisher.publish("long.a", 2)).offset >= 2);
 });
@@ -271,10 +262,10 @@ test("in flight at the break, a publish says that it may have been stored", asyn
 test("what the server refuses has its code: namespace, options, size, number of rooms", async (t) => {
   const { client } = await world(t, { roomsPerConnection: 20 });
   const one = client();
-  assert.equal((await refusalOf(one.publish("api.a", 1))).code, "forbidden");
-  assert.equal((await refusalOf(one.publish("long.a", "x".repeat(16_300)))).code, "too_large");
-  assert.equal((await refusalOf(one.publish("long.a", "x".repeat(20_000)))).code, "too_large");
-  assert.equal((await refusalOf(one.history("eph.a"))).code, "bad_request");
+  assert.equal((await rejection(one.publish("api.a", 1))).code, "forbidden");
+  assert.equal((await rejection(one.publish("long.a", "x".repeat(16_300)))).code, "too_large");
+  assert.equal((await rejection(one.publish("long.a", "x".repeat(20_000)))).code, "too_large");
+  assert.equal((await rejection(one.history("eph.a"))).code, "bad_request");
   const wrong = one.subscribe("long.a", { state: true });
   await eventually(() => wrong.state.kind === "failed", "it is refused for good");
   assert.equal(wrong.state.kind === "failed" && wrong.state.error.code, "bad_request");

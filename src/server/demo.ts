@@ -1,18 +1,24 @@
 import type { Config } from "./config.js";
 
-/**
- * The configuration with what the demo page needs. A namespace that the configuration names stays as it is.
- *
- * - `market`, `host`: published over HTTP by the feed, the latest of every key kept, so that a page that opens shows
- *   everything at once.
- * - `cursors`: the visitors' own, straight from page to page, nothing kept.
- */
+type Namespaces = Config["namespaces"];
+
+const DEMO: Namespaces = {
+  // The latest of every key, so that a page that opens shows everything at once; at 500 messages a second, a break of
+  // half a minute is made whole.
+  market: { state: true, ephemeral: false, publish: "api", history: { messages: 20_000, seconds: 300 } },
+  host: { state: true, ephemeral: false, publish: "api", history: { messages: 3_000, seconds: 300 } },
+  // The visitors' own, straight from page to page; nothing is kept.
+  cursors: { state: false, ephemeral: true, publish: "client" },
+};
+
+/** The configuration with the namespaces of the demo page; what it says itself about one of them stays. */
 export function withDemoNamespaces(config: Config): Config {
-  const feed = { state: true, ephemeral: false, publish: "api" } as const;
-  const demo: Config["namespaces"] = {
-    market: feed,
-    host: feed,
-    cursors: { state: false, ephemeral: true, publish: "client" },
-  };
-  return { ...config, namespaces: { ...demo, ...config.namespaces } };
+  const namespaces: Record<string, Namespaces[string]> = { ...config.namespaces };
+  for (const [name, demo] of Object.entries(DEMO)) {
+    const own = config.namespaces[name] ?? {};
+    const both = { ...demo, ...own };
+    // The one excludes the other; where the configuration chose the other, nothing of ours fits.
+    namespaces[name] = both.state === true && both.ephemeral === true ? own : both;
+  }
+  return { ...config, namespaces };
 }

@@ -160,6 +160,7 @@ class UwsGateway implements Gateway {
           setImmediate(() => connection.end(CLOSE_INTERNAL, "internal error"));
         }
       };
+    const open = guard("open", (connection, socket: WebSocket<SocketData>) => this.#open(connection, socket));
     this.#app.ws<SocketData>(PATH, {
       compression: uWS.DISABLED,
       maxPayloadLength: limits.payloadBytes * HARD_PAYLOAD_FACTOR,
@@ -168,7 +169,7 @@ class UwsGateway implements Gateway {
       idleTimeout: gatewayLimits.idleSeconds,
       sendPingsAutomatically: false,
       upgrade: (res, req, context) => this.#upgrade(res, req, context),
-      open: (socket) => guard("open", (connection) => this.#open(connection, socket))(socket),
+      open: (socket) => open(socket, socket),
       message: guard("message", (connection, message: ArrayBuffer, isBinary: boolean) =>
         this.#receive(connection, message, isBinary),
       ),
@@ -185,7 +186,7 @@ class UwsGateway implements Gateway {
     this.#plainConnections += count;
     if (count < 0 || this.#plainConnections <= this.#options.gatewayLimits.plainConnections) return;
     this.#options.counters.connectionsRefused += 1;
-    res.close();
+    cut(res);
   }
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
@@ -323,7 +324,7 @@ class UwsGateway implements Gateway {
   }
 }
 
-/** Ends a request whose handler failed, so that it does not hang. */
+/** Cuts a connection off, so that nothing hangs on it. */
 function cut(res: HttpResponse): void {
   try {
     res.close();

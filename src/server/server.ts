@@ -83,11 +83,18 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     throw cause;
   });
   const stop = async (deadlineMs = STOP_MS): Promise<void> => {
-    stopping ??= gateway.close(deadlineMs).then(() => stopBroker(deadlineMs));
+    stopping ??= stopAll(deadlineMs);
     await stopping;
   };
-  const { port } = gateway;
-  return { port, url: urlOf(config.host, port), counters, gatewayCounters, brokerCounters, stop };
+  const stopAll = async (deadlineMs: number): Promise<void> => {
+    log.info({ connections: counters.connections, deadlineMs }, "stopping");
+    await gateway.close(deadlineMs);
+    await stopBroker(deadlineMs);
+    log.info({}, "stopped");
+  };
+  const url = urlOf(config.host, gateway.port);
+  log.info({ url, demo: config.demo }, "listening");
+  return { port: gateway.port, url, counters, gatewayCounters, brokerCounters, stop };
 }
 
 function urlOf(host: string, port: number): string {
@@ -133,7 +140,7 @@ function gatewayLimits(config: Config, log: Logger): GatewayLimits {
   const plainConnections = Math.max(1, Math.min(limits.plainConnections, Math.floor(files / 5)));
   const fitting = Math.max(1, Math.min(connections, files - plainConnections));
   if (fitting < connections)
-    log.warn(
+    log.info(
       { configured: connections, effective: fitting },
       "fewer connections than configured: raise ulimit -n",
     );
