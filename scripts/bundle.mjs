@@ -15,7 +15,6 @@ await build({
   format: "esm",
   target: ["chrome111", "firefox113", "safari16.4"],
   minify: true,
-  sourcemap: "linked",
   logLevel: "warning",
   legalComments: "none",
 });

@@ -9,7 +9,8 @@ import { parseRates } from "./rates.js";
 import { type Quote, Replay } from "./replay.js";
 
 const MARKET_ROOM = "market.fx";
-const MARKET_TICK_MS = 20;
+// A request costs more than what it carries.
+const MARKET_TICK_MS = 50;
 const HOST_TICK_MS = 100;
 const PARENT_TICK_MS = 500;
 /** What a stalled process may catch up with at once. */

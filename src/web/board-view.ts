@@ -43,6 +43,7 @@ export class BoardView {
   readonly #scroll = part("board-scroll", HTMLElement);
   readonly #filter = part("board-filter", HTMLInputElement);
   readonly #count = part("board-count", HTMLElement);
+  readonly #empty = part("board-empty", HTMLElement);
   readonly #sight: IntersectionObserver;
   #sort: Sort = { column: "symbol", descending: false };
   #selected: string | undefined;
@@ -198,6 +199,8 @@ export class BoardView {
       this.#count,
       rows.length === this.#board.size ? formatCount(rows.length) : `${rows.length} of ${this.#board.size}`,
     );
+    this.#empty.hidden = rows.length > 0;
+    setText(this.#empty, this.#board.size === 0 ? "No rates yet." : "No pair matches.");
     const order = rows.map((row) => row.symbol).join();
     if (order === this.#order) return;
     this.#order = order;

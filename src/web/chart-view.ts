@@ -42,7 +42,7 @@ export class ChartView {
     this.#row = row;
     this.#drawn = "";
     setText(this.#title, `${row.base}/${row.quote}`);
-    setText(this.#names, `${currencyName(row.base)} in ${currencyName(row.quote)}`);
+    setText(this.#names, `${currencyName(row.base)} / ${currencyName(row.quote)}`);
     this.#build();
   }
 

@@ -9,6 +9,7 @@ const PUBLISH_MS = 50;
 const BEAT_MS = 2_000;
 /** Share of the way to its target that a cursor goes in a frame of 60 a second. */
 const EASE = 0.35;
+const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 /** Pixels that make no difference. */
 const NEAR = 0.1;
 const ARROW = "M1 1v14.5l3.6-3.4 2.5 5.9 2.7-1.1-2.5-5.8 5-.2z";
@@ -57,8 +58,9 @@ export class CursorsView {
     const y = place.top + pointer.y * place.height;
     setText(view.name, pointer.name);
     if (Math.abs(x - view.x) < NEAR && Math.abs(y - view.y) < NEAR) return;
-    view.x += (x - view.x) * (view.placed ? EASE : 1);
-    view.y += (y - view.y) * (view.placed ? EASE : 1);
+    const share = view.placed && !STILL.matches ? EASE : 1;
+    view.x += (x - view.x) * share;
+    view.y += (y - view.y) * share;
     view.placed = true;
     view.element.style.transform = `translate3d(${view.x.toFixed(1)}px, ${view.y.toFixed(1)}px, 0)`;
   }

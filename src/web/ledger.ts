@@ -137,15 +137,20 @@ export function describeResume(resumes: readonly RoomResume[], first: string): s
   const [oneLost] = lost;
   if (oneLost !== undefined) {
     const rooms = `${lost.length} ${lost.length === 1 ? "room" : "rooms"}`;
-    parts.push(`${rooms} could not resume, ${REASON[oneLost.reason]}: state fetched anew`);
+    parts.push(`${rooms} could not resume, ${reasonOf(oneLost)}: state fetched anew`);
   }
   return parts.length === 0 ? "back, nothing to resume" : parts.join(" · ");
 }
 
-const REASON: Readonly<Record<ResetReason, string>> = {
-  epoch: "the epoch changed (the server was restarted and numbers anew)",
-  expired: "what was missed has expired",
-  purged: "what was missed was purged",
-};
+function reasonOf({ reason, oldEpoch, newEpoch }: Extract<RoomResume, { kind: "lost" }>): string {
+  switch (reason) {
+    case "epoch":
+      return `the epoch changed from ${oldEpoch} to ${newEpoch} (another server, or restarted: it numbers anew)`;
+    case "expired":
+      return "what was missed has expired";
+    case "purged":
+      return "what was missed was purged";
+  }
+}
 
 const count = new Intl.NumberFormat("en").format;

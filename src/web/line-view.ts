@@ -29,6 +29,7 @@ export class LineView {
   readonly #themes: Themes;
   readonly #status = part("status", HTMLElement);
   readonly #statusText = part("status-text", HTMLElement);
+  readonly #statusDetail = part("status-detail", HTMLElement);
   readonly #cut = part("cut", HTMLButtonElement);
   readonly #log = part("log", HTMLElement);
   readonly #vitals = {
@@ -100,9 +101,10 @@ export class LineView {
 
   #showStatus(state: ConnectionState, nowMs: number): void {
     const { cutUntilMs } = this.#station;
-    const { kind, text } = statusOf(state, cutUntilMs, nowMs);
+    const { kind, text, detail } = statusOf(state, cutUntilMs, nowMs);
     this.#status.dataset.kind = kind;
     setText(this.#statusText, text);
+    setText(this.#statusDetail, detail);
     this.#cut.disabled = cutUntilMs !== undefined || state.kind !== "open";
     const left = cutUntilMs === undefined ? undefined : Math.ceil((cutUntilMs - nowMs) / 1_000);
     setText(this.#cut, left === undefined ? "Cut the connection" : `Cut, back in ${left} s`);
@@ -112,7 +114,7 @@ export class LineView {
     const { ledger, rate, subscription } = followed;
     const row = this.#rows.get(followed) ?? this.#addRoom(followed);
     const { epoch, offset } = ledger.position;
-    setText(row.position, offset === 0 ? "not numbered" : formatCount(offset));
+    setText(row.position, offset === 0 ? "ephemeral" : formatCount(offset));
     row.position.title = epoch === "" ? "" : `epoch ${epoch}, offset ${offset}`;
     setText(row.rate, rate.perSecond(nowMs).toFixed(0));
     setText(row.missing, offset === 0 ? NONE : formatCount(ledger.missing));
@@ -168,30 +170,32 @@ function drawDecades(
     const y = Math.round(height - 1 - (decade / LATENCY_DECADES) * (height - 3));
     context.fillStyle = palette.grid;
     context.fillRect(0, y, width, 1);
-    context.fillStyle = palette.faint;
+    context.fillStyle = palette.muted;
     context.fillText(`${LATENCY_MS_MIN * 10 ** decade} ms`, 0, y - 2);
   }
 }
 
+interface Status {
+  readonly kind: "live" | "busy" | "down";
+  readonly text: string;
+  /** What changes every second, apart: a screen reader is told the text alone. */
+  readonly detail: string;
+}
+
 /** The state in words, and as one of few kinds that the style sheet colours. */
-export function statusOf(
-  state: ConnectionState,
-  cutUntilMs: number | undefined,
-  nowMs: number,
-): { readonly kind: "live" | "busy" | "down"; readonly text: string } {
-  if (cutUntilMs !== undefined) return { kind: "down", text: "Cut" };
+export function statusOf(state: ConnectionState, cutUntilMs: number | undefined, nowMs: number): Status {
+  const secondsTo = (ms: number): string => `${Math.max(0, (ms - nowMs) / 1_000).toFixed(0)} s`;
+  if (cutUntilMs !== undefined) return { kind: "down", text: "Cut", detail: "" };
   switch (state.kind) {
     case "open":
-      return { kind: "live", text: "Live" };
+      return { kind: "live", text: "Live", detail: "" };
     case "connecting":
-      return { kind: "busy", text: "Connecting" };
-    case "waiting": {
-      const seconds = Math.max(0, (state.resumeAtMs - nowMs) / 1_000).toFixed(0);
-      return { kind: "down", text: `No server, trying again in ${seconds} s` };
-    }
+      return { kind: "busy", text: "Connecting", detail: "" };
+    case "waiting":
+      return { kind: "down", text: "No connection", detail: `next try in ${secondsTo(state.resumeAtMs)}` };
     case "idle":
-      return { kind: "down", text: "Not connected" };
+      return { kind: "down", text: "Not connected", detail: "" };
     case "closed":
-      return { kind: "down", text: `Refused: ${state.reason || state.code}` };
+      return { kind: "down", text: "Refused", detail: state.reason || String(state.code) };
   }
 }

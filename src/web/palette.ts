@@ -1,4 +1,4 @@
-const NAMES = ["text", "muted", "faint", "line", "grid", "panel", "up", "down", "accent", "second"] as const;
+const NAMES = ["muted", "grid", "panel", "up", "down", "accent", "second"] as const;
 
 /** The style sheet's colours, for what is drawn on a canvas. */
 export type Palette = { readonly [Name in (typeof NAMES)[number]]: string };
