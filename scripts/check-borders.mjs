@@ -14,12 +14,14 @@ const RULES = [
   {
     folders: ["src/protocol", "src/core"],
     except: [],
-    pattern: /\bDate\.now\b|\bnew Date\b|\bMath\.random\b|\bsetTimeout\b|\bsetInterval\b|\bprocess\.|["']node:/,
+    pattern:
+      /\bDate\.now\b|\bnew Date\b|\bMath\.random\b|\bsetTimeout\b|\bsetInterval\b|\bprocess\.|["']node:/,
     why: "protocol and core take time and randomness as arguments and do no I/O",
   },
 ];
 
-const isSource = (name) => name.endsWith(".ts") && !name.endsWith(".test.ts") && !name.endsWith(".testkit.ts");
+const isSource = (name) =>
+  name.endsWith(".ts") && !name.endsWith(".test.ts") && !name.endsWith(".testkit.ts");
 
 let faults = 0;
 for (const { folders, except, pattern, why } of RULES) {

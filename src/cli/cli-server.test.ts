@@ -148,6 +148,25 @@ describe("a server and its commands", () => {
     );
   });
 
+  test("a reader that is too slow is told, and where to go on behind what it got", async () => {
+    const follower = sub("flood");
+    const witness = sub("--count", "30000", "flood");
+    for (const cli of [follower, witness]) await cli.until("stderr", /subscribed/);
+    // Nobody reads what is printed, so the pipe fills up.
+    follower.child.stdout?.pause();
+    const line = JSON.stringify("x".repeat(100));
+    await pub(["flood"], { stdin: `${line}\n`.repeat(30_000) });
+    // Whoever prints all of them has more to do than one that prints nothing, so that has got them too.
+    await witness.done();
+    follower.child.stdout?.resume();
+    const { code, stdout, stderr } = await follower.done();
+    assert.equal(code, 1);
+    assert.match(stderr, /overflow: /);
+    const [, offset] = /flood: go on with --after [^:]+:(\d+)/.exec(stderr) ?? [];
+    assert.equal(Number(offset), linesOf(stdout).at(-1)?.offset);
+    assert.ok(Number(offset) < 30_000);
+  });
+
   test("a reader that has seen enough ends sub without an error", async () => {
     const follower = sub("pipe");
     await follower.until("stderr", /subscribed/);

@@ -93,6 +93,8 @@ class Follower {
   readonly #io: Io;
   readonly #plan: Plan;
   #left: number;
+  /** Where each room can be gone on with: behind what was printed, which lags behind what has come. */
+  readonly #positions = new Map<string, Position>();
   #awaySinceMs: number | undefined = performance.now();
 
   constructor(io: Io, plan: Plan) {
@@ -123,7 +125,8 @@ class Follower {
     clearInterval(patience);
     client.close();
     this.#io.stop.removeEventListener("abort", end);
-    this.#sayPositions(subscriptions);
+    for (const [room, position] of this.#positions)
+      this.#say(`${room}: go on with --after ${textOf(position)}`);
     if (refusal !== undefined) throw refusal;
     const broken = outcomes.find((outcome) => outcome.status === "rejected");
     if (broken !== undefined) throw failureOf(broken.reason);
@@ -136,6 +139,8 @@ class Follower {
       if (next.done || this.#left <= 0) return;
       this.#left -= 1;
       await writeLine(this.#io.stdout, lineOf(next.value));
+      const { room, epoch, offset } = next.value;
+      if (epoch !== "") this.#positions.set(room, { epoch, offset });
       if (this.#left <= 0) client.close();
     }
   }
@@ -169,23 +174,20 @@ class Follower {
 
   #report(subscription: Subscription, fail: (text: string, code?: string) => void): void {
     const { room } = subscription;
-    subscription.on("subscribed", ({ position }) =>
-      this.#say(`subscribed to ${room}${position === undefined ? "" : ` after ${textOf(position)}`}`),
-    );
-    subscription.on("reset", ({ reason }) =>
-      this.#say(`${room}: continuity is lost (${reason}); messages before are gone`),
-    );
+    subscription.on("subscribed", ({ position }) => {
+      if (position !== undefined && !this.#positions.has(room)) this.#positions.set(room, position);
+      this.#say(`subscribed to ${room}${position === undefined ? "" : ` after ${textOf(position)}`}`);
+    });
+    subscription.on("reset", ({ reason, position }) => {
+      if (position !== undefined) this.#positions.set(room, position);
+      this.#say(`${room}: continuity is lost (${reason}); messages before are gone`);
+    });
     subscription.on("error", (error) => {
       this.#say(`${room}: ${error.code}: ${error.message}`);
     });
     subscription.on("state", (state) => {
       if (state.kind === "failed") fail(`${room}: ${state.error.message}`, state.error.code);
     });
-  }
-
-  #sayPositions(subscriptions: readonly Subscription[]): void {
-    for (const { room, position } of subscriptions)
-      if (position !== undefined) this.#say(`${room}: go on with --after ${textOf(position)}`);
   }
 
   #say(text: string): void {

@@ -255,6 +255,13 @@ function pingRefs(rig: Rig): number[] {
     .flatMap((inputs) => inputs.flatMap((input) => (input.type === "ping" ? [input.ref] : [])));
 }
 
+test("while timers are slowed down, what is received gives the occasion to ping", () => {
+  const rig = new Rig().open({ pingMs: 20_000 });
+  rig.nowMs += 19_000;
+  rig.receive();
+  assert.equal(pingRefs(rig).length, 1);
+});
+
 test("a connection that says nothing after a ping is dead; any byte is a sign of life", () => {
   const rig = new Rig({ deadMs: 4_000 });
   rig.random = 1;

@@ -103,6 +103,8 @@ export class Connection {
       case "received":
         this.#heartbeat?.heard();
         for (const frame of input.frames) this.#receive(frame, nowMs);
+        // Also here, since browsers slow the timers of hidden pages down to one a minute.
+        this.#beat(nowMs);
         this.#flush(nowMs);
         return;
       case "closed":
@@ -224,13 +226,14 @@ export class Connection {
     } else if (this.#connectByMs <= nowMs) {
       this.#drop(4408, "the handshake took too long", nowMs);
     }
-    const due = this.#heartbeat?.due(nowMs);
-    if (due === "dead") this.#drop(4408, "the connection is dead", nowMs);
-    else if (due === "ping") this.#ping(nowMs);
+    this.#beat(nowMs);
     this.#flush(nowMs);
   }
 
-  #ping(nowMs: number): void {
+  #beat(nowMs: number): void {
+    const due = this.#heartbeat?.due(nowMs);
+    if (due === "dead") this.#drop(4408, "the connection is dead", nowMs);
+    if (due !== "ping") return;
     const ref = this.#nextRef();
     this.#heartbeat?.pinged(ref, nowMs);
     this.#send([encodeFrame({ type: "ping", ref })]);

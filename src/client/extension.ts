@@ -2,11 +2,11 @@
 export class Extension {
   /** -128 to 127; the negative ones are MessagePack's own. */
   readonly type: number;
-  readonly bytes: Uint8Array;
+  readonly data: Uint8Array;
 
-  constructor(type: number, bytes: Uint8Array) {
+  constructor(type: number, data: Uint8Array) {
     this.type = type;
-    this.bytes = bytes;
+    this.data = data;
   }
 }
 

@@ -6,8 +6,8 @@ const SHORT_TEXT = 24;
 const utf8 = /* @__PURE__ */ new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * Decodes MessagePack values that stand back to back. Integers beyond 2^53 become bigints, timestamps Dates, other
- * extensions an {@link Extension}, keys of maps strings; bytes are views into the input.
+ * Decodes MessagePack values that stand back to back. Integers beyond 2^53 become the nearest number, timestamps Dates,
+ * other extensions an {@link Extension}, keys of maps strings; bytes are views into the input.
  * Every method throws RangeError where the input ends too soon, TypeError where it is no MessagePack.
  */
 export class Reader {
@@ -63,7 +63,7 @@ export class Reader {
       case 0xce:
         return this.#uint(1 << (head - 0xcc));
       case 0xcf:
-        return exact(this.#view.getBigUint64(this.#take(8)));
+        return Number(this.#view.getBigUint64(this.#take(8)));
       case 0xd0:
         return this.#view.getInt8(this.#take(1));
       case 0xd1:
@@ -71,7 +71,7 @@ export class Reader {
       case 0xd2:
         return this.#view.getInt32(this.#take(4));
       case 0xd3:
-        return exact(this.#view.getBigInt64(this.#take(8)));
+        return Number(this.#view.getBigInt64(this.#take(8)));
       default:
         throw new TypeError(`${head} begins no MessagePack value`);
     }
@@ -141,9 +141,4 @@ export class Reader {
 
 function dateOf(seconds: bigint, nanoseconds: number): Date {
   return new Date(Number(seconds) * 1_000 + nanoseconds / 1_000_000);
-}
-
-function exact(value: bigint): number | bigint {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
 }

@@ -6,10 +6,10 @@ const DEPTH_MAX = 100;
 const utf8 = /* @__PURE__ */ new TextEncoder();
 
 /**
- * Encodes null and undefined (as nil), booleans, numbers, bigints of 64 bits, strings, bytes (an ArrayBuffer or a view
+ * Encodes null and undefined (as nil), booleans, numbers, strings, bytes (an ArrayBuffer or a view
  * of one), dates, {@link Extension}s, arrays, and any other object by its own enumerable fields, without those undefined.
  * Why not @msgpack/msgpack, as servers have: two thirds of a page's download would be the codec.
- * @throws TypeError on anything else, on a circle, on a bigint out of range, on a date that is none.
+ * @throws TypeError on anything else, on a circle, on a date that is none.
  * @see https://github.com/msgpack/msgpack/blob/master/spec.md
  */
 export function encode(value: unknown): Uint8Array {
@@ -31,7 +31,6 @@ class Writer {
     if (value === undefined || value === null) this.#uint(0xc0, 0, 0);
     else if (typeof value === "boolean") this.#uint(value ? 0xc3 : 0xc2, 0, 0);
     else if (typeof value === "number") this.#number(value);
-    else if (typeof value === "bigint") this.#bigint(value);
     else if (typeof value === "string") this.#string(value);
     else if (typeof value === "object") this.#object(value, depth + 1);
     else throw new TypeError(`a ${typeof value} cannot be sent`);
@@ -50,15 +49,6 @@ class Writer {
     else if (value >= -0x8000) this.#uint(0xd1, value, 2);
     else if (value >= -0x80000000) this.#uint(0xd2, value, 4);
     else this.#uint(0xd3, value, 8);
-  }
-
-  #bigint(value: bigint): void {
-    const unsigned = BigInt.asUintN(64, value);
-    if (value !== unsigned && value !== BigInt.asIntN(64, value)) {
-      throw new TypeError("a bigint of more than 64 bits cannot be sent");
-    }
-    this.#uint(value < 0n ? 0xd3 : 0xcf, Number(unsigned >> 32n), 4);
-    this.#raw(Number(unsigned & 0xffffffffn), 4);
   }
 
   #string(value: string): void {
@@ -81,9 +71,9 @@ class Writer {
     } else if (value instanceof Date) {
       this.#date(value.getTime());
     } else if (value instanceof Extension) {
-      this.#length(value.bytes.length, 0xc7, 0xc8);
+      this.#length(value.data.length, 0xc7, 0xc8);
       this.#raw(value.type, 1);
-      this.#copy(value.bytes);
+      this.#copy(value.data);
     } else {
       const fields = Object.entries(value).filter(([, field]) => field !== undefined);
       if (fields.length < 0x10) this.#uint(0x80 + fields.length, 0, 0);

@@ -100,18 +100,14 @@ test("fields that are undefined are left out, items that are undefined are nil",
   assert.deepEqual(decoded(encode({ a: undefined, b: [undefined, 1] })), { b: [null, 1] });
 });
 
-test("integers beyond 2^53 are exact as bigints", () => {
-  for (const value of [2n ** 63n - 1n, -(2n ** 63n), 2n ** 64n - 1n, 2n ** 53n, -(2n ** 53n) - 1n]) {
-    assert.equal(decoded(encode(value)), value);
-    assert.equal(reference.decode(encode(value), { useBigInt64: true }), value);
+test("integers beyond 2^53 are read as the nearest number", () => {
+  for (const value of [2n ** 63n - 1n, -(2n ** 63n), 2n ** 64n - 1n, 2n ** 53n + 1n]) {
+    const written = reference.encode(value, { useBigInt64: true });
+    assert.equal(decoded(written), Number(value));
   }
-  assert.equal(decoded(encode(5n)), 5);
-  assert.equal(decoded(encode(-5n)), -5);
-  assert.throws(() => encode(2n ** 64n), TypeError);
-  assert.throws(() => encode(-(2n ** 63n) - 1n), TypeError);
 });
 
-test("extensions keep type and bytes in every length", () => {
+test("extensions keep type and data in every length", () => {
   for (const length of [0, 1, 2, 3, 4, 8, 16, 17, 255, 256, 70_000]) {
     const extension = new Extension(-5, new Uint8Array(length).fill(9));
     assert.deepEqual(decoded(encode(extension)), extension);
@@ -133,7 +129,7 @@ test("a field named __proto__ is a field", () => {
 test("what cannot be sent is refused", () => {
   const circle: unknown[] = [];
   circle.push(circle);
-  for (const value of [() => 1, Symbol("s"), circle, new Date(Number.NaN), { deep: [Symbol("s")] }]) {
+  for (const value of [() => 1, Symbol("s"), 1n, circle, new Date(Number.NaN), { deep: [Symbol("s")] }]) {
     assert.throws(() => encode(value), TypeError);
   }
 });

@@ -23,24 +23,24 @@ export type TokenSource = string | (() => string | Promise<string>);
 
 export interface ClientOptions {
   /** Connect at once. Default true. */
-  readonly autoConnect?: boolean;
+  readonly autoConnect?: boolean | undefined;
   /** Default `globalThis.WebSocket`. Node 20 has none: pass that of the package `ws`. */
-  readonly WebSocket?: SocketClass;
+  readonly WebSocket?: SocketClass | undefined;
   /** Sent as a sub-protocol item, so that it stays out of URLs and their logs. */
-  readonly token?: TokenSource;
+  readonly token?: TokenSource | undefined;
   /** For requests, for the handshake, for a subscribe. Default 10,000. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Ping at least this often; default (and upper bound) is what the server asks for. */
-  readonly pingMs?: number;
+  readonly pingMs?: number | undefined;
   /** Nothing heard for this long after a ping: the connection is dead. Default 10,000. */
-  readonly deadMs?: number;
+  readonly deadMs?: number | undefined;
   /** Full-jitter exponential backoff between attempts. Default 250 to 15,000. */
-  readonly backoffBaseMs?: number;
-  readonly backoffCapMs?: number;
+  readonly backoffBaseMs?: number | undefined;
+  readonly backoffCapMs?: number | undefined;
   /** Requests that wait for the connection; one more rejects with `unavailable`. Default 1,000. */
-  readonly queueMessages?: number;
+  readonly queueMessages?: number | undefined;
   /** Their bytes together. Default 1,000,000. */
-  readonly queueBytes?: number;
+  readonly queueBytes?: number | undefined;
 }
 
 /** {@link ClientOptions} that the pure part needs, checked and complete. */
@@ -59,33 +59,33 @@ export interface Settings {
 /** At most one of `after`, `last` and `state`. */
 export interface SubscribeOptions<T = unknown> {
   /** Resume: every message after this position (or this message). */
-  readonly after?: Position;
+  readonly after?: Position | undefined;
   /** Rewind: the last n messages first. */
-  readonly last?: number;
+  readonly last?: number | undefined;
   /** The latest message of every key first; again after every reset, so that a view is never silently stale. */
-  readonly state?: boolean;
+  readonly state?: boolean | undefined;
   /** Conflated: at most this many messages a second and key. Default: every message. */
-  readonly rate?: number;
+  readonly rate?: number | undefined;
   /** False: not the messages that this client publishes. Default true. */
-  readonly echo?: boolean;
+  readonly echo?: boolean | undefined;
   /** Short for `on("message", …)`. */
-  readonly onMessage?: (message: Message<T>) => void;
+  readonly onMessage?: ((message: Message<T>) => void) | undefined;
   /** Messages that a `for await` loop may lag behind before it throws `overflow`. Default 10,000. */
-  readonly queue?: number;
+  readonly queue?: number | undefined;
 }
 
 export interface PublishOptions {
   /** The part of the room's state that this message replaces. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** From the call to the answer, the wait for a connection included. Default that of the client. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface HistoryOptions {
   /** Default: from the oldest message kept. */
-  readonly after?: Position;
-  readonly limit?: number;
-  readonly timeoutMs?: number;
+  readonly after?: Position | undefined;
+  readonly limit?: number | undefined;
+  readonly timeoutMs?: number | undefined;
 }
 
 const NUMBERS = {

@@ -53,6 +53,7 @@ export class Subscriptions {
   readonly #timeoutMs: number;
   readonly #byRoom = new Map<RoomName, Entry>();
   readonly #byId = new Map<number, Entry>();
+  /** By ref. An entry leaves with its ref when it is asked for again, so a late answer finds none. */
   readonly #asked = new Map<number, readonly Entry[]>();
   /** Due, asked or waiting. */
   readonly #unsettled = new Set<Entry>();
@@ -165,7 +166,7 @@ export class Subscriptions {
     this.#asked.delete(ref);
     const results: readonly unknown[] = entries.length > 1 && Array.isArray(result) ? result : [result];
     entries.forEach((entry, index) => {
-      if (entry.phase.kind !== "asked" || entry.phase.ref !== ref) return;
+      if (entry.phase.kind !== "asked") return;
       const error = answerErrorOf(results[index]);
       if (error === undefined) this.#taken(entry, results[index], nowMs);
       else this.#refused(entry, error, nowMs);
@@ -179,7 +180,7 @@ export class Subscriptions {
     if (entries === undefined) return false;
     this.#asked.delete(ref);
     for (const entry of entries) {
-      if (entry.phase.kind === "asked" && entry.phase.ref === ref) this.#refused(entry, error, nowMs);
+      if (entry.phase.kind === "asked") this.#refused(entry, error, nowMs);
     }
     return true;
   }

@@ -1,5 +1,5 @@
 import { MemoryBroker } from "../broker/memory.js";
-import { decodeServer, encodeClient } from "../protocol/client-wire.js";
+import { decodeServer, encodeClient } from "../protocol/client-wire.testkit.js";
 import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import { msgpackWire, type ServerWire } from "../protocol/wire.js";
@@ -66,6 +66,8 @@ export class EngineRig {
   readonly sockets: { readonly socket: TestSocket; readonly session: Session }[] = [];
   readonly published: { readonly topic: string; readonly bytes: Uint8Array }[] = [];
   tickAsked = false;
+  /** A publish to this topic throws. */
+  failing: string | undefined;
 
   constructor(limits: Partial<Limits> = {}, wrap: (broker: Broker) => Broker = (broker) => broker) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
@@ -109,6 +111,7 @@ export class EngineRig {
   }
 
   #publish(topic: string, bytes: Uint8Array): void {
+    if (topic === this.failing) throw new Error("on purpose");
     this.published.push({ topic, bytes });
     for (const { socket } of this.sockets) if (socket.topics.has(topic)) socket.send(bytes);
   }

@@ -206,3 +206,22 @@ async function epochOf(rig: EngineRig, room = "chat.a"): Promise<string> {
   client.socket.take();
   return rigEpoch((await client.subscribe(room))[0]);
 }
+
+test("a room whose flush throws costs neither the other rooms nor what comes later", async () => {
+  const rig = new EngineRig();
+  const client = rig.connect();
+  for (const room of ["chat.a", "chat.b", "chat.c"]) await client.subscribe(room);
+  client.socket.take();
+  rig.failing = "b.chat.b";
+  for (const room of ["chat.a", "chat.b", "chat.c"]) await rig.publish(room, 1);
+  assert.throws(() => rig.engine.tick(rig.nowMs), /on purpose/);
+  rig.failing = undefined;
+  await rig.publish("chat.b", 2);
+  await rig.settle();
+  const rooms = client.socket
+    .take()
+    .map((frame) => (frame.type === "message" ? `${frame.room} ${frame.offset}` : frame.type));
+  assert.deepEqual(rooms.sort(), ["chat.a 1", "chat.b 2", "chat.c 1"]);
+  const after = { epoch: await epochOf(rig, "chat.b"), offset: 0 };
+  assert.deepEqual(offsets(await client.subscribe("chat.b", { after })), ["ok", "0>1", "1>2", "live"]);
+});

@@ -70,6 +70,8 @@ export class Engine implements SessionHost {
 
   /** What `Fanout.requestTick` asked for. Never called inside a socket handler, where a flush would cost a system call a message. */
   tick(nowMs: number): void {
+    // Whatever a tick that threw left behind belongs to nobody.
+    this.#packer.take();
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
@@ -119,15 +121,16 @@ export class Engine implements SessionHost {
     while (this.#turns.length > 0 && left > 0) {
       const turns = this.#turns;
       this.#turns = [];
-      for (let index = 0; index < turns.length; index += 1) {
-        const session = turns[index];
-        if (session === undefined) continue;
-        if (left <= 0) {
-          this.#turns.push(...turns.slice(index));
-          break;
+      let done = 0;
+      try {
+        for (const session of turns) {
+          if (left <= 0) break;
+          done += 1;
+          session.queued = false;
+          left -= session.turn(this.#packer, nowMs);
         }
-        session.queued = false;
-        left -= session.turn(this.#packer, nowMs);
+      } finally {
+        if (done < turns.length) this.#turns.unshift(...turns.slice(done));
       }
     }
     if (this.#turns.length > 0) this.#fanout.requestTick();

@@ -146,14 +146,16 @@ export class Room {
   #flushMessages(messages: readonly Message[], fanout: Fanout, packer: Packer): void {
     const last = messages[messages.length - 1];
     if (last === undefined) return;
+    // First of all, so that whoever misses one of these, for whatever reason, can be replayed.
+    if (!this.settings.ephemeral) {
+      for (const message of messages) this.#counters.ringEvictions += this.ring.append(message);
+      this.#head = { epoch: this.#head.epoch, offset: last.offset };
+    }
     const own = this.#echoless === undefined ? [] : this.#leaveOut(messages, this.#echoless);
     for (const [wire, members] of this.#live) {
       if (members > 0) this.#publish(messages, wire, fanout, packer);
     }
     for (const member of own) this.#sendOthers(messages, member, packer);
-    if (this.settings.ephemeral) return;
-    for (const message of messages) this.#counters.ringEvictions += this.ring.append(message);
-    this.#head = { epoch: this.#head.epoch, offset: last.offset };
   }
 
   #publish(messages: readonly Message[], wire: ServerWire, fanout: Fanout, packer: Packer): void {

@@ -144,7 +144,9 @@ function nextMessage(room: Room, replay: Replay): Message | "history" | undefine
   }
   if (replay.cursor >= room.head.offset) return undefined;
   if (!room.ring.covers(replay.cursor)) return "history";
-  return room.ring.at(room.ring.indexAfter(replay.cursor));
+  const message = room.ring.at(room.ring.indexAfter(replay.cursor));
+  // `prev` is rewritten for the client, so a hole must be seen here.
+  return message !== undefined && message.prev > replay.cursor ? "history" : message;
 }
 
 function advance(replay: Replay, message: Message): void {

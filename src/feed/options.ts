@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { PAIRS, type Pair } from "./pairs.js";
+import { CURRENCIES, PAIRS, type Pair } from "./pairs.js";
 
 export const QUOTES_PER_SECOND = 500;
 const SPEED_MAX = 100;
@@ -23,7 +23,8 @@ export const HELP = `Publishes real data to a fanwire server, over its public HT
 
   node dist/feed/main.js [options]
 
-  market.fx      the Federal Reserve's H.10 noon rates of 1999 to 2024, replayed: ${PAIRS.length} currency pairs, a key each.
+  market.fx      the Federal Reserve's H.10 noon rates of 1999 to 2024, replayed: every pair of ${CURRENCIES.length}
+                 currencies, ${PAIRS.length} keys.
                  Every update is the published rate of one day; crosses are computed from two dollar rates.
   host.cpu  host.memory  host.network  host.disk  host.pressure
                  this host's /proc ten times a second, rates over the last second, keyed by the host's name
@@ -80,9 +81,8 @@ function choosePairs(list: string | undefined, problems: string[]): readonly Pai
     .filter((symbol) => symbol !== "");
   const unknown = wanted.filter((symbol) => !PAIRS.some((pair) => pair.symbol === symbol));
   if (unknown.length > 0) {
-    problems.push(
-      `--symbols: no pair ${unknown.join(", ")}; there are ${PAIRS.map((pair) => pair.symbol).join(" ")}`,
-    );
+    const known = `two of ${CURRENCIES.join(" ")} in this order, such as EURUSD`;
+    problems.push(`--symbols: no pair ${unknown.join(", ")}; a pair is ${known}`);
   } else if (wanted.length === 0) problems.push("--symbols: names no pair");
   return PAIRS.filter((pair) => wanted.includes(pair.symbol));
 }

@@ -8,18 +8,37 @@ export interface Pair {
   readonly decimals: number;
 }
 
-// The market's order of precedence: the currency that stands first is the base.
-const MAJORS = ["EUR", "GBP", "AUD", "NZD", "USD", "CAD", "CHF", "NOK", "SEK", "DKK", "JPY"] as const;
-const OTHERS = ["BRL", "CNY", "HKD", "INR", "KRW", "LKR", "MXN", "MYR", "SGD", "THB", "TWD", "ZAR"] as const;
-// The Federal Reserve publishes these with two decimals, all others with four.
-const TWO_DECIMALS: ReadonlySet<string> = new Set(["JPY", "INR", "KRW", "LKR", "THB", "TWD"]);
-
-/** Every pair of the feed: all crosses of the eleven majors, and each other currency against the dollar and the euro. */
-export const PAIRS: readonly Pair[] = [
-  ...MAJORS.flatMap((base, index) => MAJORS.slice(index + 1).map((quote) => pair(base, quote))),
-  ...OTHERS.flatMap((quote) => [pair("USD", quote), pair("EUR", quote)]),
+// The market's order of precedence: of two, the one that stands first is the base. Where there is no custom, the more
+// valuable one stands first.
+export const CURRENCIES: readonly string[] = [
+  ...[
+    "EUR",
+    "GBP",
+    "AUD",
+    "NZD",
+    "USD",
+    "CAD",
+    "CHF",
+    "SGD",
+    "BRL",
+    "MYR",
+    "CNY",
+    "HKD",
+    "DKK",
+    "NOK",
+    "SEK",
+  ],
+  ...["ZAR", "MXN", "TWD", "THB", "INR", "JPY", "LKR", "KRW"],
 ];
+// The Federal Reserve publishes these with two decimals, all others with four. Crosses of two of them are near 1.
+const TWO_DECIMALS: ReadonlySet<string> = new Set(["TWD", "THB", "INR", "JPY", "LKR", "KRW"]);
+
+/** Every pair of the 23 currencies. */
+export const PAIRS: readonly Pair[] = CURRENCIES.flatMap((base, index) =>
+  CURRENCIES.slice(index + 1).map((quote) => pair(base, quote)),
+);
 
 function pair(base: string, quote: string): Pair {
-  return { symbol: base + quote, base, quote, decimals: TWO_DECIMALS.has(quote) ? 2 : 4 };
+  const decimals = TWO_DECIMALS.has(quote) && !TWO_DECIMALS.has(base) ? 2 : 4;
+  return { symbol: base + quote, base, quote, decimals };
 }

@@ -56,13 +56,12 @@ export function batchFromJson(body: string | Uint8Array, limits: BatchLimits): R
 
 /** Parses a MessagePack batch as {@link batchFromJson} does JSON. Data is spliced out as bytes, not decoded. */
 export function batchFromMsgpack(body: Uint8Array, limits: BatchLimits): Result[] {
-  const items = partsOf(body, ARRAY_HEADS);
-  checkCount(items.length, limits);
+  const items = partsOf(body, ARRAY_HEADS, (count) => checkCount(count, limits));
   return items.map((item) =>
     attempt(() => {
       const fields: { [name: string]: unknown } = {};
       let data: Uint8Array | undefined;
-      const parts = partsOf(item, MAP_HEADS);
+      const parts = partsOf(item, MAP_HEADS, (count) => checkFields(count, limits));
       for (let i = 1; i < parts.length; i += 2) {
         const name = textOf(parts[i - 1]);
         if (name === "data") data = parts[i];
@@ -107,15 +106,23 @@ function checkCount(count: number, limits: BatchLimits): void {
     throw new CodedError("too_large", `a batch of ${count} messages, at most ${limits.items} are allowed`);
 }
 
-// The elements of an array, or a map's keys and values in turn.
-function partsOf(bytes: Uint8Array, heads: Heads): Uint8Array[] {
+function checkFields(count: number, limits: BatchLimits): void {
+  if (count > limits.elements)
+    throw new CodedError("too_large", `an item of ${count} fields, at most ${limits.elements} are allowed`);
+}
+
+// The elements of an array, or a map's keys and values in turn. The count is checked before any of them is made.
+function partsOf(bytes: Uint8Array, heads: Heads, check: (count: number) => void): Uint8Array[] {
   const head = bytes[0] ?? 0;
   const isFix = (head & 0xf0) === heads.fix;
   if (!isFix && head !== heads.wide && head !== heads.wide + 1) throw new CodedError("bad_request", EXPECTED);
-  const parts: Uint8Array[] = [];
-  let at = isFix ? 1 : head === heads.wide ? 3 : 5;
   const end = endOf(bytes, 0);
   if (end < bytes.length) throw new CodedError("bad_request", `${bytes.length - end} bytes follow the batch`);
+  let at = isFix ? 1 : head === heads.wide ? 3 : 5;
+  let count = isFix ? head & 0x0f : 0;
+  for (let i = 1; i < at; i++) count = count * 256 + (bytes[i] ?? 0);
+  check(count);
+  const parts: Uint8Array[] = [];
   while (at < end) {
     const next = endOf(bytes, at);
     parts.push(bytes.subarray(at, next));

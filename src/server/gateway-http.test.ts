@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { eventually, startRig } from "./gateway-rig.testkit.js";
 import type { HttpHandler, HttpRequest } from "./http-types.js";
-import { type HttpAnswer, RawSocket } from "./raw-socket.testkit.js";
+import { type HttpAnswer, handshake, RawSocket, RawWebSocket } from "./raw-socket.testkit.js";
 
 /** Answers with what it was asked. */
 const echo: HttpHandler = async (request) => ({
@@ -209,10 +209,13 @@ test("a client that goes away before its answer costs nothing", async (t) => {
 
 test("connections that are no WebSocket are bounded", async (t) => {
   const rig = await startRig(t, { http: echo, gatewayLimits: { plainConnections: 5 } });
+  // WebSockets do not count among them.
+  for (let opened = 0; opened < 10; opened += 1) await RawWebSocket.open(rig.port);
   const silent = await Promise.all(Array.from({ length: 5 }, () => RawSocket.connect(rig.port)));
-  const extra = await RawSocket.connect(rig.port);
-  await extra.closed;
-  assert.equal(rig.gatewayCounters.connectionsRefused, 1);
+  const extra = await Promise.all(Array.from({ length: 100 }, () => RawSocket.connect(rig.port)));
+  for (const raw of extra) raw.write(handshake());
+  await Promise.all(extra.map((raw) => raw.closed));
+  assert.equal(rig.gatewayCounters.connectionsRefused, 100);
   for (const raw of silent) raw.destroy();
   // The server learns of their end in its own time.
   let answer: HttpAnswer | undefined;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { CODE } from "../protocol/frames.js";
 import type { EngineFace } from "./gateway.js";
 import { eventually, startRig } from "./gateway-rig.testkit.js";
-import { OPCODE, RawSocket, RawWebSocket } from "./raw-socket.testkit.js";
+import { freePort, OPCODE, RawSocket, RawWebSocket } from "./raw-socket.testkit.js";
 import { WireClient } from "./wire-client.testkit.js";
 
 const ROOM = "news.world";
@@ -163,7 +163,8 @@ for (const method of ["connect", "receive", "closed", "tick", "sweep"] as const)
   });
 
 test("a port that is taken is an error that says so", async (t) => {
-  const rig = await startRig(t);
+  // Not 0 in either: only for a port by number does the system let several programs share it.
+  const rig = await startRig(t, { port: await freePort() });
   await assert.rejects(startRig(t, { port: rig.port }), {
     message: new RegExp(`cannot listen on 127.0.0.1:${rig.port}: the port is taken`),
   });

@@ -81,8 +81,6 @@ interface SocketData {
 
 const PATH = "/ws";
 const SWEEP_MS = 1_000;
-/** RFC 6455: the server met a condition that it did not expect. */
-const CLOSE_INTERNAL = 1011;
 /** How often a close looks whether everything is out. */
 const POLL_MS = 20;
 /** Time for close frames and last answers to leave, before what is left is cut. */
@@ -157,9 +155,10 @@ class UwsGateway implements Gateway {
         } catch (cause) {
           this.#fault(where, cause);
           // Not now: a close within `dropped` crashes the process.
-          setImmediate(() => connection.end(CLOSE_INTERNAL, "internal error"));
+          setImmediate(() => connection.end(1011, "internal error"));
         }
       };
+    const open = guard("open", (connection, socket: WebSocket<SocketData>) => this.#open(connection, socket));
     this.#app.ws<SocketData>(PATH, {
       compression: uWS.DISABLED,
       maxPayloadLength: limits.payloadBytes * HARD_PAYLOAD_FACTOR,
@@ -168,7 +167,7 @@ class UwsGateway implements Gateway {
       idleTimeout: gatewayLimits.idleSeconds,
       sendPingsAutomatically: false,
       upgrade: (res, req, context) => this.#upgrade(res, req, context),
-      open: (socket) => guard("open", (connection) => this.#open(connection, socket))(socket),
+      open: (socket) => open(socket, socket),
       message: guard("message", (connection, message: ArrayBuffer, isBinary: boolean) =>
         this.#receive(connection, message, isBinary),
       ),
@@ -185,7 +184,7 @@ class UwsGateway implements Gateway {
     this.#plainConnections += count;
     if (count < 0 || this.#plainConnections <= this.#options.gatewayLimits.plainConnections) return;
     this.#options.counters.connectionsRefused += 1;
-    res.close();
+    cut(res);
   }
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
@@ -323,7 +322,7 @@ class UwsGateway implements Gateway {
   }
 }
 
-/** Ends a request whose handler failed, so that it does not hang. */
+/** Cuts a connection off, so that nothing hangs on it. */
 function cut(res: HttpResponse): void {
   try {
     res.close();

@@ -82,7 +82,7 @@ describe("bad requests", () => {
     ],
     [
       "long key",
-      post(room, "1", { ...JSON_TYPE, "fanwire-key": "é".repeat(65) }),
+      post(room, "1", { ...JSON_TYPE, "fanwire-key": "%C3%A9".repeat(65) }),
       400,
       "bad_request",
       /130 bytes/,
@@ -90,17 +90,17 @@ describe("bad requests", () => {
     ["broken key", post(room, "1", { ...JSON_TYPE, "fanwire-key": "100%" }), 400, "bad_request", /%25/],
     [
       "key of another charset",
-      post(room, "1", { ...JSON_TYPE, "fanwire-key": "a\uFFFD" }),
+      post(room, "1", { ...JSON_TYPE, "fanwire-key": "aéb" }),
       400,
       "bad_request",
       /UTF-8/,
     ],
     [
       "long id",
-      post(room, "1", { ...JSON_TYPE, "idempotency-key": "x".repeat(129) }),
+      post(room, "1", { ...JSON_TYPE, "idempotency-key": "x".repeat(257) }),
       400,
       "bad_request",
-      /129 bytes/,
+      /1 to 256 bytes/,
     ],
     ["batch is no array", post("/v1/messages", "{}"), 400, "bad_request", /array/],
     [
@@ -129,14 +129,14 @@ describe("bad requests", () => {
       post("/v1/messages", bytes(0x92, 0x80), MSGPACK_TYPE),
       400,
       "bad_request",
-      /whole/,
+      /end within/,
     ],
     [
       "packed batch, endless",
       post("/v1/messages", bytes(0xdd, 255, 255, 255, 255), MSGPACK_TYPE),
       400,
       "bad_request",
-      /whole/,
+      /end within/,
     ],
     [
       "packed batch, more after it",

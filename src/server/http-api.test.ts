@@ -58,7 +58,7 @@ test("a batch is answered item by item, in order, in both formats", async () => 
     { room: "a" },
     { room: "a", data: { n: 1 }, id: "one" },
     { room: "a", data: 1, key: 5 },
-    { room: "a", data: 1, id: "x".repeat(129) },
+    { room: "a", data: 1, id: "x".repeat(257) },
     { room: "b", data: "x".repeat(20_000) },
     7,
     { room: "b", data: [], key: null, id: null },

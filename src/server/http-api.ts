@@ -2,6 +2,7 @@ import type { Counters } from "../core/counters.js";
 import { readHistory } from "../core/history.js";
 import type { Broker, HistoryFrom } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
+import { parseId } from "../protocol/batch.js";
 import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { Position } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
@@ -9,7 +10,7 @@ import type { Config } from "./config.js";
 import { createKeyCheck } from "./http-auth.js";
 import { type AnswerFormat, answerFormatOf, bodyKindOf, JSON_FORMAT } from "./http-format.js";
 import { encodePage } from "./http-page.js";
-import { type BatchItem, batchOfBody, dataOfBody, keyOfHeader, parseId } from "./http-publish.js";
+import { type BatchItem, batchOfBody, dataOfBody, keyOfHeader } from "./http-publish.js";
 import { type PageQuery, parsePageQuery } from "./http-query.js";
 import { bytesReply, errorBody, errorReply, HttpError, valueReply } from "./http-reply.js";
 import type { HttpHandler, HttpReply, HttpRequest } from "./http-types.js";
@@ -17,7 +18,7 @@ import type { HttpHandler, HttpReply, HttpRequest } from "./http-types.js";
 /** What `GET /healthz` tells: 200 where `ok`, else 503. */
 export interface Health {
   readonly ok: boolean;
-  readonly [detail: string]: string | number | boolean;
+  readonly [detail: string]: unknown;
 }
 
 export interface HttpApiOptions {

@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 
 /** How long a test waits for anything before it fails. */
 export const DEADLINE_MS = 5_000;
+/** As long as a timer can wait. */
+const FOREVER_MS = 2 ** 31 - 1;
 
 /** Fails with what was waited for, instead of hanging. */
 export async function within<T>(promise: Promise<T>, what: string, ms = DEADLINE_MS): Promise<T> {
@@ -15,6 +17,16 @@ export async function within<T>(promise: Promise<T>, what: string, ms = DEADLINE
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A port by number: one that the system chose for a listener stays taken for a minute after it was used. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen({ port: 0, host: "127.0.0.1" }, resolve));
+  const address = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("a TCP listener has a port");
+  return address.port;
 }
 
 /** Wakes everybody who waits for something to change. */
@@ -271,11 +283,15 @@ export class RawWebSocket {
   /** The next frame, close frames included. */
   async frame(ms = DEADLINE_MS): Promise<ServerFrameBytes> {
     const frame = await this.raw.read(parseFrame, "a WebSocket frame", ms);
-    if (frame.opcode === OPCODE.close) {
-      const code = frame.payload.length < 2 ? 1005 : frame.payload.readUInt16BE(0);
-      this.#close = { code, reason: frame.payload.subarray(2).toString() };
-    }
+    this.#note(frame);
     return frame;
+  }
+
+  /** All frames that are here, at least one; waits without a deadline. */
+  async frames(): Promise<readonly ServerFrameBytes[]> {
+    const frames = await this.raw.read(parseFrames, "WebSocket frames", FOREVER_MS);
+    for (const frame of frames) this.#note(frame);
+    return frames;
   }
 
   /** Reads on, discarding data, until the connection ends. */
@@ -293,6 +309,22 @@ export class RawWebSocket {
   destroy(): void {
     this.raw.destroy();
   }
+
+  #note({ opcode, payload }: ServerFrameBytes): void {
+    if (opcode !== OPCODE.close) return;
+    const code = payload.length < 2 ? 1005 : payload.readUInt16BE(0);
+    this.#close = { code, reason: payload.subarray(2).toString() };
+  }
+}
+
+function parseFrames(buffer: Buffer): { value: ServerFrameBytes[]; used: number } | undefined {
+  const value: ServerFrameBytes[] = [];
+  let used = 0;
+  for (let next = parseFrame(buffer); next !== undefined; next = parseFrame(buffer.subarray(used))) {
+    value.push(next.value);
+    used += next.used;
+  }
+  return used === 0 ? undefined : { value, used };
 }
 
 function parseFrame(buffer: Buffer): { value: ServerFrameBytes; used: number } | undefined {

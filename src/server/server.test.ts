@@ -1,17 +1,11 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { CODE } from "../protocol/frames.js";
-import { type ConfigInput, createConfig } from "./config.js";
+import { startTestServer } from "./bystander.testkit.js";
 import { parseOpenFilesMax } from "./open-files.js";
-import { type RunningServer, startServer } from "./server.js";
+import { freePort } from "./raw-socket.testkit.js";
+import type { RunningServer } from "./server.js";
 import { WireClient } from "./wire-client.testkit.js";
-
-async function start(t: TestContext, input: ConfigInput = {}): Promise<RunningServer> {
-  const server = await startServer(createConfig({ port: 0, log: { level: "silent" }, ...input }));
-  t.after(() => server.stop(200));
-  return server;
-}
 
 async function publish(server: RunningServer, room: string, data: unknown): Promise<Response> {
   return fetch(`${server.url}/v1/rooms/${room}/messages`, {
@@ -21,18 +15,8 @@ async function publish(server: RunningServer, room: string, data: unknown): Prom
   });
 }
 
-/** A port by number: one that the system chose for a listener stays taken for a minute after it was used. */
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen({ port: 0, host: "127.0.0.1" }, resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("a TCP listener has a port");
-  return address.port;
-}
-
 test("what is published over HTTP arrives over the socket, and is there after a reconnect", async (t) => {
-  const server = await start(t);
+  const server = await startTestServer(t);
   const first = await WireClient.open(server.port);
   await first.subscribe("news.a");
   for (let n = 1; n <= 5; n += 1) {
@@ -56,7 +40,7 @@ test("what is published over HTTP arrives over the socket, and is there after a 
 });
 
 test("the API, health and a hint at the root stand on the same port", async (t) => {
-  const server = await start(t, { node: "one" });
+  const server = await startTestServer(t, { node: "one" });
   const health = await (await fetch(`${server.url}/healthz`)).json();
   assert.equal(health.status, "ok");
   assert.equal(health.node, "one");
@@ -71,14 +55,14 @@ test("the API, health and a hint at the root stand on the same port", async (t) 
 });
 
 test("cursors of visitors are for the demo only", async (t) => {
-  const plain = await start(t);
+  const plain = await startTestServer(t);
   const client = await WireClient.open(plain.port);
   const [code, , error] = await client.request(CODE.publish, "cursors.page", [1, 2]);
   assert.deepEqual([code, error], [CODE.error, "forbidden"]);
 });
 
 test("namespaces have the settings of the configuration", async (t) => {
-  const server = await start(t, {
+  const server = await startTestServer(t, {
     namespaces: { chat: { publish: "client" }, board: { state: true }, pointer: { ephemeral: true } },
   });
   const client = await WireClient.open(server.port);
@@ -91,20 +75,20 @@ test("namespaces have the settings of the configuration", async (t) => {
 });
 
 test("stop answers, tells and closes; a second stop waits for the first; the port is free again", async (t) => {
-  const server = await start(t, { port: await freePort() });
+  const server = await startTestServer(t, { port: await freePort() });
   const client = await WireClient.open(server.port);
   const first = server.stop(1_000);
   const second = server.stop(1_000);
   await client.find(([code]) => code === CODE.goaway, "goaway");
   assert.equal((await client.ws.closed).code, 1001);
   await Promise.all([first, second]);
-  const again = await start(t, { port: server.port });
+  const again = await startTestServer(t, { port: server.port });
   assert.equal(again.port, server.port);
 });
 
 test("a port that is taken is refused with a text that helps, and leaves nothing running", async (t) => {
-  const server = await start(t);
-  await assert.rejects(start(t, { port: server.port }), /the port is taken/);
+  const server = await startTestServer(t);
+  await assert.rejects(startTestServer(t, { port: server.port }), /the port is taken/);
 });
 
 test("the system's bound on open files is read", () => {

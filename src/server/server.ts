@@ -7,7 +7,6 @@ import { Engine } from "../core/engine.js";
 import type { Broker } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import { type Config, settingsOf } from "./config.js";
-import { withDemoNamespaces } from "./demo.js";
 import { startGateway } from "./gateway.js";
 import {
   createGatewayCounters,
@@ -56,18 +55,25 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const log = options.log ?? createLogger(config);
   const version = readVersion();
   const pages = config.demo ? await loadPages(PAGE_FOLDER) : hint(version);
-  const settings = settingsOf(config.demo ? withDemoNamespaces(config) : config);
+  const settings = settingsOf(config);
   const counters = createCounters();
   const gatewayCounters = createGatewayCounters();
   const { broker, brokerCounters, stopBroker } = startBroker(config, settings, log);
   let stopping: Promise<void> | undefined;
+  let engine: Engine | undefined;
   const api = createHttpApi({
     broker,
     settingsOf: settings,
     config,
     counters,
     version,
-    health: () => ({ ok: stopping === undefined, node: config.node, connections: counters.connections }),
+    health: () => ({
+      ok: stopping === undefined,
+      node: config.node,
+      connections: counters.connections,
+      rooms: engine?.openRooms ?? 0,
+      counters: { engine: counters, gateway: gatewayCounters, broker: brokerCounters },
+    }),
     onFault: (cause, { method, path }) => log.error({ err: cause, method, path }, "an HTTP request failed"),
   });
   const { node, limits } = config;
@@ -77,17 +83,27 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     counters: gatewayCounters,
     log,
     http: async (request) => pages(request) ?? api(request),
-    createEngine: (fanout) => new Engine({ node, broker, fanout, settingsOf: settings, limits, counters }),
+    createEngine: (fanout) => {
+      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters });
+      return engine;
+    },
   }).catch(async (cause: unknown) => {
     await stopBroker(STOP_MS);
     throw cause;
   });
   const stop = async (deadlineMs = STOP_MS): Promise<void> => {
-    stopping ??= gateway.close(deadlineMs).then(() => stopBroker(deadlineMs));
+    stopping ??= stopAll(deadlineMs);
     await stopping;
   };
-  const { port } = gateway;
-  return { port, url: urlOf(config.host, port), counters, gatewayCounters, brokerCounters, stop };
+  const stopAll = async (deadlineMs: number): Promise<void> => {
+    log.info({ connections: counters.connections, deadlineMs }, "stopping");
+    await gateway.close(deadlineMs);
+    await stopBroker(deadlineMs);
+    log.info({}, "stopped");
+  };
+  const url = urlOf(config.host, gateway.port);
+  log.info({ url, demo: config.demo }, "listening");
+  return { port: gateway.port, url, counters, gatewayCounters, brokerCounters, stop };
 }
 
 function urlOf(host: string, port: number): string {
@@ -133,7 +149,7 @@ function gatewayLimits(config: Config, log: Logger): GatewayLimits {
   const plainConnections = Math.max(1, Math.min(limits.plainConnections, Math.floor(files / 5)));
   const fitting = Math.max(1, Math.min(connections, files - plainConnections));
   if (fitting < connections)
-    log.warn(
+    log.info(
       { configured: connections, effective: fitting },
       "fewer connections than configured: raise ulimit -n",
     );

@@ -49,7 +49,16 @@ function numbers(client: WireClient): unknown[] {
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
 
 test("a slow reader is told lagged once it reads again, resumes, and gets everything once and in order", async (t) => {
-  const rig = await startRig(t, { namespaces: NAMESPACES });
+  // Without sweeps, which would find that it has drained a second later: the socket itself must tell.
+  const rig = await startRig(t, {
+    namespaces: NAMESPACES,
+    wrapEngine: (engine) => ({
+      connect: (...args) => engine.connect(...args),
+      tick: (nowMs) => engine.tick(nowMs),
+      sweep: () => {},
+      goaway: (reason, delayMsOf) => engine.goaway(reason, delayMsOf),
+    }),
+  });
   const fast = await WireClient.open(rig.port);
   const slow = await WireClient.open(rig.port);
   await fast.subscribe(ROOM);

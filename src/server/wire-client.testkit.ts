@@ -121,15 +121,15 @@ export class WireClient {
 
   async #readOn(): Promise<void> {
     for (;;) {
-      // No deadline of its own: whoever waits for something has one.
-      const { opcode, payload } = await this.ws.frame(2 ** 31 - 1);
-      if (opcode !== OPCODE.binary && opcode !== OPCODE.text) continue;
-      const values = opcode === OPCODE.binary ? [...decodeMulti(payload)] : lines(payload);
-      this.longestFrame = Math.max(this.longestFrame, payload.length);
-      this.mostValuesInFrame = Math.max(this.mostValuesInFrame, values.length);
-      for (const value of values) {
-        if (!Array.isArray(value)) throw new Error("a value that is no array");
-        this.#take(value);
+      for (const { opcode, payload } of await this.ws.frames()) {
+        if (opcode !== OPCODE.binary && opcode !== OPCODE.text) continue;
+        const values = opcode === OPCODE.binary ? [...decodeMulti(payload)] : lines(payload);
+        this.longestFrame = Math.max(this.longestFrame, payload.length);
+        this.mostValuesInFrame = Math.max(this.mostValuesInFrame, values.length);
+        for (const value of values) {
+          if (!Array.isArray(value)) throw new Error("a value that is no array");
+          this.#take(value);
+        }
       }
       this.#bell.ring();
     }

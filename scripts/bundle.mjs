@@ -1,0 +1,30 @@
+// Makes the page of src/web into dist/web: index.html, page.js, page.css, favicon.svg. Part of `npm run build`.
+import { copyFile, mkdir } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const from = `${root}src/web/`;
+const to = `${root}dist/web/`;
+
+await mkdir(to, { recursive: true });
+await build({
+  entryPoints: { page: `${from}main.ts` },
+  outdir: to,
+  bundle: true,
+  format: "esm",
+  target: ["chrome111", "firefox113", "safari16.4"],
+  minify: true,
+  sourcemap: "linked",
+  logLevel: "warning",
+  legalComments: "none",
+});
+await build({
+  entryPoints: { page: `${from}page.css` },
+  outdir: to,
+  bundle: true,
+  target: ["chrome111", "firefox113", "safari16.4"],
+  minify: true,
+  logLevel: "warning",
+});
+for (const file of ["index.html", "favicon.svg"]) await copyFile(from + file, to + file);
