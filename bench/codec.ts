@@ -7,8 +7,8 @@
  */
 import { decode, encode } from "@msgpack/msgpack";
 import { Bench, hrtimeNow } from "tinybench";
+import { decodeFrames } from "../client/wire.js";
 import { DEFAULT_LIMITS } from "../core/limits.js";
-import { decodeServer } from "../protocol/client-wire.js";
 import { createMessage } from "../protocol/message.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { msgpackWire } from "../protocol/wire.js";
@@ -102,7 +102,7 @@ function tasksOf({ name, value, jsonValue }: Payload): Task[] {
     { group: publishGroup, name: "fanwire", run: () => msgpackWire.decode(request, DEFAULT_LIMITS) },
     { group: publishGroup, name: "@msgpack/msgpack", run: () => decode(request) },
     { group: publishGroup, name: "JSON", run: () => JSON.parse(requestText) },
-    { group: decodeGroup, name: "fanwire", run: () => decodeServer(frame) },
+    { group: decodeGroup, name: "fanwire", run: () => decodeFrames(frame) },
     { group: decodeGroup, name: "@msgpack/msgpack", run: () => decode(frame) },
     { group: decodeGroup, name: "JSON", run: () => JSON.parse(frameText) },
   ];

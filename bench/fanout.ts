@@ -8,7 +8,7 @@
  * numbers, divided by all deliveries of the burst. CPU is the process's own from /proc, system calls included.
  */
 import { parseServers, type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
-import { Histogram } from "./support/histogram.js";
+import type { Histogram } from "./support/histogram.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import { messagesPerRoom, type PublishPlan } from "./support/schedule.js";
@@ -136,7 +136,7 @@ function report(
       first === undefined ? [] : [{ of: first, to: name, ...pairedRatio(cpu(first), cpu(name)) }],
     );
   return {
-    title: `${title}: ${options.subscribers} subscribers, ${plan.rate} messages/s a room in bursts of ${plan.burst}, ${plan.bytes} bytes`,
+    title: `${title}: ${options.subscribers} subscribers with ${count(options["rooms-each"], "room")} of ${plan.rooms}, ${plan.rate} messages/s a room in bursts of ${plan.burst}, ${plan.bytes} bytes`,
     columns: [
       "server",
       "CPU µs/delivery",
@@ -158,10 +158,8 @@ function report(
 }
 
 function row(name: ServerName, windows: readonly Window[], cpu: Summary): string[] {
-  const latency = new Histogram();
-  for (const window of windows) latency.add(window.latency);
   const middle = (pick: (window: Window) => number): number => summarize(windows.map(pick)).median;
-  const ms = (share: number): string => digits(latency.quantile(share) / 1_000);
+  const ms = (share: number): string => digits(middle((window) => window.latency.quantile(share)) / 1_000);
   return [
     name,
     digits(cpu.median),
@@ -189,12 +187,16 @@ function notes(
   const deliveries = windows.reduce((sum, window) => sum + window.deliveries, 0);
   return [
     `${digits(deliveries)} deliveries in ${windows.length} windows of ${messagesPerRoom(plan)} messages a room; none missing, doubled or out of order.`,
-    `± is half the quartile distance of ${options.repetitions} windows, the servers in turn.`,
+    `Medians of ${options.repetitions} windows, the servers in turn, latency too; ± is half the quartile distance.`,
     ...ratios.map(
       (ratio) =>
         `${ratio.of} ÷ ${ratio.to}: ${digits(ratio.median)} (median of ${ratio.runs} pairs, ${digits(ratio.min)} to ${digits(ratio.max)}).`,
     ),
   ];
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 function quantiles(latency: Histogram): Record<string, number> {

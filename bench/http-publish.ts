@@ -10,7 +10,7 @@ import { parseServers, type ServerName, ServerProcess } from "./support/contest.
 import { benchRoom } from "./support/message-scan.js";
 import { cpuSince, cpuTime } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues } from "./support/scenario.js";
+import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import { summarize } from "./support/statistics.js";
 
 const OPTIONS = {
@@ -22,6 +22,7 @@ const OPTIONS = {
   seconds: { default: 1, help: "length of a run" },
   repetitions: { default: 3, help: "runs of each way, after one to warm up" },
   servers: { default: "engine,bare", help: "who takes part" },
+  "node-args": { default: "", help: "further arguments of node for the servers, such as --cpu-prof" },
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
@@ -55,7 +56,7 @@ interface Run {
 async function measure(options: Options): Promise<Table[]> {
   const runs: Run[] = [];
   for (const name of parseServers(options.servers)) {
-    const server = await ServerProcess.start(name, { pin: true });
+    const server = await ServerProcess.start(name, { pin: true, execArgv: splitArgs(options["node-args"]) });
     try {
       const ways = waysOf(options).filter((way) => name === "engine" || way.name === BARE_WAY);
       for (let round = 0; round <= options.repetitions; round++) {

@@ -14,7 +14,7 @@ async function rowsOf(scenario: Scenario, ...args: string[]): Promise<readonly (
 const names = (rows: readonly (readonly string[])[]): (string | undefined)[] => rows.map(([name]) => name);
 
 test("fanout and burst deliver everything, from the engine and from the bare servers", {
-  timeout: 30_000,
+  timeout: 60_000,
 }, async () => {
   const small = [
     "--servers=engine,bare,handler",
@@ -30,14 +30,14 @@ test("fanout and burst deliver everything, from the engine and from the bare ser
   assert.equal(messagesPerFrame.bare, 1);
 });
 
-test("idle tells memory a connection, for both servers", { timeout: 30_000 }, async () => {
+test("idle tells memory a connection, for both servers", { timeout: 60_000 }, async () => {
   const rows = await rowsOf(idle, "--subscribers=1000", "--settle-seconds=0.1");
   assert.deepEqual(names(rows), ["engine", "bare"]);
   for (const [name, , afterGc] of rows)
     assert.ok(Number(afterGc) > 0.1 && Number(afterGc) < 50, `${name}: ${afterGc} KiB`);
 });
 
-test("http-publish has every way to publish answered", { timeout: 30_000 }, async () => {
+test("http-publish has every way to publish answered", { timeout: 60_000 }, async () => {
   const rows = await rowsOf(httpPublish, "--servers=engine", "--connections=2", "--seconds=0.3");
   assert.equal(rows.length, 4);
   for (const [name, requests] of rows) assert.ok(Number(requests?.replaceAll(",", "")) > 0, name);

@@ -4,7 +4,7 @@ const SUB_BUCKETS = 1 << PRECISION_BITS;
 /** Values are clamped to 2^31 - 1; in microseconds that is 35 minutes. */
 const VALUE_MAX = 2 ** 31 - 1;
 
-/** Counts of non-negative integers in log-linear buckets: O(1) to record, no allocation, mergeable. */
+/** Counts of non-negative integers in log-linear buckets: O(1) to record, no allocation. */
 export class Histogram {
   readonly #counts = new Float64Array((31 - PRECISION_BITS + 1) * SUB_BUCKETS);
   #total = 0;
@@ -42,14 +42,6 @@ export class Histogram {
     this.#counts.fill(0);
     this.#total = 0;
     this.#max = 0;
-  }
-
-  add(other: Histogram): void {
-    for (const [index, count] of other.#counts.entries()) {
-      if (count > 0) this.#counts[index] = (this.#counts[index] ?? 0) + count;
-    }
-    this.#total += other.#total;
-    this.#max = Math.max(this.#max, other.#max);
   }
 
   /** Plain data for another process. */

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { ExtData } from "@msgpack/msgpack";
-import { decodeServer, encodeClient } from "../protocol/client-wire.js";
+import { decodeServer, encodeClient, UndecodableData } from "../protocol/client-wire.testkit.js";
 import type { ClientFrame, ClientInput } from "../protocol/frames.js";
-import { UndecodableData } from "../protocol/server-frame.js";
+
 import { decodeValue } from "../protocol/value.js";
 import { type DecodeLimits, msgpackWire } from "../protocol/wire.js";
 import { Extension } from "./extension.js";

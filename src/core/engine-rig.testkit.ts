@@ -1,5 +1,5 @@
 import { MemoryBroker } from "../broker/memory.js";
-import { decodeServer, encodeClient } from "../protocol/client-wire.js";
+import { decodeServer, encodeClient } from "../protocol/client-wire.testkit.js";
 import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import { msgpackWire, type ServerWire } from "../protocol/wire.js";

@@ -21,6 +21,7 @@ export type ErrorCode = keyof typeof ERROR_STATUS;
 export const CLOSE_CODES = {
   1001: { meaning: "the server goes away", reconnect: "after the goaway delay" },
   1012: { meaning: "the server restarts", reconnect: "after the goaway delay" },
+  1011: { meaning: "the server failed in handling this connection", reconnect: "with backoff" },
   4400: { meaning: "broken protocol", reconnect: "no" },
   4401: { meaning: "not authenticated, token expired or revoked", reconnect: "with a fresh token" },
   4403: { meaning: "not allowed", reconnect: "no" },

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { decodeServerJson, encodeClientJson } from "./client-json.js";
-import { decodeServer, encodeClient } from "./client-wire.js";
+import { decodeServerJson, encodeClientJson } from "./client-json.testkit.js";
+import { decodeServer, encodeClient } from "./client-wire.testkit.js";
 import { CodedError } from "./errors.js";
 import type { ClientInput, ServerFrame } from "./frames.js";
 import { createMessage, dataOf } from "./message.js";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decode, ExtData, encode } from "@msgpack/msgpack";
-import { decodeServerJson, encodeClientJson } from "./client-json.js";
+import { decodeServerJson, encodeClientJson } from "./client-json.testkit.js";
 import { createMessage } from "./message.js";
 import { parseRoom } from "./room-name.js";
 import { limits, textBytes } from "./values.testkit.js";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { decodeServer } from "./client-wire.js";
+import { decodeServer } from "./client-wire.testkit.js";
 import { CLOSE_CODES, ERROR_STATUS } from "./errors.js";
 import { CODE } from "./frames.js";
 import { decodeValue } from "./value.js";

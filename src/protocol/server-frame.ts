@@ -3,21 +3,6 @@ import { CODE, type ResetReason, type ServerFrame } from "./frames.js";
 import { parseRoom } from "./room-name.js";
 
 /**
- * Data of a message that the codec cannot decode. Servers check data when it is published, so this comes from a
- * publisher that went around them. The message counts as delivered; its room's other messages are not affected.
- */
-export class UndecodableData {
-  /** The MessagePack bytes as they came: a view into the WebSocket message. */
-  readonly bytes: Uint8Array;
-  readonly reason: string;
-
-  constructor(bytes: Uint8Array, reason: string) {
-    this.bytes = bytes;
-    this.reason = reason;
-  }
-}
-
-/**
  * Makes a frame of a value's elements; undefined where the code is none that a server sends.
  * @throws CodedError `bad_request` (or `room_invalid`) where a known frame's elements are not what they must be.
  */

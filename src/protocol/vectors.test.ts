@@ -3,13 +3,13 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { ExtData, encode, encodeTimestampExtension } from "@msgpack/msgpack";
 import { clientElements } from "./client-elements.js";
-import { decodeServerJson, encodeClientJson } from "./client-json.js";
-import { decodeServer, encodeClient } from "./client-wire.js";
+import { decodeServerJson, encodeClientJson } from "./client-json.testkit.js";
+import { decodeServer, encodeClient, UndecodableData } from "./client-wire.testkit.js";
 import { CodedError } from "./errors.js";
 import type { ClientFrame, ClientInput, ServerFrame, Subprotocol } from "./frames.js";
 import { createMessage } from "./message.js";
 import { controlElements } from "./replies.js";
-import { UndecodableData } from "./server-frame.js";
+
 import { decodeValue } from "./value.js";
 import { type DecodeLimits, wireFor } from "./wire.js";
 

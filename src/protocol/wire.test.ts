@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encode } from "@msgpack/msgpack";
-import { decodeServerJson } from "./client-json.js";
-import { decodeServer, encodeClient } from "./client-wire.js";
+import { decodeServerJson } from "./client-json.testkit.js";
+import { decodeServer, encodeClient } from "./client-wire.testkit.js";
 import { CHUNK_BYTES } from "./frames.js";
 import { createMessage } from "./message.js";
 import { parseRoom } from "./room-name.js";

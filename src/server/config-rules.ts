@@ -1,4 +1,5 @@
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../core/settings.js";
+import { CHUNK_BYTES } from "../protocol/frames.js";
 import { ROOM_BYTES_MAX } from "../protocol/room-name.js";
 import type { Config } from "./config-schema.js";
 
@@ -20,7 +21,10 @@ const PUBLISH_OVERHEAD_BYTES = 16 + ROOM_BYTES_MAX;
 
 export const RULES: readonly Rule[] = [
   rule("lowWatermarkBytes", "bufferBytes", (low, buffer) =>
-    low < buffer ? undefined : `below limits.bufferBytes (${buffer})`,
+    // Or the chunk of replay that is sent below the watermark would fill the socket, and answers to it be dropped.
+    low + 2 * CHUNK_BYTES <= buffer
+      ? undefined
+      : `limits.bufferBytes (${buffer}) less two chunks of ${CHUNK_BYTES} bytes at the most`,
   ),
   rule("dataBytes", "bufferBytes", (data, buffer) =>
     data < buffer ? undefined : `below limits.bufferBytes (${buffer}), or no socket can take it`,

@@ -49,7 +49,7 @@ const limits = z
     ),
     bufferBytes: limit(
       "bufferBytes",
-      16 * KIB,
+      48 * KIB,
       64 * MIB,
       "bytes waiting for one socket before frames to it are dropped",
     ),

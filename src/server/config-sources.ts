@@ -23,10 +23,10 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const FILE_NAME = "fanwire.config.json";
 
-/** Said in full, so that they hold whatever `defaults` say. */
+/** Said in full, so that they hold whatever `defaults` say. At 500 quotes a second, a break of half a minute is made whole. */
 const DEMO_NAMESPACES: ConfigInput["namespaces"] = {
-  market: { state: true, ephemeral: false, publish: "api" },
-  host: { state: true, ephemeral: false, publish: "api" },
+  market: { state: true, ephemeral: false, publish: "api", history: { messages: 20_000, seconds: 300 } },
+  host: { state: true, ephemeral: false, publish: "api", history: { messages: 3_000, seconds: 300 } },
   cursors: { state: false, ephemeral: true, publish: "client" },
 };
 

@@ -122,7 +122,7 @@ test("all problems of all sources are reported at once, each with value, source 
       'limits.depth = "1e9" (environment FANWIRE_LIMITS_DEPTH): allowed is integer, 4 to 256',
       "limits.dataBytes = 99999999 (file): allowed is integer, 16 to 16777216",
       "limits.buferBytes (file): unknown key; did you mean limits.bufferBytes?",
-      "limits.lowWatermarkBytes = 99999 (file): allowed is below limits.bufferBytes (65536)",
+      "limits.lowWatermarkBytes = 99999 (file): allowed is limits.bufferBytes (65536) less two chunks of 16000 bytes at the most",
       "limits.pingMs = 61000 (file): allowed is below limits.idleSeconds (60 s), or idle clients are cut off",
       "prt (file): unknown key; did you mean port?",
       'origins.0 = "https://a.example/" (file): allowed is an origin such as "https://app.example.com" (no path, no slash at the end), or "*" for any',
@@ -207,7 +207,10 @@ test("what Kubernetes says about a service named fanwire is no configuration", (
 
 test("checks between keys", () => {
   const cases: [Parameters<typeof createConfig>[0], RegExp][] = [
-    [{ limits: { bufferBytes: 16_384 } }, /lowWatermarkBytes = 16384 \(default\): allowed is below/],
+    [
+      { limits: { bufferBytes: 49_152, lowWatermarkBytes: 17_153 } },
+      /lowWatermarkBytes = 17153 \(option\): allowed is limits.bufferBytes/,
+    ],
     [{ limits: { payloadBytes: 15_400 } }, /dataBytes = 15360 \(default\): allowed is at most 15128/],
     [{ limits: { bodyBytes: 1_000 } }, /dataBytes .* at most limits.bodyBytes \(1000\)/],
     [{ limits: { idleSeconds: 25 } }, /pingMs = 25000 .* below limits.idleSeconds/],
@@ -260,8 +263,8 @@ test("demo adds its namespaces below what is written", () => {
     file: { namespaces: { market: { history: { messages: 5 } } } },
   });
   assert.deepEqual(config.namespaces, {
-    market: { state: true, ephemeral: false, publish: "api", history: { messages: 5 } },
-    host: { state: true, ephemeral: false, publish: "api" },
+    market: { state: true, ephemeral: false, publish: "api", history: { messages: 5, seconds: 300 } },
+    host: { state: true, ephemeral: false, publish: "api", history: { messages: 3_000, seconds: 300 } },
     cursors: { state: false, ephemeral: true, publish: "client" },
   });
   assert.ok(createConfig({ demo: true, defaults: { ephemeral: true } }));

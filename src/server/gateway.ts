@@ -81,8 +81,6 @@ interface SocketData {
 
 const PATH = "/ws";
 const SWEEP_MS = 1_000;
-/** RFC 6455: the server met a condition that it did not expect. */
-const CLOSE_INTERNAL = 1011;
 /** How often a close looks whether everything is out. */
 const POLL_MS = 20;
 /** Time for close frames and last answers to leave, before what is left is cut. */
@@ -157,7 +155,7 @@ class UwsGateway implements Gateway {
         } catch (cause) {
           this.#fault(where, cause);
           // Not now: a close within `dropped` crashes the process.
-          setImmediate(() => connection.end(CLOSE_INTERNAL, "internal error"));
+          setImmediate(() => connection.end(1011, "internal error"));
         }
       };
     const open = guard("open", (connection, socket: WebSocket<SocketData>) => this.#open(connection, socket));

@@ -14,7 +14,7 @@ const bodies = fc.oneof(
   fc.uint8Array({ maxLength: 64 }),
   fc.tuple(fc.anything(), fc.nat(), fc.uint8Array({ maxLength: 4 })).map(([value, cut, more]) => {
     const bytes = encode([
-      { room: "a", data: String(value), key: "k", id: null },
+      { room: "a", data: fc.stringify(value), key: "k", id: null },
       { room: "a", data: 1 },
     ]);
     return new Uint8Array([...bytes.subarray(0, cut % (bytes.length + 1)), ...more]);

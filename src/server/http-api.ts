@@ -18,7 +18,7 @@ import type { HttpHandler, HttpReply, HttpRequest } from "./http-types.js";
 /** What `GET /healthz` tells: 200 where `ok`, else 503. */
 export interface Health {
   readonly ok: boolean;
-  readonly [detail: string]: string | number | boolean;
+  readonly [detail: string]: unknown;
 }
 
 export interface HttpApiOptions {

@@ -1,6 +1,6 @@
 /** One HTTP request as the gateway hands it over: everything copied, nothing of uWS in it. */
 export interface HttpRequest {
-  /** Upper case. */
+  /** Upper case. HEAD comes as GET; the gateway leaves the body out. */
   readonly method: string;
   /** Path without the query, percent-encoding as received. */
   readonly path: string;

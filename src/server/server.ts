@@ -7,7 +7,6 @@ import { Engine } from "../core/engine.js";
 import type { Broker } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import { type Config, settingsOf } from "./config.js";
-import { withDemoNamespaces } from "./demo.js";
 import { startGateway } from "./gateway.js";
 import {
   createGatewayCounters,
@@ -56,18 +55,25 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const log = options.log ?? createLogger(config);
   const version = readVersion();
   const pages = config.demo ? await loadPages(PAGE_FOLDER) : hint(version);
-  const settings = settingsOf(config.demo ? withDemoNamespaces(config) : config);
+  const settings = settingsOf(config);
   const counters = createCounters();
   const gatewayCounters = createGatewayCounters();
   const { broker, brokerCounters, stopBroker } = startBroker(config, settings, log);
   let stopping: Promise<void> | undefined;
+  let engine: Engine | undefined;
   const api = createHttpApi({
     broker,
     settingsOf: settings,
     config,
     counters,
     version,
-    health: () => ({ ok: stopping === undefined, node: config.node, connections: counters.connections }),
+    health: () => ({
+      ok: stopping === undefined,
+      node: config.node,
+      connections: counters.connections,
+      rooms: engine?.openRooms ?? 0,
+      counters: { engine: counters, gateway: gatewayCounters, broker: brokerCounters },
+    }),
     onFault: (cause, { method, path }) => log.error({ err: cause, method, path }, "an HTTP request failed"),
   });
   const { node, limits } = config;
@@ -77,7 +83,10 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     counters: gatewayCounters,
     log,
     http: async (request) => pages(request) ?? api(request),
-    createEngine: (fanout) => new Engine({ node, broker, fanout, settingsOf: settings, limits, counters }),
+    createEngine: (fanout) => {
+      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters });
+      return engine;
+    },
   }).catch(async (cause: unknown) => {
     await stopBroker(STOP_MS);
     throw cause;

@@ -1,4 +1,4 @@
-import { decodeServer, encodeClient } from "../../protocol/client-wire.js";
+import { decodeServer, encodeClient } from "../../protocol/client-wire.testkit.js";
 import type {
   ClientFrame,
   Position,

@@ -1,28 +1,25 @@
 import { Encoder } from "@msgpack/msgpack";
 import { clientElements } from "./client-elements.js";
 import { CodedError } from "./errors.js";
-import { type ClientFrame, CODE, type ServerFrame } from "./frames.js";
+import { CODE } from "./frames.js";
 import { parseServerFrame, UndecodableData } from "./server-frame.js";
 import { decodeValue, valueEnd } from "./value.js";
 
 // What a message frame has before and after its data, at the most.
 const DATA_INDEX = 5;
 const KEY_INDEX = 6;
-
 const encoder = /* @__PURE__ */ new Encoder({ ignoreUndefined: true });
-
 /**
  * Encodes one request for `fanwire.v1`. Fields of objects that are undefined are left out.
  * @throws CodedError `bad_request` where the data is no MessagePack (a function, a symbol, a bigint, a circle).
  */
-export function encodeClient(frame: ClientFrame): Uint8Array {
+export function encodeClient(frame) {
   try {
     return encoder.encode(clientElements(frame));
   } catch (cause) {
     throw broken(cause);
   }
 }
-
 /**
  * Decodes one WebSocket message of a server. Values of unknown code are left out; a message whose data does not
  * decode has an {@link UndecodableData} as its data; an error code or reset reason of a later version becomes
@@ -30,8 +27,8 @@ export function encodeClient(frame: ClientFrame): Uint8Array {
  * @throws CodedError `bad_request` where the bytes are not what a server sends: nothing of the message counts,
  *   and the connection is of no more use.
  */
-export function decodeServer(payload: Uint8Array): ServerFrame[] {
-  const frames: ServerFrame[] = [];
+export function decodeServer(payload) {
+  const frames = [];
   try {
     for (let at = 0; at < payload.length; ) {
       const end = valueEnd(payload, at);
@@ -44,9 +41,8 @@ export function decodeServer(payload: Uint8Array): ServerFrame[] {
   }
   return frames;
 }
-
-function elementsOf(bytes: Uint8Array): readonly unknown[] {
-  let elements: unknown;
+function elementsOf(bytes) {
+  let elements;
   try {
     elements = decodeValue(bytes);
   } catch (cause) {
@@ -55,12 +51,11 @@ function elementsOf(bytes: Uint8Array): readonly unknown[] {
   if (Array.isArray(elements)) return elements;
   throw new TypeError("the server sent a value that is no array");
 }
-
 // Somebody's data must not cost the client everybody's messages, so decode what stands around it.
-function elementsAround(bytes: Uint8Array, cause: unknown): readonly unknown[] {
+function elementsAround(bytes, cause) {
   const head = bytes[0] ?? 0;
   if ((head & 0xf0) !== 0x90 && head !== 0xdc && head !== 0xdd) throw cause;
-  const elements: unknown[] = [];
+  const elements = [];
   for (let at = head < 0xdc ? 1 : head === 0xdc ? 3 : 5; at < bytes.length; ) {
     const end = valueEnd(bytes, at);
     const part = bytes.subarray(at, end);
@@ -72,7 +67,7 @@ function elementsAround(bytes: Uint8Array, cause: unknown): readonly unknown[] {
   }
   return elements;
 }
-
-function broken(cause: unknown): CodedError {
+function broken(cause) {
   return new CodedError("bad_request", cause instanceof Error ? cause.message : String(cause));
 }
+//# sourceMappingURL=client-wire.testkit.js.map
