@@ -1,11 +1,11 @@
-// Makes the page of src/web into dist/web: index.html, page.js, page.css, favicon.svg. Part of `npm run build`.
+// Makes the page of src/web into dist/page: index.html, page.js, page.css, favicon.svg. Part of `npm run build`.
 import { copyFile, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const from = `${root}src/web/`;
-const to = `${root}dist/web/`;
+const to = `${root}dist/page/`;
 
 await mkdir(to, { recursive: true });
 await build({

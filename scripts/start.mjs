@@ -4,11 +4,6 @@ import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-// 500 messages a second: a break of half a minute is made whole.
-const NAMESPACES = {
-  market: { history: { messages: 20_000, seconds: 300 } },
-  host: { history: { messages: 3_000, seconds: 300 } },
-};
 const dist = fileURLToPath(new URL("../dist/", import.meta.url));
 const children = new Set();
 let stopping = false;
@@ -16,8 +11,7 @@ let exitCode = 0;
 
 // In a process group of its own: Ctrl-C reaches this process alone, which then tells each child.
 function run(file, args, stdio) {
-  const env = { FANWIRE_NAMESPACES: JSON.stringify(NAMESPACES), ...process.env };
-  const child = spawn(process.execPath, [dist + file, ...args], { stdio, env, detached: true });
+  const child = spawn(process.execPath, [dist + file, ...args], { stdio, detached: true });
   children.add(child);
   child.once("error", (cause) => ended(child, file, `${cause.message}`, 1));
   child.once("exit", (code, signal) => {

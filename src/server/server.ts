@@ -43,7 +43,7 @@ export interface RunningServer {
 
 const STOP_MS = 10_000;
 const SWEEP_MS = 1_000;
-const PAGE_FOLDER = fileURLToPath(new URL("../web/", import.meta.url));
+const PAGE_FOLDER = fileURLToPath(new URL("../page/", import.meta.url));
 const PACKAGE_FILE = new URL("../../package.json", import.meta.url);
 
 /**
