@@ -47,6 +47,8 @@ export class BoardView {
   readonly #sight: IntersectionObserver;
   #sort: Sort = { column: "symbol", descending: false };
   #selected: string | undefined;
+  /** The visitor has begun to look around: the board scrolls by itself no more. */
+  #touched = false;
   #order = "";
 
   constructor(board: Board, themes: Themes, frames: Frames, onSelect: (row: Row) => void) {
@@ -55,6 +57,15 @@ export class BoardView {
     this.#onSelect = onSelect;
     const sight = { root: this.#scroll, rootMargin: "60px" };
     this.#sight = new IntersectionObserver((entries) => this.#see(entries), sight);
+    for (const event of ["pointerdown", "wheel", "keydown"]) {
+      this.#scroll.addEventListener(
+        event,
+        () => {
+          this.#touched = true;
+        },
+        { passive: true },
+      );
+    }
     this.#filter.addEventListener("input", () => this.#arrange());
     this.#body.addEventListener("click", (event) => this.#selectAt(event.target));
     this.#body.addEventListener("keydown", (event) => this.#key(event));
@@ -82,7 +93,7 @@ export class BoardView {
   }
 
   /** Scrolls the selected row into the middle of the board, without moving the page. */
-  reveal(): void {
+  #reveal(): void {
     const view = this.#selected === undefined ? undefined : this.#views.get(this.#selected);
     if (view === undefined) return;
     this.#scroll.scrollTop = view.element.offsetTop - this.#scroll.clientHeight / 2;
@@ -100,7 +111,10 @@ export class BoardView {
       view.stale = true;
       if (row.move !== 0) view.litMs = nowMs;
     }
-    if (this.#views.size !== before) this.#arrange();
+    if (this.#views.size !== before) {
+      this.#arrange();
+      if (!this.#touched) this.#reveal();
+    }
     for (const view of this.#views.values()) {
       if (!view.visible) continue;
       if (view.stale) this.#paint(view, nowMs);

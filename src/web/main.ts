@@ -70,8 +70,6 @@ station.follow(CURSORS, { echo: false }, ({ key, data }) => {
 // Once: later breaks are made whole by the client, and after a reset there is no past to read.
 const offLive = market.subscription.on("live", (position) => {
   offLive();
-  // Two frames later all rows stand in the document.
-  requestAnimationFrame(() => requestAnimationFrame(() => boardView.reveal()));
   if (position === undefined) return;
   const { epoch } = position;
   const wanted = (): boolean => market.ledger.position.epoch === epoch;

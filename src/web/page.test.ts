@@ -42,6 +42,12 @@ async function open(size = { width: 1_440, height: 900 }): Promise<Visit> {
   return visited;
 }
 
+async function inSight(page: Page, symbol: string): Promise<boolean> {
+  const row = await page.locator(`[data-symbol="${symbol}"]`).boundingBox();
+  const place = await page.locator("#board-scroll").boundingBox();
+  return row !== null && place !== null && row.y > place.y && row.y < place.y + place.height;
+}
+
 async function roomState(page: Page, room: string): Promise<string> {
   return textOf(page, `[data-room="${room}"] td:last-child`);
 }
@@ -87,6 +93,23 @@ test("data moves: rates, offsets, telemetry, chart; no error and nothing against
   await until("a latency", async () => (await numberOf(page, "#vital-p99")) > 0);
   assert.equal(await page.locator("#chart-plot canvas").count(), 1);
   assert.equal(await textOf(page, "#vital-missing"), "0");
+  assert.deepEqual(problems, []);
+  await page.context().close();
+});
+
+test("a page opened before the feed says that there is nothing, then shows all", {
+  timeout: TEST_MS,
+}, async (t) => {
+  const other = await startServer();
+  t.after(() => other.program.end());
+  const { page, problems } = await visit(await browser.newContext(), other.url);
+  await until("live", async () => (await textOf(page, "#status-text")) === "Live");
+  assert.equal(await page.locator("#board-empty").innerText(), "No rates yet.");
+  const later = startFeed(other.url);
+  t.after(() => later.end());
+  await until("253 rows", async () => (await page.locator("#board-rows tr").count()) === 253);
+  await until("the selected row is in sight", () => inSight(page, "EURUSD"));
+  assert.equal(await page.locator("#board-empty").isVisible(), false);
   assert.deepEqual(problems, []);
   await page.context().close();
 });
