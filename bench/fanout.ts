@@ -7,8 +7,10 @@
  * `POST /v1/messages` on both sides, a burst a request; what the request costs the server (some 50 µs) is in both
  * numbers, divided by all deliveries of the burst. CPU is the process's own from /proc, system calls included.
  */
+
 import { parseServers, type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
 import type { Histogram } from "./support/histogram.js";
+import { shippedNodeArgs } from "./support/node-args.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import { messagesPerRoom, type PublishPlan } from "./support/schedule.js";
@@ -28,7 +30,10 @@ const OPTIONS = {
     help: "who takes part, in this order: engine, bare, handler (bare, from a handler)",
   },
   pin: { default: true, help: "servers on core 0, subscribers on core 1" },
-  "node-args": { default: "", help: "further arguments of node for the servers, such as --cpu-prof" },
+  "node-args": {
+    default: shippedNodeArgs(),
+    help: "arguments of node for all servers; default: those of the fanwire command",
+  },
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;

@@ -8,6 +8,7 @@ import { encode } from "@msgpack/msgpack";
 import autocannon, { type Request } from "autocannon";
 import { parseServers, type ServerName, ServerProcess } from "./support/contest.js";
 import { benchRoom } from "./support/message-scan.js";
+import { shippedNodeArgs } from "./support/node-args.js";
 import { cpuSince, cpuTime } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
@@ -22,7 +23,10 @@ const OPTIONS = {
   seconds: { default: 1, help: "length of a run" },
   repetitions: { default: 3, help: "runs of each way, after one to warm up" },
   servers: { default: "engine,bare", help: "who takes part" },
-  "node-args": { default: "", help: "further arguments of node for the servers, such as --cpu-prof" },
+  "node-args": {
+    default: shippedNodeArgs(),
+    help: "arguments of node for all servers; default: those of the fanwire command",
+  },
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;

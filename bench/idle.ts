@@ -10,6 +10,7 @@
 
 import { delay } from "./support/clock.js";
 import { parseServers, type ServerName, ServerProcess, Subscribers } from "./support/contest.js";
+import { shippedNodeArgs } from "./support/node-args.js";
 import { residentBytes } from "./support/proc.js";
 import { digits, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
@@ -24,8 +25,8 @@ const OPTIONS = {
   "settle-seconds": { default: 1, help: "rest before RSS is read" },
   servers: { default: "engine,bare", help: "who takes part, in this order" },
   "node-args": {
-    default: "",
-    help: "further arguments of node for the servers, such as --max-semi-space-size=4",
+    default: shippedNodeArgs(),
+    help: "arguments of node for all servers; default: those of the fanwire command",
   },
 } as const;
 

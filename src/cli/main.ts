@@ -1,4 +1,6 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
+// The flag halves the memory of an idle connection: V8 would keep up to 48 MB for new objects, which a server that
+// encodes once and decodes nothing has few of.
 import { run } from "./run.js";
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;

@@ -178,7 +178,7 @@ test("goaway: it moves on after the delay, and nothing is lost", async (t) => {
   const subscription = subscriber.subscribe("long.a");
   const list = told(subscription);
   await eventually(isLive(subscription), "it is live");
-  rig.engine.goaway("rebalance", () => 100);
+  for (const session of rig.sessions) session.goaway("rebalance", 100);
   await eventually(
     () => subscriber.state.kind === "open" && subscriber.state.leaving !== undefined,
     "it is told",

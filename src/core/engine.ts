@@ -32,7 +32,6 @@ export class Engine implements SessionHost {
   readonly #fanout: Fanout;
   readonly #packer = new Packer();
   readonly #slow: SlowWatch;
-  readonly #sessions = new Set<Session>();
   #turns: Session[] = [];
   #lagging: Session[] = [];
   #retries: Session[] = [];
@@ -56,16 +55,11 @@ export class Engine implements SessionHost {
   /** Takes a connection and sends it `welcome`. `id` is unique for the life of the deployment. */
   connect(id: string, wire: ServerWire, outbox: Outbox): Session {
     const session = new Session(id, wire, outbox, this);
-    this.#sessions.add(session);
     this.counters.connections += 1;
     this.counters.connectionsTotal += 1;
     const { pingMs, payloadBytes } = this.limits;
     session.sendControl({ type: "welcome", session: id, node: this.#node, pingMs, maxBytes: payloadBytes });
     return session;
-  }
-
-  forget(session: Session): void {
-    if (this.#sessions.delete(session)) this.counters.connections -= 1;
   }
 
   /** What `Fanout.requestTick` asked for. Never called inside a socket handler, where a flush would cost a system call a message. */
@@ -87,12 +81,6 @@ export class Engine implements SessionHost {
     const retries = this.#retries;
     this.#retries = [];
     for (const session of retries) this.wantTurn(session);
-  }
-
-  /** Tells every session `goaway`; `delayMsOf` gives each its own jittered delay. */
-  goaway(reason: string, delayMsOf: () => number): void {
-    for (const session of this.#sessions)
-      session.sendControl({ type: "goaway", reason, delayMs: delayMsOf() });
   }
 
   wantTurn(session: Session): void {

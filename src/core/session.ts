@@ -23,8 +23,6 @@ export interface SessionHost extends Shared {
   wantRetry(session: Session): void;
   /** The socket dropped frames: asks for a call of {@link Session.lag} in the next tick, before anything is flushed. */
   wantLag(session: Session): void;
-  /** The connection is gone. */
-  forget(session: Session): void;
   /** The socket's buffer is to be watched until it drains. */
   watch(session: Session, nowMs: number): void;
 }
@@ -113,11 +111,16 @@ export class Session implements Owner {
     if (this.#state === "lagging" || this.#subscriptions.wantsToSend) this.wantTurn();
   }
 
+  /** Asks the client to reconnect elsewhere after a delay, jittered for it. */
+  goaway(reason: string, delayMs: number): void {
+    this.sendControl({ type: "goaway", reason, delayMs });
+  }
+
   closed(nowMs: number): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#subscriptions.closeAll(nowMs);
-    this.#host.forget(this);
+    this.#host.counters.connections -= 1;
   }
 
   close(code: Parameters<Outbox["close"]>[0], reason: string): void {

@@ -39,7 +39,7 @@ export class Subscriptions {
   readonly #owner: Owner;
   readonly #shared: Shared;
   readonly #byRoom = new Map<RoomName, Subscription>();
-  /** Replays that want to send, in turn. Made when first needed: an idle session has none. */
+  /** Replays that want to send, in turn; undefined where there are none. */
   #replaying: Set<Subscription> | undefined;
 
   constructor(owner: Owner, shared: Shared) {
@@ -48,7 +48,7 @@ export class Subscriptions {
   }
 
   get wantsToSend(): boolean {
-    return this.#replaying !== undefined && this.#replaying.size > 0;
+    return this.#replaying !== undefined;
   }
 
   /** Opens one room and finds where the subscription begins; nothing is sent before {@link Subscriptions.begin}. Never rejects. */
@@ -103,12 +103,12 @@ export class Subscriptions {
     for (const subscription of this.#replaying ?? []) {
       const { room, state } = subscription;
       if (room === undefined || state.kind !== "replaying") {
-        this.#replaying?.delete(subscription);
+        this.#unqueue(subscription);
         continue;
       }
       const slice = subscription.replay(room, state, this.#owner, packer);
       if (slice === "full") return;
-      this.#replaying?.delete(subscription);
+      this.#unqueue(subscription);
       if (slice === "history") this.#readHistory(subscription, room, state);
       if (slice === "ahead") room.afterFlush(() => this.#queue(subscription));
     }
@@ -127,8 +127,9 @@ export class Subscriptions {
     // The new subscription takes its place first, so that the room can not close in between.
     const room = rooms.acquire(name);
     this.close(name, nowMs);
-    const subscription = new Subscription(name, options);
-    this.#byRoom.set(name, subscription);
+    // The room's own copy of its name, where there is one: a string a subscription would be a third of its memory.
+    const subscription = new Subscription(room instanceof Promise ? name : room.name, options);
+    this.#byRoom.set(subscription.name, subscription);
     if (room instanceof Promise) {
       return room.then(
         (opened) => this.#resolve(subscription, opened, options),
@@ -202,7 +203,13 @@ export class Subscriptions {
 
   #detach(subscription: Subscription): void {
     subscription.leave(this.#owner);
+    this.#unqueue(subscription);
+  }
+
+  #unqueue(subscription: Subscription): void {
     this.#replaying?.delete(subscription);
+    // An idle connection must cost nothing that it does not need, and there are many.
+    if (this.#replaying?.size === 0) this.#replaying = undefined;
   }
 }
 

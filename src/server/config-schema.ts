@@ -86,7 +86,7 @@ const limits = z
     batchMessages: integer(1, 1_000_000, 10_000, "messages in one HTTP batch"),
     connections: integer(1, 10_000_000, 100_000, "sockets of this process"),
     // uWebSockets.js aborts the process outside of 8 to 960.
-    idleSeconds: integer(8, 960, 60, "a socket that sends nothing for this long is closed"),
+    idleSeconds: integer(8, 960, 120, "a socket that sends nothing for this long is closed"),
   })
   .prefault({});
 

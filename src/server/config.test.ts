@@ -102,7 +102,7 @@ test("all problems of all sources are reported at once, each with value, source 
     load({
       file: {
         prt: 1,
-        limits: { buferBytes: 1, lowWatermarkBytes: 99_999, dataBytes: 99_999_999, pingMs: 61_000 },
+        limits: { buferBytes: 1, lowWatermarkBytes: 99_999, dataBytes: 99_999_999, pingMs: 121_000 },
         namespaces: { "a b": {}, chat: { histry: {} }, x: { state: true, ephemeral: true } },
         origins: ["https://a.example/", "*"],
       },
@@ -123,7 +123,7 @@ test("all problems of all sources are reported at once, each with value, source 
       "limits.dataBytes = 99999999 (file): allowed is integer, 16 to 16777216",
       "limits.buferBytes (file): unknown key; did you mean limits.bufferBytes?",
       "limits.lowWatermarkBytes = 99999 (file): allowed is limits.bufferBytes (65536) less two chunks of 16000 bytes at the most",
-      "limits.pingMs = 61000 (file): allowed is below limits.idleSeconds (60 s), or idle clients are cut off",
+      "limits.pingMs = 121000 (file): allowed is below limits.idleSeconds (120 s), or idle clients are cut off",
       "prt (file): unknown key; did you mean port?",
       'origins.0 = "https://a.example/" (file): allowed is an origin such as "https://app.example.com" (no path, no slash at the end), or "*" for any',
       "namespaces.a b (file): the name is not allowed; allowed is a room's first token: 1 to 128 of A-Z a-z 0-9 _ - :",

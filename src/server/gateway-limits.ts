@@ -29,7 +29,8 @@ export interface GatewayLimits {
 export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   connections: 100_000,
   plainConnections: 4_096,
-  idleSeconds: 60,
+  // Browsers let the timers of hidden pages run once a minute.
+  idleSeconds: 120,
   bodyBytes: 1_048_576,
   bodiesBytes: 67_108_864,
   requests: 4_096,

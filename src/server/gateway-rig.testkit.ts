@@ -2,7 +2,7 @@ import type { TestContext } from "node:test";
 import { encode } from "@msgpack/msgpack";
 import { MemoryBroker } from "../broker/memory.js";
 import { type Counters, createCounters } from "../core/counters.js";
-import { Engine } from "../core/engine.js";
+import { Engine, type Session } from "../core/engine.js";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../core/settings.js";
 import { namespaceOf, parseRoom } from "../protocol/room-name.js";
@@ -30,6 +30,8 @@ export interface Rig {
   readonly counters: Counters;
   readonly gatewayCounters: GatewayCounters;
   readonly lines: readonly LogLine[];
+  /** Every session so far, those that are closed too. */
+  readonly sessions: readonly Session[];
   /** Publishes as the HTTP API would. */
   publish(room: string, data: unknown): Promise<void>;
 }
@@ -58,6 +60,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
   });
   const broker = new MemoryBroker({ settingsOf });
   const lines: LogLine[] = [];
+  const sessions: Session[] = [];
   let engine: Engine | undefined;
   const gateway = await startGateway({
     host: "127.0.0.1",
@@ -70,6 +73,12 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
     http: options.http ?? (async () => ({ status: 404, headers: {}, body: "nothing here" })),
     createEngine: (fanout) => {
       engine = new Engine({ node: "rig", broker, fanout, settingsOf, limits, counters });
+      const connect = engine.connect.bind(engine);
+      engine.connect = (...args) => {
+        const session = connect(...args);
+        sessions.push(session);
+        return session;
+      };
       return options.wrapEngine?.(engine) ?? engine;
     },
   });
@@ -81,7 +90,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
   const publish = async (room: string, data: unknown): Promise<void> => {
     await broker.publish({ room: parseRoom(room), data: encode(data) });
   };
-  return { port: gateway.port, gateway, engine, broker, counters, gatewayCounters, lines, publish };
+  return { port: gateway.port, gateway, engine, broker, counters, gatewayCounters, lines, sessions, publish };
 }
 
 export function logInto(lines: LogLine[]): GatewayLog {

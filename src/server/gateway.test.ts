@@ -91,7 +91,6 @@ test("close codes and reasons are those the engine gives, long reasons cut to fi
     wrapEngine: (engine) => ({
       tick: (nowMs) => engine.tick(nowMs),
       sweep: (nowMs) => engine.sweep(nowMs),
-      goaway: (reason, delayMsOf) => engine.goaway(reason, delayMsOf),
       connect: (id, wire, outbox) => {
         const session = engine.connect(id, wire, outbox);
         setImmediate(() => outbox.close(4403, "ä".repeat(100)));
@@ -125,7 +124,6 @@ function failing(
       fail("sweep");
       engine.sweep(nowMs);
     },
-    goaway: (reason, delayMsOf) => engine.goaway(reason, delayMsOf),
     connect: (...args) => {
       fail("connect");
       const session = engine.connect(...args);
@@ -141,6 +139,7 @@ function failing(
         tooLarge: (bytes) => session.tooLarge(bytes),
         dropped: () => session.dropped(),
         drained: () => session.drained(),
+        goaway: (reason, delayMs) => session.goaway(reason, delayMs),
       };
     },
   };

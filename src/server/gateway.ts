@@ -37,7 +37,7 @@ declare module "uWebSockets.js" {
 }
 
 /** What the gateway calls of the engine. */
-export interface EngineFace extends Pick<Engine, "tick" | "sweep" | "goaway"> {
+export interface EngineFace extends Pick<Engine, "tick" | "sweep"> {
   connect(...args: Parameters<Engine["connect"]>): SessionFace;
 }
 
@@ -297,7 +297,9 @@ class UwsGateway implements Gateway {
     if (this.#listening !== undefined) uWS.us_listen_socket_close(this.#listening);
     try {
       const spreadMs = Math.max(GOAWAY_MS_MIN, (this.#connections.size * 1_000) / RECONNECTS_PER_SECOND);
-      this.#engine.goaway("the server goes away", () => Math.round(Math.random() * spreadMs));
+      for (const { session } of this.#connections) {
+        session?.goaway("the server goes away", Math.round(Math.random() * spreadMs));
+      }
     } catch (cause) {
       this.#fault("goaway", cause);
     }

@@ -56,7 +56,6 @@ test("a slow reader is told lagged once it reads again, resumes, and gets everyt
       connect: (...args) => engine.connect(...args),
       tick: (nowMs) => engine.tick(nowMs),
       sweep: () => {},
-      goaway: (reason, delayMsOf) => engine.goaway(reason, delayMsOf),
     }),
   });
   const fast = await WireClient.open(rig.port);
