@@ -5,8 +5,6 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-/** Enough for what a test cuts off. */
-const NAMESPACES = { market: { history: { messages: 20_000, seconds: 300 } } };
 const START_MS = 20_000;
 
 /** A program of this project, started by the test and ended by its own id. */
@@ -17,7 +15,7 @@ export class Program {
 
   constructor(file: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}) {
     this.#file = file;
-    const env = { ...process.env, FANWIRE_NAMESPACES: JSON.stringify(NAMESPACES), ...environment };
+    const env = { ...process.env, ...environment };
     this.child = spawn(process.execPath, [ROOT + file, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       if (stream !== null) createInterface(stream).on("line", (line) => this.lines.push(line));
