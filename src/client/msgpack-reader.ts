@@ -25,7 +25,7 @@ export class Reader {
   }
 
   value(): unknown {
-    const head = this.#uint(1);
+    const head = this.#bytes[this.#take(1)] ?? 0;
     if (head < 0x80) return head;
     if (head < 0x90) return this.#map(head & 0x0f);
     if (head < 0xa0) return this.#array(head & 0x0f);
@@ -97,11 +97,13 @@ export class Reader {
   }
 
   #text(length: number): string {
-    const bytes = this.#slice(length);
-    if (length > SHORT_TEXT) return utf8.decode(bytes);
+    const start = this.#take(length);
+    const end = start + length;
+    if (length > SHORT_TEXT) return utf8.decode(this.#bytes.subarray(start, end));
     let text = "";
-    for (const byte of bytes) {
-      if (byte >= 0x80) return utf8.decode(bytes);
+    for (let at = start; at < end; at++) {
+      const byte = this.#bytes[at] ?? 0;
+      if (byte >= 0x80) return utf8.decode(this.#bytes.subarray(start, end));
       text += String.fromCharCode(byte);
     }
     return text;
@@ -120,9 +122,9 @@ export class Reader {
   }
 
   #uint(width: number): number {
-    const start = this.#take(width);
+    let at = this.#take(width);
     let value = 0;
-    for (let at = start; at < start + width; at++) value = value * 256 + (this.#bytes[at] ?? 0);
+    for (const end = at + width; at < end; at++) value = value * 256 + (this.#bytes[at] ?? 0);
     return value;
   }
 
