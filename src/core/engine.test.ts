@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { encodeClient } from "../protocol/client-wire.testkit.js";
 import { CHUNK_BYTES, type ClientFrame, type ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { EngineRig } from "./engine-rig.testkit.js";
@@ -179,21 +180,41 @@ test("subscribe many answers a result a room, in order, each on its own", async 
   const rig = new EngineRig({ roomsPerConnection: 2 });
   const client = rig.connect();
   client.socket.take();
-  const rooms = ["chat.a", "cursors.b", "chat.c"].map((room) => ({
-    room: parseRoom(room),
-    after: undefined,
-  }));
-  const frames = await client.ask({ type: "subscribeMany", ref: 7, rooms, options: {} });
+  const many = (ref: number, ...rooms: string[]): ClientFrame => ({
+    type: "subscribeMany",
+    ref,
+    rooms: rooms.map((room) => ({ room: parseRoom(room), after: undefined })),
+    options: {},
+  });
+  const frames = await client.ask(many(7, "chat.a", "cursors.b"));
   const [ok] = frames;
   assert.ok(ok?.type === "ok" && Array.isArray(ok.result));
-  assert.equal(ok.result.length, 3);
-  assert.equal(ok.result[2][0], "too_many_rooms");
+  assert.equal(ok.result.length, 2);
   assert.deepEqual(
     frames.slice(1).map((frame) => frame.type),
     ["live", "live"],
   );
   // Both replays came in one chunk, after welcome and the answer.
   assert.equal(client.socket.chunks.length, 3);
+  const [partly] = await client.ask(many(8, "chat.a", "chat.c"));
+  assert.ok(partly?.type === "ok" && Array.isArray(partly.result));
+  assert.equal(partly.result[1][0], "too_many_rooms");
+  assert.deepEqual(codeOf(await client.ask(many(9, "chat.a", "chat.b", "chat.c"))), ["too_many_rooms"]);
+});
+
+test("in subscribe many a room with its own position is resumed, whatever the options say for the others", async () => {
+  const rig = new EngineRig();
+  await rig.publish("chat.a", 1);
+  await rig.publish("keyed.a", 1, "k");
+  const after = { epoch: await epochOf(rig), offset: 0 };
+  const client = rig.connect();
+  client.socket.take();
+  const rooms = [
+    { room: parseRoom("chat.a"), after },
+    { room: parseRoom("keyed.a"), after: undefined },
+  ];
+  const frames = await client.ask({ type: "subscribeMany", ref: 1, rooms, options: { state: true } });
+  assert.deepEqual(offsets(frames), ["ok", "0>1", "live", "0>1", "live"]);
 });
 
 function rigEpoch(ok: ServerFrame | undefined): string {
@@ -224,4 +245,39 @@ test("a room whose flush throws costs neither the other rooms nor what comes lat
   assert.deepEqual(rooms.sort(), ["chat.a 1", "chat.b 2", "chat.c 1"]);
   const after = { epoch: await epochOf(rig, "chat.b"), offset: 0 };
   assert.deepEqual(offsets(await client.subscribe("chat.b", { after })), ["ok", "0>1", "1>2", "live"]);
+});
+
+test("a publisher without echo is back on its topic after a flush that threw", async () => {
+  const rig = new EngineRig();
+  const client = rig.connect();
+  await client.subscribe("chat.a", { echo: false });
+  rig.failing = "b.chat.a";
+  const publish: ClientFrame = {
+    type: "publish",
+    ref: 0,
+    room: parseRoom("chat.a"),
+    data: 1,
+    key: undefined,
+  };
+  client.session.receive(encodeClient(publish), rig.nowMs);
+  assert.throws(() => rig.engine.tick(rig.nowMs), /on purpose/);
+  rig.failing = undefined;
+  client.socket.take();
+  await rig.publish("chat.a", 2);
+  await rig.settle();
+  assert.deepEqual(offsets(client.socket.take()), ["1>2"]);
+});
+
+test("at the bound of open rooms the longest empty one makes place, and only an empty one", async () => {
+  const rig = new EngineRig({ openRooms: 2 });
+  const client = rig.connect();
+  client.socket.take();
+  for (const room of ["chat.a", "chat.b"]) await client.subscribe(room);
+  assert.deepEqual(codeOf(await client.subscribe("chat.c")), ["unavailable"]);
+  await client.ask({ type: "unsubscribe", ref: 1, room: parseRoom("chat.a") });
+  assert.deepEqual(offsets(await client.subscribe("chat.c")), ["ok", "live"]);
+  assert.equal(rig.engine.openRooms, 2);
+  await rig.publish("chat.b", 1);
+  await rig.settle();
+  assert.deepEqual(offsets(client.socket.take()), ["0>1"]);
 });

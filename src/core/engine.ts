@@ -66,6 +66,7 @@ export class Engine implements SessionHost {
   tick(nowMs: number): void {
     // Whatever a tick that threw left behind belongs to nobody.
     this.#packer.take();
+    this.reader.forgetAnswered();
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];

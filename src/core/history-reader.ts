@@ -3,13 +3,14 @@ import type { RoomName } from "../protocol/room-name.js";
 import type { Counters } from "./counters.js";
 import type { Broker, HistoryPage, Snapshot } from "./ports.js";
 
-/** Reads at the broker, one at a time for the same thing: a thousand clients that ask for a page cause one read. */
+/** Reads at the broker, once for all who ask for the same thing until the next tick: a storm of resumes causes one read. */
 export class HistoryReader {
   readonly #broker: Broker;
   readonly #counters: Counters;
   readonly #pageMessages: number;
   readonly #pages = new Map<string, Promise<HistoryPage>>();
   readonly #snapshots = new Map<RoomName, Promise<Snapshot>>();
+  readonly #answered: (() => unknown)[] = [];
 
   constructor(broker: Broker, counters: Counters, pageMessages: number) {
     this.#broker = broker;
@@ -32,12 +33,20 @@ export class HistoryReader {
     return this.#once(this.#snapshots, room, () => this.#broker.state(room));
   }
 
+  /** Called at every tick: what was read before is not shared any more. */
+  forgetAnswered(): void {
+    for (const forget of this.#answered) forget();
+    this.#answered.length = 0;
+  }
+
   #once<K, V>(running: Map<K, Promise<V>>, key: K, read: () => Promise<V>): Promise<V> {
     const shared = running.get(key);
     if (shared !== undefined) return shared;
     this.#counters.historyReads += 1;
-    const promise = read().finally(() => running.delete(key));
+    const forget = (): unknown => running.delete(key);
+    const promise = read();
     running.set(key, promise);
+    promise.then(() => this.#answered.push(forget), forget);
     return promise;
   }
 }

@@ -33,8 +33,8 @@ export class Room {
   resets = 0;
   #head: Position;
   #lastReset: ResetReason = "epoch";
-  /** Offset of the newest message received, flushed or not. */
-  #received: number;
+  /** Position of the newest message received, flushed or not. */
+  #received: Position;
   #pending: Pending[] = [];
   readonly #counters: Counters;
   readonly #live = new Map<ServerWire, number>();
@@ -53,7 +53,7 @@ export class Room {
     this.name = name;
     this.settings = settings;
     this.#head = head;
-    this.#received = head.offset;
+    this.#received = head;
     this.#counters = counters;
     this.ring = new Ring(budget, ringMessages, head.offset);
   }
@@ -61,6 +61,11 @@ export class Room {
   /** The last flushed message's position. */
   get head(): Position {
     return this.#head;
+  }
+
+  /** Whether something waits for a flush. */
+  get hasPending(): boolean {
+    return this.#pending.length > 0;
   }
 
   get lastReset(): ResetReason {
@@ -94,16 +99,16 @@ export class Room {
   receive(message: Message): boolean {
     const first = this.#pending.length === 0;
     if (!this.settings.ephemeral) {
-      if (message.offset <= this.#received) {
+      if (message.offset <= this.#received.offset) {
         this.#counters.chainBroken += 1;
         return false;
       }
       // The port promises a gapless flow; members are told rather than left with a hole if it is ever broken.
-      if (message.prev > this.#received) {
+      if (message.prev > this.#received.offset) {
         this.#counters.chainBroken += 1;
-        this.reset({ epoch: this.#head.epoch, offset: message.prev }, "expired");
+        this.reset({ epoch: this.#received.epoch, offset: message.prev }, "expired");
       }
-      this.#received = message.offset;
+      this.#received = { epoch: this.#received.epoch, offset: message.offset };
     }
     this.#pending.push({ message });
     return first;
@@ -111,15 +116,15 @@ export class Room {
 
   /** Continuity is lost after what was received so far. True where the room now waits for its first flush. */
   reset(head: Position, reason: ResetReason): boolean {
-    this.#received = head.offset;
+    this.#received = head;
     return this.#pending.push({ reset: reason, head }) === 1;
   }
 
   /**
-   * Puts what is pending on the topics, packed, and into the ring, up to the first reset. True where more waits for
+   * Puts what is pending on the topics, packed, and into the ring, up to the first reset; what is behind it waits for
    * another tick: leaving a topic in the tick that published to it could lose what uWS still holds for the socket.
    */
-  flush(fanout: Fanout, packer: Packer): boolean {
+  flush(fanout: Fanout, packer: Packer): void {
     const resetAt = this.#pending.findIndex((item) => "reset" in item);
     const end = resetAt < 0 ? this.#pending.length : resetAt + 1;
     const pending = this.#pending;
@@ -140,7 +145,6 @@ export class Room {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const wake of waiting) wake();
-    return this.#pending.length > 0;
   }
 
   #flushMessages(messages: readonly Message[], fanout: Fanout, packer: Packer): void {
@@ -152,10 +156,15 @@ export class Room {
       this.#head = { epoch: this.#head.epoch, offset: last.offset };
     }
     const own = this.#echoless === undefined ? [] : this.#leaveOut(messages, this.#echoless);
-    for (const [wire, members] of this.#live) {
-      if (members > 0) this.#publish(messages, wire, fanout, packer);
+    try {
+      for (const [wire, members] of this.#live) {
+        if (members > 0) this.#publish(messages, wire, fanout, packer);
+      }
+    } finally {
+      // Left over only where a publish threw.
+      if (own.length > 0) packer.take();
+      for (const member of own) this.#sendOthers(messages, member, packer);
     }
-    for (const member of own) this.#sendOthers(messages, member, packer);
   }
 
   #publish(messages: readonly Message[], wire: ServerWire, fanout: Fanout, packer: Packer): void {

@@ -14,7 +14,7 @@ interface Slot {
   readonly opened: Promise<Room>;
   room: Room | undefined;
   members: number;
-  /** When the last member left; meaningful while there are none. */
+  /** When the last member left. */
   emptySinceMs: number;
 }
 
@@ -30,6 +30,8 @@ export class Rooms implements Sink {
   readonly #requestTick: () => void;
   readonly #budget: ByteBudget;
   readonly #slots = new Map<RoomName, Slot>();
+  /** Open rooms without members, the longest empty first. */
+  readonly #empty = new Map<RoomName, Slot>();
   #unflushed: Room[] = [];
   /** Messages that came while the open call was still on its way back. */
   readonly #early = new Map<RoomName, ((room: Room) => void)[]>();
@@ -64,6 +66,7 @@ export class Rooms implements Sink {
   acquire(name: RoomName): Room | Promise<Room> {
     const slot = this.#slots.get(name) ?? this.#open(name);
     slot.members += 1;
+    this.#empty.delete(name);
     return slot.room ?? slot.opened;
   }
 
@@ -71,7 +74,9 @@ export class Rooms implements Sink {
     const slot = this.#slots.get(name);
     if (slot === undefined) return;
     slot.members -= 1;
+    if (slot.members > 0) return;
     slot.emptySinceMs = nowMs;
+    this.#empty.set(name, slot);
   }
 
   message(message: Message): void {
@@ -87,34 +92,43 @@ export class Rooms implements Sink {
   flush(fanout: Fanout, packer: Packer): void {
     const unflushed = this.#unflushed;
     this.#unflushed = [];
-    let done = 0;
     try {
-      for (const room of unflushed) {
-        done += 1;
-        if (room.flush(fanout, packer)) this.#wait(room, true);
-      }
+      for (const room of unflushed) room.flush(fanout, packer);
     } finally {
-      for (const room of unflushed.slice(done)) this.#wait(room, true);
+      for (const room of unflushed) this.#wait(room, room.hasPending);
     }
   }
 
   /** Closes rooms that have been empty for long enough, and drops what has expired from the rings. */
   sweep(nowMs: number): void {
-    for (const [name, slot] of this.#slots) {
-      const { room } = slot;
+    for (const [name, slot] of this.#empty) {
+      if (nowMs - slot.emptySinceMs < this.#limits.roomLingerMs) break;
+      this.#close(name, slot);
+    }
+    for (const { room } of this.#slots.values()) {
       if (room === undefined) continue;
-      if (slot.members === 0 && nowMs - slot.emptySinceMs >= this.#limits.roomLingerMs) {
-        this.#slots.delete(name);
-        room.ring.clear(room.head.offset);
-        this.#broker.close(name);
-        continue;
-      }
       this.#counters.ringEvictions += room.ring.expire(nowMs - room.settings.history.seconds * 1_000);
     }
   }
 
+  /** Closes an empty room, unless it is still being opened. */
+  #close(name: RoomName, { room }: Slot): boolean {
+    if (room === undefined) return false;
+    this.#empty.delete(name);
+    this.#slots.delete(name);
+    room.ring.clear(room.head.offset);
+    this.#broker.close(name);
+    return true;
+  }
+
+  /** At the bound, makes place: rooms that nobody is in must not keep others out. */
+  #closeLongestEmpty(): boolean {
+    for (const [name, slot] of this.#empty) if (this.#close(name, slot)) return true;
+    return false;
+  }
+
   #open(name: RoomName): Slot {
-    if (this.#slots.size >= this.#limits.openRooms) {
+    if (this.#slots.size >= this.#limits.openRooms && !this.#closeLongestEmpty()) {
       this.#counters.tooManyRooms += 1;
       throw new CodedError(
         "unavailable",
@@ -128,6 +142,7 @@ export class Rooms implements Sink {
       (cause: unknown) => {
         this.#early.delete(name);
         this.#slots.delete(name);
+        this.#empty.delete(name);
         throw cause;
       },
     );

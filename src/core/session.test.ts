@@ -274,3 +274,69 @@ test("after closed nothing happens, and its rooms are given back", async () => {
   rig.engine.sweep(rig.nowMs);
   assert.deepEqual([rig.engine.openRooms, rig.counters.connections], [0, 0]);
 });
+
+test("a history read that fails in the middle of a replay is tried again", async () => {
+  let failing = false;
+  const rig = new EngineRig({ ringMessages: 1, historyMessages: 2 }, (broker) => ({
+    publish: (outgoing) => broker.publish(outgoing),
+    open: (name, sink) => broker.open(name, sink),
+    history: (name, from, limit) =>
+      failing
+        ? Promise.reject(new CodedError("unavailable", "the broker is away", 250))
+        : broker.history(name, from, limit),
+    state: (name) => broker.state(name),
+    stop: (deadlineMs) => broker.stop(deadlineMs),
+    close: (name) => broker.close(name),
+  }));
+  for (let count = 0; count < 6; count += 1) await rig.publish("chat.a", count);
+  const { epoch } = await rig.broker.history(room, "oldest", 1).then(({ head }) => head);
+  const client = rig.connect();
+  client.socket.take();
+  client.socket.buffered = 70_000;
+  assert.deepEqual(types(await client.subscribe("chat.a", { after: { epoch, offset: 0 } })), ["ok"]);
+  failing = true;
+  drain(client);
+  await rig.settle();
+  assert.deepEqual(types(client.socket.take()), ["message", "message"]);
+  failing = false;
+  rig.engine.sweep(rig.nowMs);
+  await rig.settle();
+  assert.deepEqual(types(client.socket.take()), [...Array(4).fill("message"), "live"]);
+  assert.equal(rig.counters.replayedMessages, 6);
+});
+
+test("history requests wait for each other and for the socket: asking is cheap, answering is not", async () => {
+  const rig = new EngineRig();
+  let reads = 0;
+  const { history } = rig.broker;
+  rig.broker.history = (...args) => {
+    reads += 1;
+    return history.apply(rig.broker, args);
+  };
+  await rig.publish("chat.a", 1);
+  const client = rig.connect();
+  client.socket.take();
+  client.socket.buffered = 70_000;
+  const asks = Array.from({ length: 20 }, (_, index): ClientFrame => {
+    return { type: "history", ref: index + 1, room, options: {} };
+  });
+  assert.deepEqual(await client.ask(...asks), []);
+  assert.ok(reads <= 1, `${reads}`);
+  drain(client);
+  await rig.settle();
+  const refs = client.socket.take().map((frame) => (frame.type === "ok" ? frame.ref : 0));
+  assert.deepEqual(
+    refs,
+    asks.map(({ ref }) => ref),
+  );
+});
+
+test("a refused subscribe leaves the room unsubscribed", async () => {
+  const rig = new EngineRig();
+  const client = await subscribed(rig);
+  const [error] = await client.subscribe("chat.a", { state: true });
+  assert.equal(error?.type, "error");
+  await rig.publish("chat.a", 1);
+  await rig.settle();
+  assert.deepEqual(client.socket.take(), []);
+});

@@ -8,9 +8,9 @@ import type {
   SubscribeOptions,
 } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
-import type { ServerWire } from "../protocol/wire.js";
-import { readHistory } from "./history.js";
+import type { HistoryReply, ServerWire } from "../protocol/wire.js";
 import type { Packer } from "./packer.js";
+import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
 import { type Opening, type Owner, type Shared, Subscriptions } from "./subscriptions.js";
 
@@ -45,6 +45,8 @@ export class Session implements Owner {
   #state: State = "open";
   /** Requests that wait for the broker. */
   #inFlight = 0;
+  /** History requests, one at a time; made when the first comes. */
+  #pages: PageQueue | undefined;
   /** Set while the session waits for a turn; the engine's mark. */
   queued = false;
 
@@ -108,7 +110,7 @@ export class Session implements Owner {
   /** From the socket's `drain` callback. */
   drained(): void {
     if (this.#state === "closed" || !this.drainedEnough) return;
-    if (this.#state === "lagging" || this.#subscriptions.wantsToSend) this.wantTurn();
+    if (this.#state === "lagging" || this.#wantsToSend) this.wantTurn();
   }
 
   /** Asks the client to reconnect elsewhere after a delay, jittered for it. */
@@ -146,16 +148,17 @@ export class Session implements Owner {
       this.sendControl({ type: "lagged" });
       return 0;
     }
-    if (!this.#subscriptions.wantsToSend) return 0;
+    if (!this.#wantsToSend) return 0;
     if (!this.drainedEnough) {
       this.#host.watch(this, nowMs);
       return 0;
     }
+    const pageBytes = this.#pages?.turn() ?? 0;
     this.#subscriptions.replay(packer);
     const chunk = packer.take();
     if (chunk !== undefined) this.send(chunk);
-    if (this.#subscriptions.wantsToSend) this.wantTurn();
-    return chunk?.length ?? 0;
+    if (this.#wantsToSend) this.wantTurn();
+    return pageBytes + (chunk?.length ?? 0);
   }
 
   wantTurn(): void {
@@ -187,9 +190,14 @@ export class Session implements Owner {
     this.#put(this.wire.encode(frame));
   }
 
+  get #wantsToSend(): boolean {
+    return this.#subscriptions.wantsToSend || this.#pages?.wantsToSend === true;
+  }
+
   #handle(input: ClientInput, nowMs: number): void {
     switch (input.type) {
       case "invalid":
+        if (input.error.code === "too_many_rooms") this.#host.counters.tooManyRooms += 1;
         this.#refuse(input.ref, input.error);
         break;
       case "ping":
@@ -244,7 +252,7 @@ export class Session implements Owner {
       this.#answer(
         ref,
         openings.map((opening) =>
-          opening instanceof CodedError ? [opening.code, opening.message] : opening.start.result,
+          opening instanceof CodedError ? refusalOf(opening) : opening.start.result,
         ),
       );
       for (const opening of openings) {
@@ -266,24 +274,39 @@ export class Session implements Owner {
       return;
     }
     if (this.#busy(ref, this.#host.limits.requestsInFlight)) return;
-    this.#wait(ref, broker.publish({ room, data, key, origin: this.id }), (position) => {
+    const stored = broker.publish({ room, data, key, origin: this.id }).catch((cause: unknown) => {
+      counters.publishErrors += 1;
+      throw cause;
+    });
+    this.#wait(ref, stored, (position) => {
       counters.published += 1;
       this.#answer(ref, { epoch: position.epoch, offset: position.offset });
     });
   }
 
   #history(ref: number, room: RoomName, options: HistoryOptions): void {
-    const { broker, limits, rooms } = this.#host;
+    const { limits, rooms } = this.#host;
     if (rooms.settingsOf(room).ephemeral) {
       this.#refuse(ref, new CodedError("bad_request", `room ${room} is ephemeral and keeps no history`));
       return;
     }
     if (this.#busy(ref, limits.requestsInFlight)) return;
-    const from = options.after === undefined ? ("oldest" as const) : { after: options.after };
-    const limit = Math.min(options.limit ?? limits.historyMessages, limits.historyMessages);
-    this.#wait(ref, readHistory(broker, room, from, limit), (reply) => {
-      if (ref > 0) this.#put(this.wire.encodeHistory(ref, reply));
-    });
+    this.#inFlight += 1;
+    this.#pages ??= new PageQueue(this, this.#host);
+    this.#pages.ask({ ref, room, options });
+  }
+
+  /** A history request was answered or refused. */
+  pageDone(ref: number, outcome: HistoryReply | CodedError): number {
+    this.#inFlight -= 1;
+    if (outcome instanceof CodedError) {
+      this.#refuse(ref, outcome);
+      return 0;
+    }
+    if (ref === 0) return 0;
+    const bytes = this.wire.encodeHistory(ref, outcome);
+    this.#put(bytes);
+    return bytes.length;
   }
 
   #put(bytes: Uint8Array): void {
@@ -328,4 +351,8 @@ export class Session implements Owner {
     this.#host.counters.requestErrors += 1;
     this.sendControl({ type: "error", ref, code: error.code, text: error.message, retryMs: error.retryMs });
   }
+}
+
+function refusalOf({ code, message, retryMs }: CodedError): unknown[] {
+  return retryMs === undefined ? [code, message] : [code, message, retryMs];
 }

@@ -2,6 +2,7 @@ import type { ResetReason, SubscribeOptions, SubscribeResult } from "../protocol
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
+import type { Counters } from "./counters.js";
 import type { Packer } from "./packer.js";
 import type { Member, Room } from "./room.js";
 
@@ -84,7 +85,7 @@ export class Subscription {
    * Fills the packer with what comes next. At the head it joins the topic and adds `live` in this same synchronous
    * step: no gap, no duplicate, no merge. The caller sends the chunk before anything else is flushed.
    */
-  replay(room: Room, replay: Replay, member: Member, packer: Packer): Slice {
+  replay(room: Room, replay: Replay, member: Member, packer: Packer, counters: Counters): Slice {
     const { wire } = member;
     if (replay.lost !== undefined || replay.resets !== room.resets)
       return this.#restart(room, replay, wire, packer);
@@ -95,6 +96,7 @@ export class Subscription {
       if (this.echo || message.origin !== member.id) {
         if (!packer.add(wire.encodeMessage(message, Math.min(message.prev, replay.delivered)))) return "full";
         replay.delivered = message.offset;
+        counters.replayedMessages += 1;
       }
       advance(replay, message);
     }

@@ -55,11 +55,14 @@ export class Subscriptions {
   open(item: ManyItem, options: SubscribeOptions, nowMs: number): Opening | Promise<Opening> {
     const { room: name } = item;
     if (name instanceof CodedError) return name;
-    const wanted = item.after === undefined ? options : { ...options, after: item.after };
+    const { last: _last, state: _state, ...others } = options;
+    const wanted = item.after === undefined ? options : { ...others, after: item.after };
     try {
       checkOptions(wanted, this.#shared.rooms.settingsOf(name), this.#shared.limits);
       return this.#open(name, wanted, nowMs);
     } catch (cause) {
+      // Whoever is refused has no subscription, also where one was there before.
+      this.close(name, nowMs);
       return toCodedError(cause);
     }
   }
@@ -106,7 +109,7 @@ export class Subscriptions {
         this.#unqueue(subscription);
         continue;
       }
-      const slice = subscription.replay(room, state, this.#owner, packer);
+      const slice = subscription.replay(room, state, this.#owner, packer, this.#shared.counters);
       if (slice === "full") return;
       this.#unqueue(subscription);
       if (slice === "history") this.#readHistory(subscription, room, state);
@@ -188,7 +191,8 @@ export class Subscriptions {
       () => {
         if (subscription.state !== READING || subscription.abandoned) return;
         subscription.state = createReplay(cursor, delivered, resets, undefined);
-        this.#replaying?.add(subscription);
+        this.#replaying ??= new Set();
+        this.#replaying.add(subscription);
         this.#owner.wantRetry();
       },
     );

@@ -1,7 +1,7 @@
 import { CodedError } from "./errors.js";
 import { type ClientInput, CODE, type ControlFrame } from "./frames.js";
 import { dataOf, type Message } from "./message.js";
-import { controlElements, messagesWithin } from "./replies.js";
+import { controlElements, PAGE_BYTES } from "./replies.js";
 import { decodeClient, tooManyValues } from "./requests.js";
 import { utf8Bytes, utf8Text } from "./text.js";
 import { encodeJson, jsonable, parseJson, valueFromData } from "./transcode.js";
@@ -30,16 +30,34 @@ export function encodeMessageJson(message: Message, prev: number): Uint8Array {
   return lineOf(key === undefined ? elements : [...elements, key]);
 }
 
-/** Encodes a history page, cut as that of `fanwire.v1` is. */
+/** Encodes a history page, cut as that of `fanwire.v1` is. Each message is encoded once. */
 export function encodeHistoryJson(ref: number, reply: HistoryReply): Uint8Array {
   const { epoch, lost } = reply;
-  const messages = messagesWithin(reply.messages, (message) => encodeMessageJson(message, 0).length);
-  const more = reply.more || messages.length < reply.messages.length;
-  const entries = messages.map((message) => {
+  const entries: Uint8Array[] = [];
+  let bytes = 0;
+  for (const message of reply.messages) {
     const entry = [message.offset, message.time, valueFromData(dataOf(message))];
-    return message.key === undefined ? entry : [...entry, message.key];
-  });
-  return lineOf([CODE.ok, ref, { epoch, messages: entries, more, lost }]);
+    const text = JSON.stringify(jsonable(message.key === undefined ? entry : [...entry, message.key]));
+    const encoded = utf8Bytes(entries.length === 0 ? text : `,${text}`);
+    bytes += encoded.length;
+    if (bytes > PAGE_BYTES && entries.length > 0) break;
+    entries.push(encoded);
+  }
+  const more = reply.more || entries.length < reply.messages.length;
+  const around = JSON.stringify([CODE.ok, ref, { epoch, messages: [], more, lost }]);
+  // Quotes within the epoch are escaped, so this is the field.
+  const at = around.indexOf('"messages":[]') + '"messages":['.length;
+  return joined([utf8Bytes(around.slice(0, at)), ...entries, utf8Bytes(`${around.slice(at)}\n`)]);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((bytes, part) => bytes + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 function lineOf(elements: readonly unknown[]): Uint8Array {

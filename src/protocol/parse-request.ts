@@ -64,7 +64,7 @@ function requestOf(code: unknown, ref: number, args: readonly unknown[], limits:
     case CODE.presence:
       return { type: "presence", ref, room: parseRoom(args[0]) };
     case CODE.subscribeMany:
-      return subscribeMany(ref, args);
+      return subscribeMany(ref, args, limits);
     case CODE.ping:
       return { type: "ping", ref };
     default:
@@ -125,9 +125,18 @@ function historyOptions(raw: unknown): HistoryOptions {
   return options;
 }
 
-function subscribeMany(ref: number, args: readonly unknown[]): ServerSide {
+function subscribeMany(
+  ref: number,
+  args: readonly unknown[],
+  { roomsPerConnection }: DecodeLimits,
+): ServerSide {
   const [items, raw] = args;
   if (!Array.isArray(items)) throw bad("subscribe many takes an array of [room, after?]");
+  // Before any of them is looked at: each that is wrong would cost an error of its own.
+  if (items.length > roomsPerConnection) {
+    const text = `${items.length} rooms, this server allows ${roomsPerConnection} a connection`;
+    throw new CodedError("too_many_rooms", text);
+  }
   const options = subscribeOptions(raw);
   if (options.after !== undefined)
     throw bad("in subscribe many a position belongs to its room: [room, after]");

@@ -4,6 +4,9 @@ import type { Message } from "./message.js";
 import { uintSize, writeUint } from "./uint.js";
 import type { HistoryReply } from "./wire.js";
 
+/** Bytes of messages in a history page; what stands around them takes less than the rest of a chunk. */
+export const PAGE_BYTES = CHUNK_BYTES - 256;
+
 // One for all, since a new one makes room for 2 KB each time. What it returns is a copy of the exact length.
 const encoder = new Encoder({ ignoreUndefined: true });
 
@@ -43,7 +46,7 @@ export function controlElements(frame: ControlFrame): unknown[] {
  * {@link CHUNK_BYTES} is cut there, one message at the least, and `more` is then true.
  */
 export function encodeHistory(ref: number, reply: HistoryReply): Uint8Array {
-  const messages = messagesWithin(reply.messages, (message) => entrySize(message));
+  const messages = messagesWithin(reply.messages);
   const cut = messages.length < reply.messages.length;
   const head = encoder.encode({
     epoch: reply.epoch,
@@ -67,16 +70,12 @@ export function encodeHistory(ref: number, reply: HistoryReply): Uint8Array {
   return out;
 }
 
-/** The first of the messages, as many as stay within {@link CHUNK_BYTES} and one at the least. */
-export function messagesWithin(
-  messages: readonly Message[],
-  sizeOf: (message: Message) => number,
-): readonly Message[] {
-  // 256 bytes are more than what stands around the messages.
-  let left = CHUNK_BYTES - 256;
+// The first of the messages, as many as stay within a page and one at the least.
+function messagesWithin(messages: readonly Message[]): readonly Message[] {
+  let left = PAGE_BYTES;
   let count = 0;
   for (const message of messages) {
-    left -= sizeOf(message);
+    left -= entrySize(message);
     if (left < 0 && count > 0) break;
     count++;
   }

@@ -16,6 +16,8 @@ export interface DecodeLimits {
   readonly dataBytes: number;
   /** UTF-8 bytes of a key. */
   readonly keyBytes: number;
+  /** Rooms that one connection may have, and so those of one subscribe many. */
+  readonly roomsPerConnection: number;
 }
 
 export interface HistoryReply {

@@ -50,6 +50,12 @@ const MUTANTS: readonly Mutant[] = [
     replace: "replay.lost !== undefined",
   },
   {
+    name: "a history read that failed is not tried again",
+    file: "core/subscriptions.js",
+    find: "this.#replaying.add(subscription);\n            this.#owner.wantRetry();",
+    replace: "",
+  },
+  {
     name: "live members lose a reset",
     file: "core/room.js",
     find: "this.#lastReset = reason;",

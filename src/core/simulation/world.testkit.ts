@@ -26,7 +26,7 @@ const LIMITS: Limits = {
 };
 
 const SETTINGS: Record<string, RoomSettings> = {
-  plain: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 12, seconds: 3_600 }, publish: "client" },
+  plain: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 40, seconds: 3_600 }, publish: "client" },
   keyed: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 8, seconds: 3_600 }, state: true },
 };
 
@@ -115,7 +115,7 @@ function chaos(scheduler: Scheduler, broker: SimulatedBroker, clients: readonly 
   sometimes(600, () => random.pick(clients).cut());
   sometimes(400, () => random.pick(clients).resubscribe(random.pick(ROOMS), random.chance(0.3)));
   sometimes(500, () => random.pick(broker.links).tear());
-  sometimes(900, () => {
+  sometimes(150, () => {
     broker.away = !broker.away;
   });
   if (random.chance(0.2)) scheduler.soon(CHAOS_MS, () => broker.restart());
