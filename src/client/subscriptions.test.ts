@@ -210,6 +210,29 @@ test("unsubscribed before it was asked for, nothing is sent", () => {
   assert.deepEqual(rig.sent(), []);
 });
 
+test("unsubscribed while it waits to ask again: the server, which may have taken it, is told", () => {
+  const late = new Rig({ timeoutMs: 3_000 }).open();
+  const id = late.subscribe("a");
+  const { ref } = late.sentOne("subscribe");
+  late.advance(3_000);
+  late.step({ kind: "unsubscribe", id });
+  assert.equal(late.sentOne("unsubscribe").room, "a");
+  late.ok(ref, taken(1));
+  late.message("a", 2);
+  assert.deepEqual(late.delivered(id), []);
+  late.advance(1_000);
+  assert.deepEqual(late.sent(), []);
+
+  const gaps = new Rig().open();
+  const gapped = gaps.live1("a", 10);
+  gaps.message("a", 13, 12);
+  gaps.ok(gaps.sentOne("subscribe").ref, taken(10, true));
+  gaps.message("a", 13, 12);
+  assert.deepEqual(gaps.sent(), []);
+  gaps.step({ kind: "unsubscribe", id: gapped });
+  assert.equal(gaps.sentOne("unsubscribe").room, "a");
+});
+
 test("subscribed again in one turn: the server is left first, and old messages do not reach the new one", () => {
   const rig = new Rig().open();
   const old = rig.live1("a", 10);

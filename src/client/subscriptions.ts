@@ -101,7 +101,8 @@ export class Subscriptions {
     this.#byRoom.delete(entry.room);
     this.#unsettled.delete(entry);
     const { kind } = entry.phase;
-    if (kind === "asked" || kind === "replaying" || kind === "live") this.#left.add(entry.room);
+    // Also where it waits: the server may hold what it answered too late, or what came before the gap.
+    if (kind !== "due" && kind !== "failed") this.#left.add(entry.room);
     // An answer that is still to come finds no entry in phase "asked".
     entry.phase = { kind: "due" };
   }
