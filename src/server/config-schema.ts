@@ -85,6 +85,13 @@ const limits = z
     bodyBytes: integer(512, GIB, MIB, "body of one HTTP request"),
     batchMessages: integer(1, 1_000_000, 10_000, "messages in one HTTP batch"),
     connections: integer(1, 10_000_000, 100_000, "sockets of this process"),
+    plainConnections: integer(
+      16,
+      1_000_000,
+      4_096,
+      "connections that are no socket (yet); above half each is closed after its reply, above it new ones are reset " +
+        "(counted: connectionsRefused)",
+    ),
     // uWebSockets.js aborts the process outside of 8 to 960.
     idleSeconds: integer(8, 960, 120, "a socket that sends nothing for this long is closed"),
   })

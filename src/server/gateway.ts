@@ -114,7 +114,8 @@ class UwsGateway implements Gateway {
     this.#options = options;
     this.#log = new BoundedLog(options.log);
     this.#policy = { origins, connectionsMax: gatewayLimits.connections };
-    this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http });
+    const isCrowded = () => this.#plainConnections * 2 > gatewayLimits.plainConnections;
+    this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
     this.#engine = options.createEngine({
       publish: (topic, bytes, binary) => {
         this.#app.publish(topic, bytes, binary, false);

@@ -32,7 +32,6 @@ function get(
     query: "",
     headers: new Map(Object.entries(headers)),
     body: new Uint8Array(),
-    remoteAddress: "",
   });
 }
 
