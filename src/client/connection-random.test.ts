@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { parseRoom } from "../protocol/room-name.js";
 import { Rig } from "./connection.testkit.js";
 import type { SubscriptionEvent } from "./effect.js";
 import { ModelServer } from "./model-server.testkit.js";
@@ -120,7 +121,11 @@ class Run {
         this.advance(n * n * 3);
         return;
       case "ask":
-        this.open.add(rig.publish(room, n));
+        this.open.add(
+          n % 3 === 0
+            ? rig.request({ type: "history", room: parseRoom(room), options: {} }, 2_000)
+            : rig.publish(room, n),
+        );
         return;
       case "subscribe":
         if (!this.viewers.has(room)) this.subscribe(room);

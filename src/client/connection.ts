@@ -5,7 +5,7 @@ import { FanwireError, textOf } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
 import type { Settings } from "./options.js";
 import { pack } from "./pack.js";
-import { Requests } from "./requests.js";
+import { type Repeat, Requests } from "./requests.js";
 import type { ConnectionState } from "./state.js";
 import { Subscriptions } from "./subscriptions.js";
 import { encodeFrame } from "./wire.js";
@@ -27,6 +27,14 @@ const CODE_UNAUTHENTICATED = 4401;
 /** Close codes of a server that has too much of this client or of all: not the moment to come back at once. */
 const BUSY_CODES: ReadonlySet<number> = new Set([4408, 4429, 4503]);
 const BUSY_ATTEMPT = 3;
+
+/** A token and a round trip belong to their connection. */
+const REPEAT: Readonly<Record<RequestBody["type"], Repeat>> = {
+  publish: "never",
+  history: "any connection",
+  authenticate: "same connection",
+  ping: "same connection",
+};
 
 type Open = Extract<ConnectionState, { kind: "open" }>;
 
@@ -151,6 +159,8 @@ export class Connection {
         return;
       case "lagged":
         this.#subscriptions.lagged();
+        this.#requests.lagged();
+        this.#unsent = true;
         return;
       case "reset":
         this.#subscriptions.reset(frame);
@@ -214,7 +224,7 @@ export class Connection {
       refuse(new FanwireError("bad_request", `${body.type}: ${textOf(cause)}`));
       return;
     }
-    this.#requests.add({ id, ref, name: body.type, bytes, dueMs, repeatable: body.type === "history" });
+    this.#requests.add({ id, ref, name: body.type, bytes, dueMs, repeat: REPEAT[body.type] });
     this.#unsent = true;
   }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseRoom } from "../protocol/room-name.js";
 import { Rig } from "./connection.testkit.js";
+import { ModelServer } from "./model-server.testkit.js";
 
 const position = { epoch: "e", offset: 1 };
 
@@ -137,6 +138,78 @@ test("history is asked for again after a break, before what waited behind it", (
   assert.deepEqual([history?.type, publish?.type], ["history", "publish"]);
   rig.ok(history?.ref ?? 0, "page");
   assert.equal(rig.answer(id), "page");
+});
+
+/** A connection and its server with nothing but time between them. */
+function served(): { rig: Rig; server: ModelServer; turn: () => string[] } {
+  const rig = new Rig();
+  const server = new ModelServer(["a"]);
+  rig.step({ kind: "connect" });
+  server.connected();
+  rig.receive(...server.take(1));
+  const turn = (): string[] => {
+    const inputs = rig.sentMessages().flatMap((bytes) => rig.decode(bytes));
+    server.receive(inputs);
+    return inputs.map(({ type }) => type);
+  };
+  return { rig, server, turn };
+}
+
+test("lagged: an answer that has not come is not coming, so publishes have an unknown outcome", () => {
+  const { rig, server, turn } = served();
+  const early = rig.publish("a", 1);
+  const lost = [rig.publish("a", 2), rig.publish("a", 3)];
+  assert.deepEqual(turn(), ["publish", "publish", "publish"]);
+  const late = server.take(3);
+  rig.receive(...late.slice(0, 1));
+  server.drop(0);
+  const queued = rig.publish("a", 4);
+  rig.receive(...server.take(1));
+  assert.deepEqual(rig.answer(early), { epoch: "e0", offset: 1 });
+  for (const id of lost) {
+    const { code, maybeDone, message } = rig.refusal(id);
+    assert.deepEqual([code, maybeDone], ["unavailable", true]);
+    assert.match(message, /lagged.*may or may not/);
+  }
+  // The one that was not under way is sent, and those that come all the same are of no effect.
+  rig.receive(...late);
+  assert.deepEqual(turn(), ["publish"]);
+  rig.receive(...server.take(9));
+  assert.deepEqual(rig.answer(queued), { epoch: "e0", offset: 4 });
+  // Past every timeout.
+  rig.advance(10_500);
+  for (const id of [early, ...lost, queued]) rig.answer(id);
+  assert.deepEqual(rig.sent(), []);
+});
+
+test("lagged: what does no harm is asked once more, at once, and settled by whichever answer comes first", () => {
+  const kinds = ["history", "ping", "authenticate"];
+  for (const first of ["old", "new", "none"]) {
+    const { rig, server, turn } = served();
+    const ids = [
+      rig.request({ type: "history", room: parseRoom("a"), options: {} }),
+      rig.request({ type: "ping" }),
+      rig.request({ type: "authenticate", token: "t" }),
+    ];
+    assert.deepEqual(turn(), kinds);
+    const late = server.take(3);
+    server.drop(0);
+    rig.receive(...server.take(1));
+    assert.deepEqual(turn(), kinds);
+    const again = server.take(3);
+    if (first === "none") {
+      server.drop(0);
+      rig.receive(...server.take(1));
+      for (const id of ids) assert.equal(rig.refusal(id).code, "unavailable");
+      assert.equal(rig.refusal(ids[0] ?? 0).maybeDone, false);
+    } else {
+      rig.receive(...(first === "old" ? late : again));
+      for (const id of ids) assert.deepEqual(rig.answer(id), { time: 1 });
+    }
+    rig.receive(...late, ...again);
+    for (const id of ids) rig.answer(id);
+    assert.deepEqual(turn(), [], "once");
+  }
 });
 
 test("a timeout says whether the request had left", () => {

@@ -4,6 +4,9 @@ import { FanwireError } from "./errors.js";
 /** Requests under way at once: below what a server takes, so that a burst waits here and is not refused there. */
 const IN_FLIGHT_MAX = 128;
 
+/** Where asking twice does no harm, so that a lost answer does not end the request. */
+export type Repeat = "never" | "same connection" | "any connection";
+
 /** One encoded request. */
 export interface Request {
   readonly id: number;
@@ -11,8 +14,7 @@ export interface Request {
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly dueMs: number;
-  /** Asking twice does no harm, so a broken connection does not end it. */
-  readonly repeatable: boolean;
+  readonly repeat: Repeat;
 }
 
 /** The requests that wait for the connection or for their answer. Bounded, in order, each settled exactly once. */
@@ -23,6 +25,8 @@ export class Requests {
   #queued = new Map<number, Request>();
   #queuedBytes = 0;
   readonly #sent = new Map<number, Request>();
+  /** Asked again after a lag. Once only: it may be their answers that this connection is too slow for. */
+  readonly #repeated = new WeakSet<Request>();
   #earliestMs = Number.POSITIVE_INFINITY;
 
   constructor(push: Push, countMax: number, bytesMax: number) {
@@ -102,14 +106,19 @@ export class Requests {
 
   /** The connection broke: what was under way is asked again where that does no harm, and else has an unknown outcome. */
   disconnected(): void {
-    const again = [...this.#sent.values()].filter((request) => request.repeatable);
-    const unknown = [...this.#sent.values()].filter((request) => !request.repeatable);
-    this.#sent.clear();
-    this.#queued = new Map([...again.map((request) => [request.ref, request] as const), ...this.#queued]);
-    for (const request of again) this.#queuedBytes += request.bytes.length;
-    for (const request of unknown) {
-      this.#refuse(request.id, lost("unavailable", request, "the connection broke before the answer", true));
-    }
+    this.#unanswered(
+      "the connection broke before the answer",
+      (request) => request.repeat === "any connection",
+    );
+  }
+
+  /** Frames were dropped: an answer that has not come is not coming. */
+  lagged(): void {
+    this.#unanswered("the connection lagged, which lost the answer", (request) => {
+      if (request.repeat === "never" || this.#repeated.has(request)) return false;
+      this.#repeated.add(request);
+      return true;
+    });
   }
 
   /** Ends all of them. */
@@ -122,6 +131,17 @@ export class Requests {
     for (const request of sent) this.#refuse(request.id, lost("closed", request, reason, true));
     for (const request of queued) {
       this.#refuse(request.id, lost("closed", request, `not sent, ${reason}`, false));
+    }
+  }
+
+  #unanswered(why: string, isRepeated: (request: Request) => boolean): void {
+    const sent = [...this.#sent.values()];
+    const again = sent.filter(isRepeated);
+    this.#sent.clear();
+    this.#queued = new Map([...again.map((request) => [request.ref, request] as const), ...this.#queued]);
+    for (const request of again) this.#queuedBytes += request.bytes.length;
+    for (const request of sent) {
+      if (!this.#queued.has(request.ref)) this.#refuse(request.id, lost("unavailable", request, why, true));
     }
   }
 
@@ -141,7 +161,7 @@ function lost(
   text: string,
   sent: boolean,
 ): FanwireError {
-  const maybeDone = sent && !request.repeatable;
+  const maybeDone = sent && request.repeat !== "any connection";
   const hint = maybeDone ? "; it may or may not have been carried out" : "";
   return new FanwireError(code, `${request.name}: ${text}${hint}`, { maybeDone });
 }

@@ -68,6 +68,37 @@ test("a watchlist larger than the server's largest message is split, and every p
   assert.equal(rooms.length, 900);
 });
 
+test("a long watchlist is asked for 200 rooms at a time, and each answer counts for its own rooms", () => {
+  const rig = new Rig().open();
+  const ids = Array.from({ length: 501 }, (_, i) => rig.subscribe(`r.${i}`));
+  const sent = rig.sent();
+  const slices = sent.map(({ rooms, room }) => (Array.isArray(rooms) ? rooms.map(roomOf) : [room]));
+  assert.deepEqual(
+    slices.map(({ length }) => length),
+    [200, 200, 101],
+  );
+  assert.deepEqual(
+    slices.flat(),
+    ids.map((_, i) => `r.${i}`),
+  );
+  // In any order.
+  [1, 2, 0].forEach((at) => {
+    const rooms = slices[at] ?? [];
+    rig.ok(
+      sent[at]?.ref ?? 0,
+      rooms.map((room) => taken(Number(String(room).slice(2)))),
+    );
+  });
+  ids.forEach((id, i) => {
+    rig.message(`r.${i}`, i + 1);
+    assert.deepEqual(rig.delivered(id), [i + 1]);
+  });
+});
+
+function roomOf(item: unknown): unknown {
+  return typeof item === "object" && item !== null && Reflect.get(item, "room");
+}
+
 test("one result a room: taken, refused for good, refused for now", () => {
   const rig = new Rig().open();
   rig.random = 1;
@@ -210,6 +241,29 @@ test("unsubscribed before it was asked for, nothing is sent", () => {
   assert.deepEqual(rig.sent(), []);
 });
 
+test("unsubscribed while it waits to ask again: the server, which may have taken it, is told", () => {
+  const late = new Rig({ timeoutMs: 3_000 }).open();
+  const id = late.subscribe("a");
+  const { ref } = late.sentOne("subscribe");
+  late.advance(3_000);
+  late.step({ kind: "unsubscribe", id });
+  assert.equal(late.sentOne("unsubscribe").room, "a");
+  late.ok(ref, taken(1));
+  late.message("a", 2);
+  assert.deepEqual(late.delivered(id), []);
+  late.advance(1_000);
+  assert.deepEqual(late.sent(), []);
+
+  const gaps = new Rig().open();
+  const gapped = gaps.live1("a", 10);
+  gaps.message("a", 13, 12);
+  gaps.ok(gaps.sentOne("subscribe").ref, taken(10, true));
+  gaps.message("a", 13, 12);
+  assert.deepEqual(gaps.sent(), []);
+  gaps.step({ kind: "unsubscribe", id: gapped });
+  assert.equal(gaps.sentOne("unsubscribe").room, "a");
+});
+
 test("subscribed again in one turn: the server is left first, and old messages do not reach the new one", () => {
   const rig = new Rig().open();
   const old = rig.live1("a", 10);
@@ -239,6 +293,42 @@ test("an answer to a subscription that was ended meanwhile is of no effect on th
   rig.ok(ref, taken(6));
   rig.message("a", 7);
   assert.deepEqual(rig.delivered(id), [7]);
+});
+
+test("an older subscribe that the server says a later one took the place of does not end the room", () => {
+  const replaced = "a later request of this connection for room a took the place of this one";
+  for (const how of ["again", "timeout", "lagged"]) {
+    for (const rooms of [["a"], ["a", "b"]]) {
+      const rig = new Rig({ timeoutMs: 3_000 }).open();
+      const before = rooms.map((room) => rig.subscribe(room));
+      let ids = before;
+      const [old] = rig.sent();
+      if (how === "again") {
+        for (const id of ids) rig.step({ kind: "unsubscribe", id });
+        ids = rooms.map((room) => rig.subscribe(room));
+      } else if (how === "lagged") {
+        rig.receive({ type: "lagged" });
+      } else {
+        rig.advance(3_500);
+      }
+      const ref = rig.sent().at(-1)?.ref ?? 0;
+      rig.forget();
+      const many = rooms.length > 1;
+      if (many) rig.ok(old?.ref ?? 0, [["bad_request", replaced], taken(5)]);
+      else
+        rig.receive({
+          type: "error",
+          ref: old?.ref ?? 0,
+          code: "bad_request",
+          text: replaced,
+          retryMs: undefined,
+        });
+      for (const id of [...before, ...ids]) assert.deepEqual(rig.events(id), [], how);
+      rig.ok(ref, many ? rooms.map(() => taken(6)) : taken(6));
+      for (const room of rooms) rig.message(room, 7);
+      for (const id of ids) assert.deepEqual(rig.delivered(id), [7], how);
+    }
+  }
 });
 
 test("frames about rooms that nobody asked for are ignored", () => {

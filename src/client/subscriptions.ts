@@ -45,6 +45,8 @@ const RETRYABLE: ReadonlySet<string> = new Set(["rate_limited", "unavailable", "
 
 /** More than the elements of `subscribe many` take besides its rooms. */
 const FRAME_BYTES = 100;
+/** Rooms in one frame: each takes up to some 70 bytes of the answer, which is one value and had better be no longer than others. */
+const ROOMS_MAX = 200;
 
 /** The rooms of a client: which are asked for, where each stands, what is to be asked again. */
 export class Subscriptions {
@@ -101,7 +103,8 @@ export class Subscriptions {
     this.#byRoom.delete(entry.room);
     this.#unsettled.delete(entry);
     const { kind } = entry.phase;
-    if (kind === "asked" || kind === "replaying" || kind === "live") this.#left.add(entry.room);
+    // Also where it waits: the server may hold what it answered too late, or what came before the gap.
+    if (kind !== "due" && kind !== "failed") this.#left.add(entry.room);
     // An answer that is still to come finds no entry in phase "asked".
     entry.phase = { kind: "due" };
   }
@@ -354,7 +357,7 @@ function frameOf(ref: number, entries: readonly Entry[], options: SubscribeOptio
   return { type: "subscribeMany", ref, rooms, options };
 }
 
-/** Splits by an upper bound of the bytes that each room takes. */
+/** Splits by number, and by an upper bound of the bytes that each room takes. */
 function within(entries: readonly Entry[], bytesMax: number): Entry[][] {
   const groups: Entry[][] = [];
   let group: Entry[] = [];
@@ -362,7 +365,7 @@ function within(entries: readonly Entry[], bytesMax: number): Entry[][] {
   for (const entry of entries) {
     // Headers of array, string, array, string, and an offset of 9 bytes; an epoch of 3 bytes a character at the most.
     const size = 20 + entry.room.length + 3 * entry.epoch.length;
-    if (group.length > 0 && bytes + size > bytesMax) {
+    if (group.length === ROOMS_MAX || (group.length > 0 && bytes + size > bytesMax)) {
       groups.push(group);
       group = [];
       bytes = 0;

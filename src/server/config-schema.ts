@@ -32,14 +32,20 @@ const integer = (min: number, max: number, standard: number, description: string
 const limit = (name: keyof Limits, min: number, max: number, description: string) =>
   integer(min, max, DEFAULT_LIMITS[name], description);
 
+// Some of the minimums are what the client library counts on: it does not know what this server is set to.
 const limits = z
   .strictObject({
-    values: limit("values", 1, 100_000, "requests packed into one WebSocket message"),
+    values: limit("values", 500, 100_000, "requests packed into one WebSocket message"),
     depth: limit("depth", 4, 256, "nesting of arrays and maps in one request or body"),
-    elements: limit("elements", 16, 10_000_000, "array elements and map entries in one request or message"),
+    elements: limit(
+      "elements",
+      4_096,
+      10_000_000,
+      "array elements and map entries in one request or message",
+    ),
     dataBytes: limit("dataBytes", 16, 16 * MIB, "data of one message, as MessagePack"),
     keyBytes: limit("keyBytes", 1, 1_024, "UTF-8 bytes of a key"),
-    payloadBytes: limit("payloadBytes", 512, 17 * MIB, "one inbound WebSocket message"),
+    payloadBytes: limit("payloadBytes", 1_024, 17 * MIB, "one inbound WebSocket message"),
     roomsPerConnection: limit("roomsPerConnection", 1, 100_000, "rooms that one connection is subscribed to"),
     requestsInFlight: limit(
       "requestsInFlight",
@@ -85,6 +91,13 @@ const limits = z
     bodyBytes: integer(512, GIB, MIB, "body of one HTTP request"),
     batchMessages: integer(1, 1_000_000, 10_000, "messages in one HTTP batch"),
     connections: integer(1, 10_000_000, 100_000, "sockets of this process"),
+    plainConnections: integer(
+      16,
+      1_000_000,
+      4_096,
+      "connections that are no socket (yet); above half each is closed after its reply, above it new ones are reset " +
+        "(counted: connectionsRefused)",
+    ),
     // uWebSockets.js aborts the process outside of 8 to 960.
     idleSeconds: integer(8, 960, 120, "a socket that sends nothing for this long is closed"),
   })

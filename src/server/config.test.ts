@@ -228,6 +228,14 @@ test("checks between keys", () => {
   }
 });
 
+test("no limit goes below what the client library counts on", () => {
+  for (const [name, least] of Object.entries({ values: 500, elements: 4_096, payloadBytes: 1_024 })) {
+    const [, problem = ""] = problemsOf(() => createConfig({ limits: { [name]: least - 1 } }));
+    assert.match(problem, new RegExp(`${name} = .*allowed is integer, ${least} to`));
+  }
+  assert.ok(createConfig({ limits: { values: 500, elements: 4_096, payloadBytes: 1_024, dataBytes: 600 } }));
+});
+
 test("a check between keys is left out where one of them is wrong by itself", () => {
   const problems = problemsOf(() =>
     load({ file: { limits: { lowWatermarkBytes: 100_000, bufferBytes: "many" } } }),

@@ -1,7 +1,7 @@
 import { CodedError } from "../protocol/errors.js";
 import type { GatewayCounters, GatewayLimits } from "./gateway-limits.js";
 import type { GatewayLog } from "./gateway-log.js";
-import { type ReplySocket, writeReply } from "./gateway-reply.js";
+import { type ReplySocket, SMALL_REPLY_BYTES, writeReply } from "./gateway-reply.js";
 import { JSON_FORMAT } from "./http-format.js";
 import { errorReply, HttpError } from "./http-reply.js";
 import type { HttpHandler, HttpReply } from "./http-types.js";
@@ -11,7 +11,10 @@ export interface ResponseSocket extends ReplySocket {
   onAborted(handler: () => void): unknown;
   /** Chunks are valid during the call only. A request without a body gives one empty last chunk. */
   onData(handler: (chunk: ArrayBuffer, isLast: boolean) => void): unknown;
-  getRemoteAddressAsText(): ArrayBuffer;
+  /** The handler is given how much of the body was written, and returns whether it wrote all it has. */
+  onWritable(handler: (offset: number) => boolean): unknown;
+  /** Cuts the connection off; calls the handler of `onAborted`. */
+  close(): unknown;
 }
 
 /** What of a uWebSockets.js request is used; valid during the handler only. */
@@ -28,6 +31,8 @@ export interface HttpFrontOptions {
   readonly counters: GatewayCounters;
   readonly log: GatewayLog;
   readonly handler: HttpHandler;
+  /** So many connections are open that each is to be closed after its reply. */
+  readonly isCrowded: () => boolean;
 }
 
 /** A request without its body, copied. */
@@ -36,20 +41,27 @@ interface Head {
   readonly path: string;
   readonly query: string;
   readonly headers: ReadonlyMap<string, string>;
-  readonly remoteAddress: string;
 }
 
 /** One request from its head to the end of its answer. */
 interface Exchange {
   readonly res: ResponseSocket;
   readonly isHead: boolean;
-  /** "done": answered, or the client went away; the response must not be touched. */
-  state: "body" | "answering" | "done";
+  /**
+   * "sending": the reply is begun, and the client has not taken all of it. uWebSockets.js cuts a connection that asks
+   * again meanwhile. "done": answered, or the client went away; the response must not be touched.
+   */
+  state: "body" | "answering" | "sending" | "done";
   deadlineMs: number;
   /** Only the first `bytes` of it are read so far. One buffer: a chunk may be a byte, and an array costs 200. */
   body: Uint8Array;
   bytes: number;
+  /** Size of the reply that is being sent. */
+  replyBytes: number;
 }
+
+/** A client that takes a reply slower than this, in bytes a millisecond, is cut off in the end. */
+const REPLY_PACE = 16;
 
 const NO_BODY = new Uint8Array(0);
 
@@ -60,14 +72,18 @@ export class HttpFront {
   readonly #log: GatewayLog;
   readonly #handler: HttpHandler;
   readonly #exchanges = new Set<Exchange>();
+  readonly #isCrowded: () => boolean;
   /** Bytes of all bodies in memory. */
   #bytes = 0;
+  /** Bytes of all replies that clients have begun to take. */
+  #replyBytes = 0;
 
-  constructor({ limits, counters, log, handler }: HttpFrontOptions) {
+  constructor({ limits, counters, log, handler, isCrowded }: HttpFrontOptions) {
     this.#limits = limits;
     this.#counters = counters;
     this.#log = log;
     this.#handler = handler;
+    this.#isCrowded = isCrowded;
   }
 
   /** Requests that are being read or answered. */
@@ -80,11 +96,12 @@ export class HttpFront {
     this.#counters.httpRequests += 1;
     const isHead = req.getCaseSensitiveMethod() === "HEAD";
     const deadlineMs = nowMs + this.#limits.bodyMs;
-    const exchange: Exchange = { res, isHead, state: "body", deadlineMs, body: NO_BODY, bytes: 0 };
+    const empty = { body: NO_BODY, bytes: 0, replyBytes: 0 };
+    const exchange: Exchange = { res, isHead, state: "body", deadlineMs, ...empty };
     this.#exchanges.add(exchange);
     res.onAborted(() => this.#finish(exchange));
     try {
-      const head = copyHead(res, req, this.#limits.headBytes);
+      const head = copyHead(req, this.#limits.headBytes);
       const problem = head instanceof CodedError ? head : this.#problemOf(head);
       if (problem !== undefined) this.#refuse(exchange, problem);
       else if (!(head instanceof CodedError)) this.#readBody(exchange, head);
@@ -98,6 +115,11 @@ export class HttpFront {
     const { bodyMs, replyMs } = this.#limits;
     for (const exchange of this.#exchanges) {
       if (nowMs < exchange.deadlineMs) continue;
+      if (exchange.state === "sending") {
+        this.#counters.repliesCut += 1;
+        exchange.res.close();
+        continue;
+      }
       const error =
         exchange.state === "body"
           ? new HttpError(408, "timeout", `the body was not here within ${bodyMs} ms`)
@@ -186,21 +208,69 @@ export class HttpFront {
   }
 
   #reply(exchange: Exchange, reply: HttpReply, close: boolean): void {
-    if (exchange.state === "done") return;
-    writeReply(exchange.res, reply, { head: exchange.isHead, close });
-    this.#finish(exchange);
+    if (exchange.state === "sending") exchange.res.close();
+    if (exchange.state === "sending" || exchange.state === "done") return;
+    const { res, isHead: head } = exchange;
+    const left = this.#hasRoomFor(reply, head)
+      ? writeReply(res, reply, { head, close: close || this.#isCrowded() })
+      : writeReply(res, this.#tooMany(), { head, close: true });
+    if (left === undefined) this.#finish(exchange);
+    else this.#send(exchange, left);
+  }
+
+  /** One reply may always be under way, or one above the limit could never be sent. */
+  #hasRoomFor({ body }: HttpReply, isHead: boolean): boolean {
+    const bytes = Buffer.byteLength(body);
+    if (isHead || bytes <= SMALL_REPLY_BYTES || this.#replyBytes === 0) return true;
+    return this.#replyBytes + bytes <= this.#limits.repliesBytes;
+  }
+
+  #tooMany(): HttpReply {
+    this.#counters.httpRefused += 1;
+    const text = "too many bytes of replies wait for clients to take them";
+    return errorReply(JSON_FORMAT, new CodedError("unavailable", text, 1_000));
+  }
+
+  /** Sends what is left of a reply as fast as the client takes it. */
+  #send(exchange: Exchange, body: Uint8Array): void {
+    this.#forget(exchange);
+    exchange.state = "sending";
+    exchange.replyBytes = body.length;
+    this.#replyBytes += body.length;
+    exchange.deadlineMs = Date.now() + this.#limits.replyMs;
+    let taken = 0;
+    exchange.res.onWritable((offset) => {
+      if (exchange.state !== "sending") return true;
+      try {
+        exchange.deadlineMs += (offset - taken) / REPLY_PACE;
+        taken = offset;
+        const [isAllTaken, isComplete] = exchange.res.tryEnd(body.subarray(offset), body.length);
+        if (isComplete) this.#finish(exchange);
+        return isAllTaken;
+      } catch (cause) {
+        this.#fault(exchange, cause);
+        return true;
+      }
+    });
   }
 
   #finish(exchange: Exchange): void {
     if (exchange.state === "done") return;
     exchange.state = "done";
-    exchange.body = NO_BODY;
-    this.#bytes -= exchange.bytes;
+    this.#forget(exchange);
+    this.#replyBytes -= exchange.replyBytes;
     this.#exchanges.delete(exchange);
+  }
+
+  /** Drops the request's body. */
+  #forget(exchange: Exchange): void {
+    this.#bytes -= exchange.bytes;
+    exchange.body = NO_BODY;
+    exchange.bytes = 0;
   }
 }
 
-function copyHead(res: ResponseSocket, req: RequestSocket, headBytes: number): Head | CodedError {
+function copyHead(req: RequestSocket, headBytes: number): Head | CodedError {
   const path = req.getUrl();
   const query = req.getQuery() ?? "";
   const headers = new Map<string, string>();
@@ -217,6 +287,5 @@ function copyHead(res: ResponseSocket, req: RequestSocket, headBytes: number): H
       "too_large",
       `path, query and headers have at most ${headBytes} bytes together`,
     );
-  const remoteAddress = Buffer.from(res.getRemoteAddressAsText()).toString("latin1");
-  return { method: req.getCaseSensitiveMethod().toUpperCase(), path, query, headers, remoteAddress };
+  return { method: req.getCaseSensitiveMethod().toUpperCase(), path, query, headers };
 }

@@ -4,7 +4,8 @@ export interface GatewayLimits {
   readonly connections: number;
   /**
    * TCP connections that are no WebSocket (yet). Without a bound, connections that say nothing would use up the open
-   * files of the process, and nobody could connect any more.
+   * files of the process, and nobody could connect any more. Above half of it each is closed after its reply, above it
+   * new ones are closed at once.
    */
   readonly plainConnections: number;
   /** A socket that sends nothing for this long is closed: 8 to 960, a bound of uWebSockets.js. */
@@ -13,6 +14,8 @@ export interface GatewayLimits {
   readonly bodyBytes: number;
   /** Bodies of all HTTP requests that are being read or answered. */
   readonly bodiesBytes: number;
+  /** Replies that clients have begun to take and not taken whole, all together. */
+  readonly repliesBytes: number;
   /** HTTP requests that are being read or answered. */
   readonly requests: number;
   /** Path, query and headers of one HTTP request. uWebSockets.js has a bound only where they come in pieces. */
@@ -22,7 +25,7 @@ export interface GatewayLimits {
    * than 16 KB/s without a word, so that the client is told.
    */
   readonly bodyMs: number;
-  /** How long an answer may take. */
+  /** How long an answer may take, and then how long the client may take it at less than 16 KB/s. */
   readonly replyMs: number;
 }
 
@@ -33,6 +36,7 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   idleSeconds: 120,
   bodyBytes: 1_048_576,
   bodiesBytes: 67_108_864,
+  repliesBytes: 134_217_728,
   requests: 4_096,
   headBytes: 16_384,
   bodyMs: 7_000,
@@ -51,6 +55,8 @@ export interface GatewayCounters {
   httpRequests: number;
   /** HTTP requests that the gateway itself refused: too large, too slow, too many. */
   httpRefused: number;
+  /** Connections cut because the client took their reply too slowly. */
+  repliesCut: number;
   upgradesRefused: number;
   /** TCP connections closed at once because there were too many that are no WebSocket. */
   connectionsRefused: number;
@@ -64,6 +70,7 @@ export function createGatewayCounters(): GatewayCounters {
   return {
     httpRequests: 0,
     httpRefused: 0,
+    repliesCut: 0,
     upgradesRefused: 0,
     connectionsRefused: 0,
     payloadsCut: 0,

@@ -136,7 +136,6 @@ function failing(
           fail("closed");
           session.closed(nowMs);
         },
-        tooLarge: (bytes) => session.tooLarge(bytes),
         dropped: () => session.dropped(),
         drained: () => session.drained(),
         goaway: (reason, delayMs) => session.goaway(reason, delayMs),

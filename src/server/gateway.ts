@@ -114,7 +114,8 @@ class UwsGateway implements Gateway {
     this.#options = options;
     this.#log = new BoundedLog(options.log);
     this.#policy = { origins, connectionsMax: gatewayLimits.connections };
-    this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http });
+    const isCrowded = () => this.#plainConnections * 2 > gatewayLimits.plainConnections;
+    this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
     this.#engine = options.createEngine({
       publish: (topic, bytes, binary) => {
         this.#app.publish(topic, bytes, binary, false);
@@ -255,8 +256,7 @@ class UwsGateway implements Gateway {
       const text = `${wire.subprotocol} is spoken in ${wire.binary ? "binary" : "text"} frames only`;
       connection.send(wire.encode({ type: "error", ref: 0, code: "bad_request", text, retryMs: undefined }));
       connection.close(4400, text);
-    } else if (message.byteLength > this.#options.limits.payloadBytes) session.tooLarge(message.byteLength);
-    else session.receive(new Uint8Array(message), Date.now());
+    } else session.receive(new Uint8Array(message), Date.now());
   }
 
   #closed(connection: Connection, code: number, reason: ArrayBuffer): void {

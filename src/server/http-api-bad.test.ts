@@ -3,6 +3,21 @@ import { describe, test } from "node:test";
 import { encode } from "@msgpack/msgpack";
 import { type Ask, createRig, errorOf, JSON_TYPE, MSGPACK_TYPE } from "./http-api.testkit.js";
 
+test("what is at no path and what is not allowed there is answered as accept says", async () => {
+  const { ask } = createRig();
+  const headers = { accept: "application/msgpack" };
+  for (const [status, wrong] of [
+    [404, { path: "/v2" }],
+    [405, { path: "/healthz", method: "POST" }],
+  ] as const) {
+    const reply = await ask({ ...wrong, headers });
+    assert.deepEqual([reply.status, reply.headers["content-type"]], [status, "application/msgpack"]);
+    assert.equal(errorOf(reply).code, "bad_request");
+    const unliked = await ask({ ...wrong, headers: { accept: "text/html" } });
+    assert.deepEqual([unliked.status, typeof unliked.body], [status, "string"]);
+  }
+});
+
 describe("bad requests", () => {
   const room = "/v1/rooms/a/messages";
   const deep = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`;
@@ -153,7 +168,9 @@ describe("bad requests", () => {
       /"limt" is unknown; allowed are after, last, limit/,
     ],
     ["parameter twice", { path: room, query: "limit=3&limit=4" }, 400, "bad_request", /twice/],
-    ["limit of none", { path: room, query: "limit=0" }, 400, "bad_request", /1 to 1000/],
+    ["limit of none", { path: room, query: "limit=0" }, 400, "bad_request", /above 0/],
+    ["last above the most", { path: room, query: "last=1001" }, 400, "bad_request", /of 0 to 1000$/],
+    ["last below none", { path: room, query: "last=-1" }, 400, "bad_request", /"-1", not .* 0 to 1000/],
     ["limit no number", { path: room, query: "limit=1e3" }, 400, "bad_request", /1e3/],
     ["last and limit", { path: room, query: "last=3&limit=4" }, 400, "bad_request", /neither/],
     ["position without colon", { path: room, query: "after=12" }, 400, "bad_request", /EPOCH:OFFSET/],

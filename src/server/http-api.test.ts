@@ -179,7 +179,9 @@ describe("history", () => {
       [`after=${epoch}%3A3`, [4, 5], false],
       [`after=${epoch}:5`, [], false],
       ["last=2", [4, 5], false],
-      ["last=9999999", [1, 2, 3, 4, 5], false],
+      ["last=1000", [1, 2, 3, 4, 5], false],
+      ["last=0", [], false],
+      ["limit=9999999", [1, 2, 3, 4, 5], false],
     ];
     for (const [query, numbers, more] of cases) {
       const expected = { epoch, messages: numbers.map(entry), more };
@@ -268,14 +270,13 @@ test("state is the latest message of every key, paged by offset", async () => {
   });
 });
 
-test("health is 200 or 503, by GET and HEAD", async () => {
+test("health is 200 or 503", async () => {
   const { ask, setHealth } = createRig({ apiKeys: [KEY] });
   const reply = await ask({ path: "/healthz" });
   assert.deepEqual(
     [reply.status, bodyValue(reply)],
     [200, { status: "ok", version: "1.2.3", connections: 3 }],
   );
-  assert.equal((await ask({ method: "HEAD", path: "/healthz" })).status, 200);
   setHealth({ ok: false });
   assert.equal((await ask({ path: "/healthz" })).status, 503);
 });

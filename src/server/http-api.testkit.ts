@@ -49,7 +49,6 @@ export function createRig(input: ConfigInput = {}, broker?: Broker) {
       query,
       headers: new Map(Object.entries(headers)),
       body: typeof body === "string" ? new TextEncoder().encode(body) : body,
-      remoteAddress: "127.0.0.1",
     });
   const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
     ask({ method: "POST", path, headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body) });

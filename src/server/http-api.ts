@@ -8,7 +8,7 @@ import type { Position } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import type { Config } from "./config.js";
 import { createKeyCheck } from "./http-auth.js";
-import { type AnswerFormat, answerFormatOf, bodyKindOf, JSON_FORMAT } from "./http-format.js";
+import { type AnswerFormat, answerFormatOf, bodyKindOf, JSON_FORMAT, notAcceptable } from "./http-format.js";
 import { encodePage } from "./http-page.js";
 import { type BatchItem, batchOfBody, dataOfBody, keyOfHeader } from "./http-publish.js";
 import { type PageQuery, parsePageQuery } from "./http-query.js";
@@ -65,10 +65,11 @@ class HttpApi {
   }
 
   async handle(request: HttpRequest): Promise<HttpReply> {
-    let format = JSON_FORMAT;
+    const accepted = answerFormatOf(request.headers);
+    const format = accepted ?? JSON_FORMAT;
     try {
       const route = this.#route(request);
-      format = answerFormatOf(request.headers);
+      if (accepted === undefined) throw notAcceptable();
       if (route.writes) this.#checkKey(request.headers.get("authorization"));
       return await route.answer({ request, format });
     } catch (cause) {
@@ -80,8 +81,7 @@ class HttpApi {
     const routes = this.#routesOf(path);
     if (routes.length === 0)
       throw new HttpError(404, "bad_request", `nothing is at ${JSON.stringify(path.slice(0, 200))}`);
-    const wanted = method === "HEAD" ? "GET" : method;
-    const route = routes.find((candidate) => candidate.method === wanted);
+    const route = routes.find((candidate) => candidate.method === method);
     if (route !== undefined) return route;
     const allow = routes
       .map((candidate) => (candidate.method === "GET" ? "GET, HEAD" : candidate.method))

@@ -52,10 +52,10 @@ export function bodyKindOf(headers: Headers): BodyKind {
 }
 
 /**
- * How the answer is to be written: the type that `accept` likes most, JSON where it likes several the same.
- * @throws HttpError 406 where it likes none.
+ * How the answer is to be written: the type that `accept` likes most, JSON where it likes several the same, undefined
+ * where it likes none.
  */
-export function answerFormatOf(headers: Headers): AnswerFormat {
+export function answerFormatOf(headers: Headers): AnswerFormat | undefined {
   const accept = headers.get("accept");
   if (accept === undefined || accept.trim() === "") return JSON_FORMAT;
   const ranges = accept.split(",", ACCEPT_RANGES_MAX).map(rangeOf);
@@ -68,8 +68,13 @@ export function answerFormatOf(headers: Headers): AnswerFormat {
       bestQuality = quality;
     }
   }
-  if (best === undefined) throw new HttpError(406, "bad_request", `accept allows none of ${ALLOWED}`);
+  if (best === undefined) return undefined;
   return best === "application/json" ? JSON_FORMAT : { kind: "msgpack", contentType: best };
+}
+
+/** The error where {@link answerFormatOf} finds none. */
+export function notAcceptable(): HttpError {
+  return new HttpError(406, "bad_request", `accept allows none of ${ALLOWED}`);
 }
 
 interface Range {

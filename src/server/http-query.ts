@@ -32,8 +32,8 @@ export function parsePageQuery(
   const after = given.get("after");
   return {
     after: after === undefined ? undefined : parsePosition(after),
-    last: last === undefined ? undefined : countOf("last", last, limitMax),
-    limit: countOf("limit", given.get("limit") ?? String(limitMax), limitMax),
+    last: last === undefined ? undefined : lastOf(last, limitMax),
+    limit: Math.min(limitOf(given.get("limit") ?? String(limitMax)), limitMax),
   };
 }
 
@@ -46,10 +46,19 @@ export function parsePosition(text: string): Position {
   return positionOf([text.slice(0, colon), Number(offset)]);
 }
 
-function countOf(name: string, text: string, max: number): number {
-  if (!/^[1-9]\d{0,15}$/.test(text))
-    throw bad(`${name} is ${JSON.stringify(text.slice(0, 80))}, not an integer of 1 to ${max}`);
-  return Math.min(Number(text), max);
+/** Refused above the maximum, as on a socket: the page's `more` would not tell that some are left out before it. */
+function lastOf(text: string, max: number): number {
+  if (!/^\d{1,16}$/.test(text) || Number(text) > max) throw bad(notCount("last", text, `of 0 to ${max}`));
+  return Number(text);
+}
+
+function limitOf(text: string): number {
+  if (!/^[1-9]\d{0,15}$/.test(text)) throw bad(notCount("limit", text, "above 0, of at most 16 digits"));
+  return Number(text);
+}
+
+function notCount(name: string, text: string, allowed: string): string {
+  return `${name} is ${JSON.stringify(text.slice(0, 80))}, not an integer ${allowed}`;
 }
 
 function bad(message: string): CodedError {

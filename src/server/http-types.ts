@@ -9,8 +9,6 @@ export interface HttpRequest {
   /** Names in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly body: Uint8Array;
-  /** The peer's address in text. */
-  readonly remoteAddress: string;
 }
 
 export interface HttpReply {

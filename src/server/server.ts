@@ -141,12 +141,18 @@ const OTHER_FILES = 64;
  * and the listener would turn in circles.
  */
 function gatewayLimits(config: Config, log: Logger): GatewayLimits {
-  const { connections, idleSeconds, bodyBytes } = config.limits;
-  const limits: GatewayLimits = { ...DEFAULT_GATEWAY_LIMITS, connections, idleSeconds, bodyBytes };
+  const { connections, plainConnections: plain, idleSeconds, bodyBytes } = config.limits;
+  const limits: GatewayLimits = {
+    ...DEFAULT_GATEWAY_LIMITS,
+    connections,
+    plainConnections: plain,
+    idleSeconds,
+    bodyBytes,
+  };
   const files = openFilesMax() - OTHER_FILES;
-  if (connections + limits.plainConnections <= files) return limits;
+  if (connections + plain <= files) return limits;
   // A fifth for connections that are no WebSocket, or not yet.
-  const plainConnections = Math.max(1, Math.min(limits.plainConnections, Math.floor(files / 5)));
+  const plainConnections = Math.max(1, Math.min(plain, Math.floor(files / 5)));
   const fitting = Math.max(1, Math.min(connections, files - plainConnections));
   if (fitting < connections)
     log.info(

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { extname, join, relative, sep } from "node:path";
-import { JSON_FORMAT } from "./http-format.js";
+import { answerFormatOf, JSON_FORMAT } from "./http-format.js";
 import { errorReply, HttpError } from "./http-reply.js";
 import type { HttpReply, HttpRequest } from "./http-types.js";
 
@@ -88,9 +88,12 @@ function staticFile(body: Uint8Array, contentType: string): StaticFile {
 }
 
 function answer(file: StaticFile, { method, headers }: HttpRequest): HttpReply {
-  if (method !== "GET" && method !== "HEAD") {
+  if (method !== "GET") {
     const text = `${method} is not allowed here; allowed are GET, HEAD`;
-    return errorReply(JSON_FORMAT, new HttpError(405, "bad_request", text, { allow: "GET, HEAD" }));
+    return errorReply(
+      answerFormatOf(headers) ?? JSON_FORMAT,
+      new HttpError(405, "bad_request", text, { allow: "GET, HEAD" }),
+    );
   }
   const known = headers.get("if-none-match") ?? "";
   const isKnown = known.split(",").some((tag) => tag.trim().replace(/^W\//, "") === file.etag);
