@@ -21,6 +21,9 @@ export interface EngineOptions {
   readonly counters: Counters;
 }
 
+/** What a turn counts at the least, so that turns that send nothing end the tick too. */
+const TURN_BYTES_MIN = 64;
+
 /** One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. */
 export class Engine implements SessionHost {
   readonly broker: Broker;
@@ -116,7 +119,7 @@ export class Engine implements SessionHost {
           if (left <= 0) break;
           done += 1;
           session.queued = false;
-          left -= session.turn(this.#packer, nowMs);
+          left -= Math.max(TURN_BYTES_MIN, session.turn(this.#packer, nowMs));
         }
       } finally {
         if (done < turns.length) this.#turns.unshift(...turns.slice(done));

@@ -52,8 +52,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "a history read that failed is not tried again",
     file: "core/subscriptions.js",
-    find: "this.#replaying.add(subscription);\n            this.#owner.wantRetry();",
-    replace: "",
+    find: "this.#replaying ??= new Set();\n            this.#replaying.add(subscription);\n            this.#owner.wantRetry();",
+    replace: "this.#owner.wantRetry();",
   },
   {
     name: "live members lose a reset",
