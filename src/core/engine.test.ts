@@ -199,7 +199,16 @@ test("subscribe many answers a result a room, in order, each on its own", async 
   const [partly] = await client.ask(many(8, "chat.a", "chat.c"));
   assert.ok(partly?.type === "ok" && Array.isArray(partly.result));
   assert.equal(partly.result[1][0], "too_many_rooms");
-  assert.deepEqual(codeOf(await client.ask(many(9, "chat.a", "chat.b", "chat.c"))), ["too_many_rooms"]);
+});
+
+test("subscribe many has a bound of rooms, above which nothing of it counts", async () => {
+  const rig = new EngineRig({ values: 2 });
+  const client = rig.connect();
+  client.socket.take();
+  const rooms = ["chat.a", "chat.b", "chat.c"].map((room) => ({ room: parseRoom(room), after: undefined }));
+  const frames = await client.ask({ type: "subscribeMany", ref: 1, rooms, options: {} });
+  assert.deepEqual(codeOf(frames), ["too_large"]);
+  assert.equal(rig.engine.openRooms, 0);
 });
 
 test("in subscribe many a room with its own position is resumed, whatever the options say for the others", async () => {

@@ -4,6 +4,7 @@ import type { DecodeLimits } from "../protocol/wire.js";
 export interface Limits extends DecodeLimits {
   /** Largest inbound WebSocket message. Small: a hostile client can make us hold this much. */
   readonly payloadBytes: number;
+  readonly roomsPerConnection: number;
   /** Requests of one connection that wait for the broker. */
   readonly requestsInFlight: number;
   /** Outbound bytes one socket may have waiting before frames to it are dropped. */

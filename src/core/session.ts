@@ -197,7 +197,6 @@ export class Session implements Owner {
   #handle(input: ClientInput, nowMs: number): void {
     switch (input.type) {
       case "invalid":
-        if (input.error.code === "too_many_rooms") this.#host.counters.tooManyRooms += 1;
         this.#refuse(input.ref, input.error);
         break;
       case "ping":

@@ -125,18 +125,12 @@ function historyOptions(raw: unknown): HistoryOptions {
   return options;
 }
 
-function subscribeMany(
-  ref: number,
-  args: readonly unknown[],
-  { roomsPerConnection }: DecodeLimits,
-): ServerSide {
+function subscribeMany(ref: number, args: readonly unknown[], { values }: DecodeLimits): ServerSide {
   const [items, raw] = args;
   if (!Array.isArray(items)) throw bad("subscribe many takes an array of [room, after?]");
   // Before any of them is looked at: each that is wrong would cost an error of its own.
-  if (items.length > roomsPerConnection) {
-    const text = `${items.length} rooms, this server allows ${roomsPerConnection} a connection`;
-    throw new CodedError("too_many_rooms", text);
-  }
+  if (items.length > values)
+    throw new CodedError("too_large", `${items.length} rooms in one frame, at most ${values} are allowed`);
   const options = subscribeOptions(raw);
   if (options.after !== undefined)
     throw bad("in subscribe many a position belongs to its room: [room, after]");

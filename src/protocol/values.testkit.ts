@@ -35,7 +35,6 @@ export const limits: DecodeLimits = {
   elements: 20_000,
   dataBytes: 15_360,
   keyBytes: 128,
-  roomsPerConnection: 1_000,
 };
 
 /** UTF-8 bytes of text. */

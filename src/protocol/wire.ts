@@ -6,7 +6,7 @@ import { decodeClient } from "./requests.js";
 
 /** What bounds one inbound WebSocket message; anything above is a coded error. */
 export interface DecodeLimits {
-  /** Values back to back in one WebSocket message. */
+  /** Values back to back in one WebSocket message, and rooms in one subscribe many. */
   readonly values: number;
   /** Nesting of arrays and maps within one value, its own array included. */
   readonly depth: number;
@@ -16,8 +16,6 @@ export interface DecodeLimits {
   readonly dataBytes: number;
   /** UTF-8 bytes of a key. */
   readonly keyBytes: number;
-  /** Rooms that one connection may have, and so those of one subscribe many. */
-  readonly roomsPerConnection: number;
 }
 
 export interface HistoryReply {

@@ -35,7 +35,12 @@ const limit = (name: keyof Limits, min: number, max: number, description: string
 // Some of the minimums are what the client library counts on: it does not know what this server is set to.
 const limits = z
   .strictObject({
-    values: limit("values", 500, 100_000, "requests packed into one WebSocket message"),
+    values: limit(
+      "values",
+      500,
+      100_000,
+      "requests packed into one WebSocket message, and rooms in one subscribe many",
+    ),
     depth: limit("depth", 4, 256, "nesting of arrays and maps in one request or body"),
     elements: limit(
       "elements",
