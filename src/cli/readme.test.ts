@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fanwire } from "./cli.testkit.js";
@@ -21,4 +22,14 @@ test("every script that README names is there", () => {
   for (const [path] of readme.matchAll(/\.\/scripts\/[a-z-]+\.sh/g)) {
     assert.ok(readFileSync(new URL(`../../${path}`, import.meta.url)).length > 0);
   }
+});
+
+test("the build makes the command executable, with its arguments for node", () => {
+  const bin: { bin: { fanwire: string } } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  );
+  const { stdout, status } = spawnSync(new URL(`../../${bin.bin.fanwire}`, import.meta.url).pathname, [
+    "--version",
+  ]);
+  assert.deepEqual([status, /^\d+\.\d+\.\d+/.test(String(stdout))], [0, true]);
 });
