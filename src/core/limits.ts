@@ -25,6 +25,8 @@ export interface Limits extends DecodeLimits {
   readonly openRooms: number;
   /** Messages a history request or page returns at the most; also the cap of `last`. */
   readonly historyMessages: number;
+  /** Sockets that are written to in one tick, so that the loop is served between. */
+  readonly laneSockets: number;
   /** How often a client must send something. */
   readonly pingMs: number;
 }
@@ -47,5 +49,6 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   roomLingerMs: 10_000,
   openRooms: 100_000,
   historyMessages: 1_000,
+  laneSockets: 2_000,
   pingMs: 25_000,
 });

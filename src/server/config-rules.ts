@@ -56,6 +56,18 @@ export const RULES: readonly Rule[] = [
         : [{ path: ["limits", "dataBytes"], allowed: `at most an eighth of memory.bytes (${memory.bytes})` }],
   },
   {
+    keys: ["workers", "hubs"],
+    check: ({ workers, hubs }) =>
+      hubs === 0 && workers !== 1
+        ? [
+            {
+              path: ["hubs"],
+              allowed: "auto, or 1 to 64: only with workers 1 can the broker be inside the worker",
+            },
+          ]
+        : [],
+  },
+  {
     keys: ["defaults"],
     check: ({ defaults }) => ephemeralRule(["defaults"], defaults),
   },

@@ -103,6 +103,30 @@ const limits = z
       "connections that are no socket (yet); above half each is closed after its reply, above it new ones are reset " +
         "(counted: connectionsRefused)",
     ),
+    laneSockets: limit(
+      "laneSockets",
+      1,
+      1_000_000,
+      "sockets written to in one turn of the loop; messages for more go out in several, reads between them",
+    ),
+    handshakesPerSecond: integer(
+      1,
+      1_000_000,
+      2_000,
+      "WebSocket handshakes a second; more are told 503 with Retry-After",
+    ),
+    handshakeLagMs: integer(
+      10,
+      60_000,
+      200,
+      "while the event loop is later than this, handshakes are told 503 with Retry-After",
+    ),
+    hubBufferBytes: integer(
+      MIB,
+      GIB,
+      16 * MIB,
+      "bytes waiting for one worker before the hub drops its flow; it reads them back from history",
+    ),
     // uWebSockets.js aborts the process outside of 8 to 960.
     idleSeconds: integer(8, 960, 120, "a socket that sends nothing for this long is closed"),
   })
@@ -192,6 +216,38 @@ export const configSchema = z.strictObject({
     },
   ),
   port: integer(0, 65_535, 9_001, "port to listen on; 0: any free one, printed at the start"),
+  workers: key(z.union([z.literal("auto"), z.int().min(1).max(256)]).default("auto"), {
+    description: "processes that serve sockets, all on the one port; auto: one a core",
+    allowed: "auto, or integer, 1 to 256",
+  }),
+  hubs: key(z.union([z.literal("auto"), z.int().min(0).max(64)]).default("auto"), {
+    description:
+      "processes that host the broker for all workers, rooms spread over them; auto: 1, or 0 (inside the worker) where " +
+      "there is one worker",
+    allowed: "auto, or integer, 0 to 64; 0 with one worker only",
+  }),
+  admin: z
+    .strictObject({
+      host: key(
+        z
+          .string()
+          .regex(/^[A-Za-z0-9.:_-]{1,253}$/)
+          .default("127.0.0.1"),
+        {
+          description: "address of the admin port; whoever reaches it may drain this node",
+          allowed: "an IP address or a host name",
+        },
+      ),
+      port: integer(0, 65_535, 9_002, "admin port: /livez, /readyz, /v1/node, /v1/drain; 0: any free one"),
+    })
+    .prefault({}),
+  drainSeconds: integer(0, 3_600, 10, "time over which a draining node sends its clients elsewhere"),
+  watchdogMs: integer(
+    500,
+    600_000,
+    5_000,
+    "a worker or hub whose event loop stands still for longer is killed and replaced",
+  ),
   node: key(
     z
       .string()

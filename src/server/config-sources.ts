@@ -186,9 +186,8 @@ function unknownName(name: string, source: Source, names: Iterable<string>): Con
 
 /** Text as the value that the schema expects; what does not look like one stays text for the schema to refuse. */
 function coerce(text: string, node: SchemaNode): unknown {
-  if (node.type === "integer") return /^[+-]?\d+$/.test(text) ? Number(text) : text;
-  if (node.type === "boolean" || node.anyOf?.some((branch) => branch.type === "boolean"))
-    return text === "true" ? true : text === "false" ? false : text;
+  if (takes(node, "integer") && /^[+-]?\d+$/.test(text)) return Number(text);
+  if (takes(node, "boolean") && /^(?:true|false)$/.test(text)) return text === "true";
   if (node.type === "object") return fromJson(text);
   if (node.type !== "array") return text;
   if (text.startsWith("[")) return fromJson(text);
@@ -196,6 +195,10 @@ function coerce(text: string, node: SchemaNode): unknown {
     .split(",")
     .map((item) => item.trim())
     .filter((item) => item !== "");
+}
+
+function takes(node: SchemaNode, type: string): boolean {
+  return node.type === type || node.anyOf?.some((branch) => branch.type === type) === true;
 }
 
 function fromJson(text: string): unknown {

@@ -285,3 +285,11 @@ test("the configuration is frozen all the way down", () => {
     assert.ok(Object.isFrozen(part));
   assert.ok(Object.isFrozen(settingsOf(config)(parseRoom("a")).history));
 });
+
+test("a number of processes is auto or a number, whoever says it", () => {
+  assert.deepEqual([createConfig().workers, createConfig().hubs], ["auto", "auto"]);
+  assert.equal(load({ env: { FANWIRE_WORKERS: "4" } }).workers, 4);
+  assert.equal(load({ argv: ["--workers", "1", "--hubs", "0"] }).hubs, 0);
+  assert.throws(() => load({ argv: ["--workers", "many"] }), /allowed is auto, or integer, 1 to 256/);
+  assert.throws(() => load({ argv: ["--workers", "2", "--hubs", "0"] }), /only with workers 1/);
+});
