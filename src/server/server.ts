@@ -6,7 +6,7 @@ import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
 import type { Broker } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
-import { connectionLimits } from "./capacity.js";
+import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
 import { startGateway } from "./gateway.js";
 import {
