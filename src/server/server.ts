@@ -80,6 +80,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const { node, limits } = config;
   const gateway = await startGateway({
     ...config,
+    sharePort: false,
     gatewayLimits: gatewayLimits(config, log),
     counters: gatewayCounters,
     log,
