@@ -95,7 +95,12 @@ const limits = z
     pingMs: limit("pingMs", 100, 900_000, "how often a client must send something"),
     bodyBytes: integer(512, GIB, MIB, "body of one HTTP request"),
     batchMessages: integer(1, 1_000_000, 10_000, "messages in one HTTP batch"),
-    connections: integer(1, 10_000_000, 100_000, "sockets of this process"),
+    connections: integer(
+      1,
+      10_000_000,
+      100_000,
+      "sockets of this box; each worker takes its even share and a quarter more",
+    ),
     plainConnections: integer(
       16,
       1_000_000,

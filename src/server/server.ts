@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { BrokerCounters } from "../broker/counters.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
 import type { Broker } from "../core/ports.js";
+import { connectionLimits } from "./capacity.js";
 import { type Config, settingsOf } from "./config.js";
 import { startEmbeddedBroker } from "./embedded-broker.js";
 import { startGateway } from "./gateway.js";
@@ -159,33 +159,16 @@ function brokerOf(
   return { ...embedded, counters: () => ({ ...embedded.counters }) };
 }
 
-/** Open files that are neither sockets of clients nor their queue: listeners, logs, files. */
-const OTHER_FILES = 64;
-
-/**
- * The configured limits, lowered to what the process may open: above that, a connection could not even be refused,
- * and the listener would turn in circles.
- */
+/** The configured limits, lowered to what the process may open. */
 function gatewayLimits(config: Config, log: Logger): GatewayLimits {
-  const { connections, plainConnections: plain, idleSeconds, bodyBytes } = config.limits;
-  const limits: GatewayLimits = {
-    ...DEFAULT_GATEWAY_LIMITS,
-    connections,
-    plainConnections: plain,
-    idleSeconds,
-    bodyBytes,
-  };
-  const files = openFilesMax() - OTHER_FILES;
-  if (connections + plain <= files) return limits;
-  // A fifth for connections that are no WebSocket, or not yet.
-  const plainConnections = Math.max(1, Math.min(plain, Math.floor(files / 5)));
-  const fitting = Math.max(1, Math.min(connections, files - plainConnections));
-  if (fitting < connections)
+  const { connections: configured, idleSeconds, bodyBytes } = config.limits;
+  const fitting = connectionLimits(config.limits, openFilesMax());
+  if (fitting.connections < configured)
     log.info(
-      { configured: connections, effective: fitting },
+      { configured, effective: fitting.connections },
       "fewer connections than configured: raise ulimit -n",
     );
-  return { ...limits, connections: fitting, plainConnections };
+  return { ...DEFAULT_GATEWAY_LIMITS, ...fitting, idleSeconds, bodyBytes };
 }
 
 /** What stands at `/` where no page is served. */

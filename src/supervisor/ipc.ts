@@ -9,6 +9,8 @@ export interface StartMessage {
   readonly config: Config;
   /** The child's place among those of its role. */
   readonly index: number;
+  /** How many workers the node has, so that one knows its share. */
+  readonly workers: number;
   /** Sockets of all hubs. A hub listens on that of its own index; a worker without any hosts the broker itself. */
   readonly hubs: readonly string[];
 }

@@ -175,7 +175,13 @@ export class Supervisor {
   #slot(role: Role, index: number): Slot {
     const optionsOf = (): ChildOptions => ({
       role,
-      start: { kind: "start", config: { ...this.#config, port: this.port }, index, hubs: this.#sockets },
+      start: {
+        kind: "start",
+        config: { ...this.#config, port: this.port },
+        index,
+        workers: this.#workers.length,
+        hubs: this.#sockets,
+      },
     });
     return new Slot({ role, index, optionsOf, log: this.#log, onCrashLoop: (text) => this.#giveUp(text) });
   }

@@ -1,6 +1,7 @@
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
 import { partitioned } from "../broker/hub/partitioned.js";
+import { connectionsOfWorker } from "../server/capacity.js";
 import { type Config, settingsOf } from "../server/config.js";
 import type { Logger } from "../server/log.js";
 import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
@@ -11,8 +12,13 @@ import type { WorkerReport } from "./ipc.js";
 const HUBS_MS = 10_000;
 const STOP_MS = 1_000;
 
-runChild("worker", async ({ config, index, hubs }, log): Promise<Program> => {
-  const own: Config = { ...config, node: `${config.node}.${index}` };
+runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Program> => {
+  const connections = connectionsOfWorker(config.limits.connections, workers);
+  const own: Config = {
+    ...config,
+    node: `${config.node}.${index}`,
+    limits: { ...config.limits, connections },
+  };
   const links = hubs.map((socketPath) => linkTo(socketPath, own, log));
   await Promise.all(links.map((link) => link.ready(HUBS_MS)));
   // Without hubs the worker hosts the broker itself.
