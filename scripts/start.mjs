@@ -41,8 +41,8 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, stop);
 process.on("SIGHUP", () => stop());
 
 // A second demo on another port needs another admin port, too.
-const { FANWIRE_PORT: port } = process.env;
-if (port !== undefined && port !== "0") process.env.FANWIRE_ADMIN_PORT ??= String(Number(port) + 1);
+const port = Number(process.env.FANWIRE_PORT);
+if (Number.isInteger(port)) process.env.FANWIRE_ADMIN_PORT ??= String(port === 0 ? 0 : port + 1);
 const server = run("cli/main.js", ["serve", "--demo"], ["ignore", "pipe", "inherit"]);
 createInterface(server.stdout).on("line", (line) => {
   const url = /listens on (https?:\/\/\S+)/.exec(line)?.[1];

@@ -1,6 +1,6 @@
 import { type Config, ConfigError, loadConfig } from "../server/config.js";
 import { createLogger, type Logger } from "../server/log.js";
-import { type Outcome, startSupervisor, type Supervisor } from "../supervisor/supervisor.js";
+import { type Outcome, type Supervisor, startSupervisor } from "../supervisor/supervisor.js";
 import { aborted, type Command, Failure, type Io, writeLine } from "./io.js";
 import { readVersion } from "./version.js";
 
@@ -49,7 +49,9 @@ const INTERACTIVE_DRAIN_SECONDS = 1;
 async function drained(node: Supervisor, { stop }: Io): Promise<Outcome> {
   await aborted(stop);
   const { drainSeconds } = node.config;
-  await node.drain(stop.reason === "SIGINT" ? Math.min(INTERACTIVE_DRAIN_SECONDS, drainSeconds) : drainSeconds);
+  await node.drain(
+    stop.reason === "SIGINT" ? Math.min(INTERACTIVE_DRAIN_SECONDS, drainSeconds) : drainSeconds,
+  );
   return node.ended;
 }
 

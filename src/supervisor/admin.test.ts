@@ -49,7 +49,12 @@ test("livez, readyz and node answer", async (t) => {
 });
 
 test("a node that is not ready says why with 503, and is alive", async (t) => {
-  const status: NodeStatus = { ...STATUS, ready: false, state: "draining", reasons: ["the node is draining"] };
+  const status: NodeStatus = {
+    ...STATUS,
+    ready: false,
+    state: "draining",
+    reasons: ["the node is draining"],
+  };
   const { url } = await start(t, { status });
   const ready = await fetch(`${url}/readyz`);
   assert.deepEqual(

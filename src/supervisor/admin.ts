@@ -55,11 +55,14 @@ const CONNECTIONS_MAX = 256;
  */
 export async function startAdmin({ host, port, apiKeys, node }: AdminOptions): Promise<Admin> {
   const checkKey = createKeyCheck(apiKeys);
-  const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
-    // Nobody sends a body that matters.
-    request.resume();
-    reply(response, answerTo(request, node, checkKey));
-  });
+  const server = createServer(
+    { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS },
+    (request, response) => {
+      // Nobody sends a body that matters.
+      request.resume();
+      reply(response, answerTo(request, node, checkKey));
+    },
+  );
   server.maxConnections = CONNECTIONS_MAX;
   try {
     server.listen({ host, port });
@@ -84,13 +87,22 @@ function answerTo(request: IncomingMessage, node: AdminNode, checkKey: KeyCheck)
     const route = ROUTES.get(path);
     if (route === undefined) {
       const known = [...ROUTES.keys()].join(", ");
-      throw new HttpError(404, "bad_request", `nothing is at ${JSON.stringify(path.slice(0, 200))}; there are ${known}`);
+      throw new HttpError(
+        404,
+        "bad_request",
+        `nothing is at ${JSON.stringify(path.slice(0, 200))}; there are ${known}`,
+      );
     }
     const method = request.method === "HEAD" ? "GET" : request.method;
     if (method !== route.method)
-      throw new HttpError(405, "bad_request", `${request.method} is not allowed here; allowed is ${route.method}`, {
-        allow: route.method,
-      });
+      throw new HttpError(
+        405,
+        "bad_request",
+        `${request.method} is not allowed here; allowed is ${route.method}`,
+        {
+          allow: route.method,
+        },
+      );
     if (route.method === "POST") {
       // A page in an operator's browser may send a POST anywhere, this port included.
       if (request.headers.origin !== undefined)

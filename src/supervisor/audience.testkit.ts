@@ -141,7 +141,11 @@ export class Publisher {
     while (this.#running) {
       const batch = this.#rooms.flatMap((room) => {
         const last = this.last.get(room) ?? 0;
-        return Array.from({ length: this.#perBatch }, (_, i) => ({ room, data: last + i + 1, id: `${room}-${last + i + 1}` }));
+        return Array.from({ length: this.#perBatch }, (_, i) => ({
+          room,
+          data: last + i + 1,
+          id: `${room}-${last + i + 1}`,
+        }));
       });
       await this.#store(batch);
       for (const room of this.#rooms) this.last.set(room, (this.last.get(room) ?? 0) + this.#perBatch);
@@ -178,7 +182,9 @@ export class Publisher {
           text += part;
         });
         response.on("error", () => resolve(false));
-        response.on("close", () => resolve(response.complete && response.statusCode === 200 && allStored(text)));
+        response.on("close", () =>
+          resolve(response.complete && response.statusCode === 200 && allStored(text)),
+        );
       });
       req.end(body);
     });

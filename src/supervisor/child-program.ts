@@ -115,7 +115,8 @@ function tell(message: FromChild, sent: () => void = () => {}): void {
 function refuse(cause: unknown): void {
   const reason = cause instanceof Error ? cause.message : String(cause);
   // The exit waits until it is told.
-  if (process.connected) process.send?.({ kind: "refused", reason }, undefined, undefined, () => process.exit(1));
+  if (process.connected)
+    process.send?.({ kind: "refused", reason }, undefined, undefined, () => process.exit(1));
   else process.exit(1);
 }
 

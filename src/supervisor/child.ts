@@ -138,6 +138,11 @@ function deferred<T>(): Deferred<T> {
 }
 
 export function endingText({ code, signal, reason }: Ending): string {
-  const how = signal !== null ? `was ended by ${signal}` : code === null ? "could not be started" : `ended with code ${code}`;
+  const how =
+    signal !== null
+      ? `was ended by ${signal}`
+      : code === null
+        ? "could not be started"
+        : `ended with code ${code}`;
   return reason === undefined ? how : `${how}: ${reason}`;
 }

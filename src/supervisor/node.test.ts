@@ -13,7 +13,10 @@ test("workers share one port, and what any of them takes reaches the clients of 
   await publisher.more(200);
   await audience.gotAll(await publisher.stop());
   const status = await node.until("counted", ({ connections }) => connections === 30);
-  assert.deepEqual([status.node, status.state, status.workers.length, status.hubs.length], ["box", "running", 3, 1]);
+  assert.deepEqual(
+    [status.node, status.state, status.workers.length, status.hubs.length],
+    ["box", "running", 3, 1],
+  );
   // The kernel spreads connections by a hash: with 30 over 3 none stays empty, but for one time in 60,000.
   for (const { report, state, crashes } of status.workers) {
     assert.deepEqual([state, crashes, report?.linked], ["ready", 0, true]);

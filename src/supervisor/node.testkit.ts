@@ -50,6 +50,13 @@ export class TestNode {
     });
   }
 
+  /** A folder that is gone when the test is over. */
+  static folderFor(t: TestContext): string {
+    const folder = mkdtempSync(join(tmpdir(), "fanwire-test-"));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    return folder;
+  }
+
   /** Starts it and waits until it listens. */
   static async start(t: TestContext, options: NodeOptions = {}): Promise<TestNode> {
     const node = new TestNode(t, options);

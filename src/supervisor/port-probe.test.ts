@@ -16,7 +16,10 @@ test("a taken port is said to be taken, with what to do", async (t) => {
   await once(holder, "listening");
   const address = holder.address();
   assert.ok(typeof address === "object" && address !== null);
-  await assert.rejects(freePort("127.0.0.1", address.port, 0), /cannot listen on 127\.0\.0\.1:\d+: the port is taken\. Stop/);
+  await assert.rejects(
+    freePort("127.0.0.1", address.port, 0),
+    /cannot listen on 127\.0\.0\.1:\d+: the port is taken\. Stop/,
+  );
 });
 
 test("a port that is let go of in time is taken", async () => {

@@ -10,7 +10,8 @@ const FIXED = ["host", "port", "admin", "workers", "hubs", "watchdogMs", "memory
 /** Why a node that runs with one configuration cannot go on with another; undefined where it can. */
 export function whyNotReloadable(now: Config, next: Config): string | undefined {
   const changed: string[] = FIXED.filter((key) => !isDeepStrictEqual(now[key], next[key]));
-  if (!isDeepStrictEqual(kept(now), kept(next))) changed.push("history, state or ephemeral of a namespace or of defaults");
+  if (!isDeepStrictEqual(kept(now), kept(next)))
+    changed.push("history, state or ephemeral of a namespace or of defaults");
   if (changed.length === 0) return undefined;
   return `a restart is needed to change ${changed.join(", ")}`;
 }

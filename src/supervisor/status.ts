@@ -78,7 +78,10 @@ function reasonsAgainst({ state, workers, hubs }: Supervisor): string[] {
   ];
 }
 
-function processesOf<R>(slots: readonly Slot[], reportOf: (child: Child) => R | undefined): ProcessStatus<R>[] {
+function processesOf<R>(
+  slots: readonly Slot[],
+  reportOf: (child: Child) => R | undefined,
+): ProcessStatus<R>[] {
   const nowMs = performance.now();
   return slots.flatMap((slot) => {
     const { index, crashes } = slot;

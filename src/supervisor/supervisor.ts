@@ -115,7 +115,10 @@ export class Supervisor {
       throw cause;
     }
     if (this.state === "starting") this.state = "running";
-    this.#log.info({ url: this.url, admin: this.adminUrl, workers: this.#workers.length, hubs: this.#hubs.length }, "running");
+    this.#log.info(
+      { url: this.url, admin: this.adminUrl, workers: this.#workers.length, hubs: this.#hubs.length },
+      "running",
+    );
   }
 
   /** A picture of the node for `/v1/node` and `/readyz`. */
@@ -201,7 +204,10 @@ export class Supervisor {
       const stalledMs = this.#watchdog.stalledMs(child.beatMs, nowMs);
       if (stalledMs === undefined) continue;
       this.stalls += 1;
-      this.#log.error({ child: child.name, pid: child.pid, stalledMs: Math.round(stalledMs) }, "stands still: killed");
+      this.#log.error(
+        { child: child.name, pid: child.pid, stalledMs: Math.round(stalledMs) },
+        "stands still: killed",
+      );
       child.kill();
     }
   }

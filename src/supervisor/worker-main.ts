@@ -39,14 +39,18 @@ function linkTo(socketPath: string, config: Config, log: Logger): HubLink {
     worker: config.node,
     settingsOf: settingsOf(config),
     limits: { ...DEFAULT_HUB_LIMITS, bufferBytes: config.limits.hubBufferBytes },
-    onStatus: (linked) => log[linked ? "info" : "warn"]({ socketPath }, linked ? "linked to the hub" : "the hub is away"),
+    onStatus: (linked) =>
+      log[linked ? "info" : "warn"]({ socketPath }, linked ? "linked to the hub" : "the hub is away"),
     onError: (cause) => log.error({ err: cause, socketPath }, "the link to the hub had an error"),
   });
 }
 
 /** Counters of all links, summed by name whenever they are read. */
 function sharedBy(links: readonly HubLink[]): SharedBroker {
-  return { broker: partitioned(links), counters: () => summed(links.map(({ counters }) => ({ ...counters }))) };
+  return {
+    broker: partitioned(links),
+    counters: () => summed(links.map(({ counters }) => ({ ...counters }))),
+  };
 }
 
 function summed(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
