@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { startHub } from "../broker/hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
-import { settingsOf } from "../server/config.js";
 import { startEmbeddedBroker } from "../server/embedded-broker.js";
 import { type Program, runChild } from "./child-program.js";
 
@@ -17,7 +16,6 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   const hub = await startHub({
     broker,
     socketPath,
-    settingsOf: settingsOf(config),
     limits: { ...DEFAULT_HUB_LIMITS, bufferBytes: config.limits.hubBufferBytes },
     onError: (cause) => log.error({ err: cause }, "the hub had an error"),
   });

@@ -2,7 +2,7 @@ import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
 import { partitioned } from "../broker/hub/partitioned.js";
 import { connectionsOfWorker } from "../server/capacity.js";
-import { type Config, settingsOf } from "../server/config.js";
+import type { Config } from "../server/config.js";
 import type { Logger } from "../server/log.js";
 import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
 import { type Program, runChild } from "./child-program.js";
@@ -37,7 +37,6 @@ function linkTo(socketPath: string, config: Config, log: Logger): HubLink {
   return connectHub({
     socketPath,
     worker: config.node,
-    settingsOf: settingsOf(config),
     limits: { ...DEFAULT_HUB_LIMITS, bufferBytes: config.limits.hubBufferBytes },
     onStatus: (linked) =>
       log[linked ? "info" : "warn"]({ socketPath }, linked ? "linked to the hub" : "the hub is away"),
