@@ -1,7 +1,7 @@
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
 import { partitioned } from "../broker/hub/partitioned.js";
-import { connectionsOfWorker } from "../server/capacity.js";
+import { connectionsOfWorker } from "../server/capacity-limits.js";
 import type { Config } from "../server/config.js";
 import type { Logger } from "../server/log.js";
 import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
