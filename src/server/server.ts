@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
 import type { Broker } from "../core/ports.js";
+import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
 import { startEmbeddedBroker } from "./embedded-broker.js";
 import { startGateway } from "./gateway.js";
