@@ -75,8 +75,11 @@ export function readText(bytes: Uint8Array, at: number): string | undefined {
   return textOf(bytes, start, start + length);
 }
 
-// Names are short and ASCII nearly always, and then this is some times faster than a TextDecoder call.
-function textOf(bytes: Uint8Array, start: number, end: number): string {
+/**
+ * Text of a range of UTF-8 bytes. @throws TypeError where they are not valid UTF-8.
+ * Names are short and ASCII nearly always, and then this is some times faster than a TextDecoder call.
+ */
+export function textOf(bytes: Uint8Array, start: number, end: number): string {
   if (end - start > 64) return utf8Text(bytes.subarray(start, end));
   let text = "";
   for (let i = start; i < end; i++) {

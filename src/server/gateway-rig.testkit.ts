@@ -4,6 +4,7 @@ import { MemoryBroker } from "../broker/memory.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine, type Session } from "../core/engine.js";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.js";
+import type { Broker } from "../core/ports.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../core/settings.js";
 import { namespaceOf, parseRoom } from "../protocol/room-name.js";
 import { type Gateway, type GatewayOptions, startGateway } from "./gateway.js";
@@ -26,7 +27,7 @@ export interface Rig {
   readonly port: number;
   readonly gateway: Gateway;
   readonly engine: Engine;
-  readonly broker: MemoryBroker;
+  readonly broker: Broker;
   readonly counters: Counters;
   readonly gatewayCounters: GatewayCounters;
   readonly lines: readonly LogLine[];
@@ -42,6 +43,9 @@ export interface RigOptions {
   readonly origins?: readonly string[];
   readonly http?: HttpHandler;
   readonly port?: number;
+  readonly sharePort?: boolean;
+  /** Default: one of its own. Not stopped with the rig. */
+  readonly broker?: Broker;
   /** Settings by namespace. */
   readonly namespaces?: Readonly<Record<string, Partial<RoomSettings>>>;
   /** Replaces the engine by one that misbehaves. */
@@ -58,13 +62,14 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
     publish: "client",
     ...options.namespaces?.[namespaceOf(room)],
   });
-  const broker = new MemoryBroker({ settingsOf });
+  const broker = options.broker ?? new MemoryBroker({ settingsOf });
   const lines: LogLine[] = [];
   const sessions: Session[] = [];
   let engine: Engine | undefined;
   const gateway = await startGateway({
     host: "127.0.0.1",
     port: options.port ?? 0,
+    sharePort: options.sharePort ?? false,
     origins: options.origins ?? [],
     limits,
     gatewayLimits: { ...DEFAULT_GATEWAY_LIMITS, ...options.gatewayLimits },
@@ -84,7 +89,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
   });
   t.after(async () => {
     await gateway.close(200);
-    await broker.stop(200);
+    if (options.broker === undefined) await broker.stop(200);
   });
   if (engine === undefined) throw new Error("the gateway made no engine");
   const publish = async (room: string, data: unknown): Promise<void> => {

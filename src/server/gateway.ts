@@ -1,7 +1,6 @@
 import uWS, {
   type HttpRequest,
   type HttpResponse,
-  type us_listen_socket,
   type us_socket_context_t,
   type WebSocket,
 } from "uWebSockets.js";
@@ -11,10 +10,11 @@ import type { Engine } from "../core/engine.js";
 import type { Limits } from "../core/limits.js";
 import type { Fanout } from "../core/ports.js";
 import { wireFor } from "../protocol/wire.js";
+import { tellInPortions } from "./gateway-drain.js";
 import { HttpFront } from "./gateway-http.js";
 import { type GatewayCounters, type GatewayLimits, HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
+import { Listener, type ListenOptions } from "./gateway-listener.js";
 import { BoundedLog, type GatewayLog } from "./gateway-log.js";
-import { whyNotListening } from "./gateway-port.js";
 import { writeReply } from "./gateway-reply.js";
 import { Connection, type SessionFace } from "./gateway-socket.js";
 import { JSON_FORMAT } from "./http-format.js";
@@ -22,29 +22,12 @@ import { errorReply } from "./http-reply.js";
 import type { HttpHandler } from "./http-types.js";
 import { decideUpgrade, type UpgradeDecision, type UpgradePolicy } from "./upgrade.js";
 
-declare module "uWebSockets.js" {
-  /** Declared by the package as a member of an enum that does not exist when it runs. */
-  const LIBUS_LISTEN_EXCLUSIVE_PORT: number;
-  interface TemplatedApp {
-    /** The form with host and options, which the package's types leave out. */
-    listen(
-      host: string,
-      port: number,
-      options: number,
-      cb: (listenSocket: us_listen_socket | false) => void,
-    ): TemplatedApp;
-  }
-}
-
 /** What the gateway calls of the engine. */
 export interface EngineFace extends Pick<Engine, "tick" | "sweep"> {
   connect(...args: Parameters<Engine["connect"]>): SessionFace;
 }
 
-export interface GatewayOptions {
-  readonly host: string;
-  /** 0: any free one. */
-  readonly port: number;
+export interface GatewayOptions extends ListenOptions {
   /** See {@link UpgradePolicy.origins}. */
   readonly origins: readonly string[];
   readonly limits: Pick<Limits, "payloadBytes" | "bufferBytes">;
@@ -61,8 +44,20 @@ export interface Gateway {
   /** The port listened on. */
   readonly port: number;
   /**
-   * Takes nothing new, tells every session `goaway`, closes them with 1001, waits for requests that are being
-   * answered, and cuts what is left at the deadline. Never rejects; calling it again gives the same promise.
+   * Takes nothing new from now on: handshakes on connections that are there are refused, HTTP connections are closed
+   * after their reply, what the kernel has queued is taken and answered, then the listener is closed. Requests and
+   * sessions go on. Never rejects; calling it again gives the same promise.
+   */
+  stopListening(): Promise<void>;
+  /**
+   * {@link stopListening}, and tells every session `goaway`, in even portions over `drainMs` with jitter (less where they
+   * are few, so that nobody waits for nothing). Resolves as soon as no session is left, or {@link DRAIN_GRACE_MS}
+   * after `drainMs`, or once {@link close} is called. Never rejects; calling it again gives the same promise.
+   */
+  drain(drainMs: number): Promise<void>;
+  /**
+   * Takes nothing new, tells every session `goaway` unless a drain did, closes them with 1001, waits for requests that
+   * are being answered, and cuts what is left at the deadline. Never rejects; calling it again gives the same promise.
    */
   close(deadlineMs: number): Promise<void>;
 }
@@ -79,6 +74,9 @@ interface SocketData {
   readonly connection: Connection;
 }
 
+/** How long a drain waits for sessions that were told to leave. */
+export const DRAIN_GRACE_MS = 3_000;
+
 const PATH = "/ws";
 const SWEEP_MS = 1_000;
 /** How often a close looks whether everything is out. */
@@ -88,8 +86,11 @@ const LEAVE_MS = 100;
 /** Reconnects that a server next door takes a second without trouble; `goaway` spreads them accordingly. */
 const RECONNECTS_PER_SECOND = 2_000;
 const GOAWAY_MS_MIN = 500;
+/** Most that the search for a quiet moment to close the listener takes. */
+const LISTENER_CLOSE_MS = 200;
+const GOING_AWAY = "the server goes away";
 
-/** The only place that knows uWebSockets.js. A throw in one of its handlers aborts the process, so each is guarded. */
+/** With the listener the only place that knows uWebSockets.js. A throw in one of its handlers aborts the process, so each is guarded. */
 class UwsGateway implements Gateway {
   readonly #options: GatewayOptions;
   readonly #log: BoundedLog;
@@ -105,16 +106,18 @@ class UwsGateway implements Gateway {
   #plainConnections = 0;
   #tickAsked = false;
   #sweeper: NodeJS.Timeout | undefined;
-  #listening: us_listen_socket | undefined;
+  #listener: Listener | undefined;
+  /** Nothing new is taken any more. */
+  #leaving = false;
+  #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
-  port = 0;
 
   constructor(options: GatewayOptions) {
     const { gatewayLimits, counters, origins, http } = options;
     this.#options = options;
     this.#log = new BoundedLog(options.log);
     this.#policy = { origins, connectionsMax: gatewayLimits.connections };
-    const isCrowded = () => this.#plainConnections * 2 > gatewayLimits.plainConnections;
+    const isCrowded = () => this.#leaving || this.#plainConnections * 2 > gatewayLimits.plainConnections;
     this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
     this.#engine = options.createEngine({
       publish: (topic, bytes, binary) => {
@@ -127,16 +130,23 @@ class UwsGateway implements Gateway {
     this.#app.any("/*", (res, req) => this.#request(res, req));
   }
 
+  get port(): number {
+    return this.#listener?.port ?? 0;
+  }
+
   async listen(): Promise<void> {
-    const { host, port } = this.#options;
-    const socket = await new Promise<us_listen_socket | false>((resolve) => {
-      // Not exclusive, a second program would share the port and take half of the connections.
-      this.#app.listen(host, port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, resolve);
-    });
-    if (socket === false) throw await whyNotListening(host, port);
-    this.#listening = socket;
-    this.port = uWS.us_socket_local_port(socket);
+    this.#listener = await Listener.open(this.#app, this.#options);
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+  }
+
+  async stopListening(deadlineMs = LISTENER_CLOSE_MS): Promise<void> {
+    this.#leaving = true;
+    await this.#listener?.close(deadlineMs);
+  }
+
+  drain(drainMs: number): Promise<void> {
+    this.#draining ??= this.#drain(drainMs);
+    return this.#draining;
   }
 
   close(deadlineMs: number): Promise<void> {
@@ -233,7 +243,7 @@ class UwsGateway implements Gateway {
       key: req.getHeader("sec-websocket-key"),
       protocol: req.getHeader("sec-websocket-protocol"),
     };
-    return decideUpgrade(request, this.#policy, this.#connections.size, this.#closing !== undefined);
+    return decideUpgrade(request, this.#policy, this.#connections.size, this.#leaving);
   }
 
   #refuse(res: HttpResponse, refusal: UpgradeDecision & { kind: "refuse" }): void {
@@ -292,25 +302,39 @@ class UwsGateway implements Gateway {
     this.#log.sweep();
   }
 
+  async #drain(drainMs: number): Promise<void> {
+    const graceEndMs = Date.now() + drainMs + DRAIN_GRACE_MS;
+    const isOver = () => this.#connections.size === 0 || this.#closing !== undefined;
+    await this.stopListening();
+    const tell = (connection: Connection, delayMs: number) => this.#tell(connection, delayMs);
+    await tellInPortions([...this.#connections], drainMs, tell, isOver);
+    await until(isOver, graceEndMs);
+  }
+
   async #close(deadlineMs: number): Promise<void> {
     const endMs = Date.now() + deadlineMs;
-    if (this.#listening !== undefined) uWS.us_listen_socket_close(this.#listening);
-    try {
-      const spreadMs = Math.max(GOAWAY_MS_MIN, (this.#connections.size * 1_000) / RECONNECTS_PER_SECOND);
-      for (const { session } of this.#connections) {
-        session?.goaway("the server goes away", Math.round(Math.random() * spreadMs));
-      }
-    } catch (cause) {
-      this.#fault("goaway", cause);
-    }
+    await this.stopListening(Math.min(LISTENER_CLOSE_MS, deadlineMs / 10));
+    const spreadMs = Math.max(GOAWAY_MS_MIN, (this.#connections.size * 1_000) / RECONNECTS_PER_SECOND);
+    if (this.#draining === undefined)
+      for (const connection of this.#connections)
+        this.#tell(connection, Math.round(Math.random() * spreadMs));
     // Half of the time for slow readers to take what is theirs, the other half for requests.
     await until(() => this.#bufferedNothing(), Date.now() + deadlineMs / 2);
-    for (const connection of this.#connections) connection.end(1001, "the server goes away");
+    for (const connection of this.#connections) connection.end(1001, GOING_AWAY);
     await until(() => this.#http.pending === 0, endMs);
     await sleep(Math.min(LEAVE_MS, deadlineMs));
     clearInterval(this.#sweeper);
     this.#app.close();
     this.#log.sweep();
+  }
+
+  /** One that is closed meanwhile has no session. */
+  #tell({ session }: Connection, delayMs: number): void {
+    try {
+      session?.goaway(GOING_AWAY, delayMs);
+    } catch (cause) {
+      this.#fault("goaway", cause);
+    }
   }
 
   #bufferedNothing(): boolean {

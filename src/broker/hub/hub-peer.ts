@@ -1,0 +1,245 @@
+import type { Socket } from "node:net";
+import type { Outgoing } from "../../core/ports.js";
+import { CodedError, toCodedError } from "../../protocol/errors.js";
+import type { Position, ResetReason } from "../../protocol/frames.js";
+import type { RoomName } from "../../protocol/room-name.js";
+import { AWAY_RETRY_MS, lowWatermark, RECORD_BYTES_MAX } from "./hub-limits.js";
+import { type HubRoom, RoomMember, type RoomPeer } from "./hub-room.js";
+import { PeerReads, type ReadsOwner } from "./peer-reads.js";
+import { type HubRecord, MalformedRecord, WIRE_VERSION, type WorkerRecord } from "./record.js";
+import { readWorkerRecord, writeRecord } from "./record-codec.js";
+import { RecordOutput } from "./record-output.js";
+import { RecordReader } from "./record-reader.js";
+
+/** What a peer needs of its hub. */
+export interface PeerOwner extends ReadsOwner {
+  /** The room, which is being opened at the broker where nobody had it open. */
+  room(name: RoomName): HubRoom;
+  /** Takes a member out of its room, and closes that at the broker after the last. */
+  leave(member: RoomMember): void;
+  gone(peer: HubPeer): void;
+}
+
+/** "cutting": live messages were dropped; "cut": all rooms are left, and the peer is told so when it has read enough. */
+type Flow = "flowing" | "cutting" | "cut";
+
+/** The hub's side of one worker: reads its requests, answers them, and sends it the flow of its rooms. */
+export class HubPeer implements RoomPeer {
+  readonly #owner: PeerOwner;
+  readonly #socket: Socket;
+  readonly #output: RecordOutput;
+  readonly #reader: RecordReader;
+  readonly #reads: PeerReads;
+  readonly #bufferBytes: number;
+  readonly #lowBytes: number;
+  readonly #members = new Map<RoomName, RoomMember>();
+  /** Known from its hello on. */
+  #worker: string | undefined;
+  #flow: Flow = "flowing";
+  /** Publishes that wait for the broker. */
+  #publishes = 0;
+  #whenAnswered: (() => void) | undefined;
+  #closed = false;
+
+  constructor(owner: PeerOwner, socket: Socket) {
+    this.#owner = owner;
+    this.#socket = socket;
+    this.#bufferBytes = owner.limits.bufferBytes;
+    this.#lowBytes = lowWatermark(owner.limits);
+    this.#output = new RecordOutput(socket, (bytes) => this.#written(bytes));
+    this.#reads = new PeerReads(owner, this.#output);
+    this.#reader = new RecordReader(RECORD_BYTES_MAX, (bytes, view, start, end) => {
+      owner.counters.recordsIn += 1;
+      this.#handle(readWorkerRecord(bytes, view, start, end));
+    });
+    socket.on("data", (chunk) => this.#read(chunk));
+    // Whatever goes wrong with a socket ends in its close.
+    socket.on("error", () => {});
+    socket.once("close", () => this.#close());
+  }
+
+  /** The name that it gave itself; "" before. */
+  get worker(): string {
+    return this.#worker ?? "";
+  }
+
+  /** Takes no requests any more; resolves when those before are answered, and the answers are with the kernel. */
+  async finish(): Promise<void> {
+    this.#socket.pause();
+    if (this.#publishes > 0 && !this.#closed)
+      await new Promise<void>((resolve) => {
+        this.#whenAnswered = resolve;
+      });
+    await this.#output.flushed();
+  }
+
+  destroy(): void {
+    this.#reader.end();
+    this.#socket.destroy();
+  }
+
+  deliver(record: Uint8Array): void {
+    if (this.#flow !== "flowing") return;
+    if (this.#output.waitingBytes > this.#bufferBytes) {
+      this.#cut();
+      return;
+    }
+    this.#output.append(record);
+    this.#owner.counters.deliveries += 1;
+  }
+
+  opened({ ref, room }: RoomMember, head: Position, lost: ResetReason | undefined): void {
+    if (lost !== undefined) this.#owner.counters.resets += 1;
+    this.#write({ type: "opened", ref, number: room.number, head, lost });
+  }
+
+  failed({ ref, room }: RoomMember, error: CodedError): void {
+    this.#members.delete(room.name);
+    this.#write({ type: "failed", ref, error });
+  }
+
+  reset({ room }: RoomMember, head: Position, reason: ResetReason): void {
+    this.#owner.counters.resets += 1;
+    this.#write({ type: "reset", number: room.number, head, reason });
+  }
+
+  replay(member: RoomMember): void {
+    this.#reads.replay(member);
+  }
+
+  #read(chunk: Uint8Array): void {
+    this.#owner.counters.bytesIn += chunk.length;
+    try {
+      this.#reader.push(chunk);
+    } catch (cause) {
+      if (cause instanceof MalformedRecord) this.#owner.counters.malformed += 1;
+      this.#owner.fault(cause);
+      this.destroy();
+    }
+  }
+
+  #handle(record: WorkerRecord): void {
+    if (record.type === "hello") {
+      this.#hello(record.version, record.worker);
+      return;
+    }
+    if (this.#worker === undefined) throw new MalformedRecord("a request before hello");
+    switch (record.type) {
+      case "open":
+        this.#open(record.ref, record.room, record.after);
+        return;
+      case "close":
+        this.#leave(record.room);
+        return;
+      case "publish":
+        this.#publish(record.ref, record.outgoing);
+        return;
+      case "history":
+      case "state":
+        this.#reads.request(record);
+        return;
+    }
+  }
+
+  #hello(version: number, worker: string): void {
+    if (this.#worker !== undefined) throw new MalformedRecord("a second hello");
+    this.#worker = worker;
+    this.#write({ type: "welcome", version: WIRE_VERSION });
+    if (version === WIRE_VERSION) return;
+    this.#owner.fault(new Error(`worker ${worker} speaks version ${version}, this hub ${WIRE_VERSION}`));
+    this.#reader.end();
+    void this.#output.flushed().then(() => this.#socket.destroySoon());
+  }
+
+  #open(ref: number, name: RoomName, after: Position | undefined): void {
+    // It opens every room again when it is told that its flow was cut.
+    if (this.#flow !== "flowing") return;
+    const room = this.#owner.room(name);
+    const before = this.#members.get(name);
+    if (before !== undefined) room.leave(before);
+    const member = new RoomMember(this, room, ref, after);
+    this.#members.set(name, member);
+    room.join(member);
+  }
+
+  #leave(name: RoomName): void {
+    const member = this.#members.get(name);
+    if (member === undefined) return;
+    this.#members.delete(name);
+    this.#owner.leave(member);
+  }
+
+  #publish(ref: number, outgoing: Outgoing): void {
+    const { broker, limits, counters } = this.#owner;
+    if (this.#publishes >= limits.publishes) {
+      counters.refused += 1;
+      const text = `${limits.publishes} publishes of this worker wait at the hub, its limit`;
+      this.#write({ type: "failed", ref, error: new CodedError("unavailable", text, AWAY_RETRY_MS) });
+      return;
+    }
+    this.#publishes += 1;
+    broker.publish(outgoing).then(
+      (position) => {
+        counters.published += 1;
+        this.#published({ type: "published", ref, position });
+      },
+      (cause: unknown) => {
+        counters.publishErrors += 1;
+        if (!(cause instanceof CodedError)) this.#owner.fault(cause);
+        this.#published({ type: "failed", ref, error: toCodedError(cause) });
+      },
+    );
+  }
+
+  #published(answer: HubRecord): void {
+    this.#publishes -= 1;
+    this.#write(answer);
+    if (this.#publishes === 0) this.#whenAnswered?.();
+  }
+
+  /** The peer does not read. It loses all flow at once, so that it costs nobody else anything. */
+  #cut(): void {
+    this.#flow = "cutting";
+    this.#owner.counters.lagged += 1;
+    // Not at once: a room is walking through its members.
+    setImmediate(() => {
+      if (this.#closed) return;
+      this.#leaveAll();
+      this.#flow = "cut";
+      this.#resumeFlow();
+    });
+  }
+
+  /** Gives the flow back once the peer has read what waited: it opens its rooms after what it has got. */
+  #resumeFlow(): void {
+    if (this.#flow !== "cut" || this.#output.waitingBytes > this.#lowBytes) return;
+    this.#flow = "flowing";
+    this.#write({ type: "lagged" });
+  }
+
+  #leaveAll(): void {
+    const members = [...this.#members.values()];
+    this.#members.clear();
+    for (const member of members) this.#owner.leave(member);
+  }
+
+  #written(bytes: number): void {
+    this.#owner.counters.bytesOut += bytes;
+    this.#resumeFlow();
+    this.#reads.written();
+  }
+
+  #write(record: HubRecord): void {
+    if (!this.#closed) writeRecord(this.#output, record);
+  }
+
+  #close(): void {
+    this.#closed = true;
+    this.#reader.end();
+    this.#output.close();
+    this.#leaveAll();
+    this.#reads.close();
+    this.#whenAnswered?.();
+    this.#owner.gone(this);
+  }
+}

@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseRoom } from "../../protocol/room-name.js";
+import { partitioned, partitionOf } from "./partitioned.js";
+
+test("a room's partition is what it has always been", () => {
+  // Written down once: whatever changes these loses what is stored and voids positions.
+  const places = ["a", "ticks.BTC-USD", "ticks.ETH-USD", "chat:1.x_y"].map((name) =>
+    [2, 3, 16, 64].map((count) => partitionOf(parseRoom(name), count)),
+  );
+  assert.deepEqual(places, [
+    [0, 0, 1, 6],
+    [0, 0, 2, 8],
+    [1, 2, 11, 46],
+    [1, 2, 15, 63],
+  ]);
+});
+
+test("similar names spread evenly, over any number of partitions", () => {
+  for (const count of [1, 2, 3, 7, 64]) {
+    const sizes = new Array<number>(count).fill(0);
+    const rooms = 2_000 * count;
+    for (let index = 0; index < rooms; index += 1) {
+      const place = partitionOf(parseRoom(`ticks.s${index}`), count);
+      sizes[place] = (sizes[place] ?? 0) + 1;
+    }
+    assert.equal(sizes.length, count);
+    for (const size of sizes) assert.ok(size > 1_700 && size < 2_300, `${size} of ${rooms} in ${count}`);
+  }
+});
+
+test("without brokers there is nothing to part", () => {
+  assert.throws(() => partitioned([]), /at least one/);
+});
