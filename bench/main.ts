@@ -1,13 +1,15 @@
 /** `npm run bench -- SCENARIO [options]`: runs one measurement and prints its table as Markdown. */
 import { writeFileSync } from "node:fs";
+import { bigroom } from "./bigroom.js";
 import { codec } from "./codec.js";
+import { connections } from "./connections.js";
 import { burst, fanout } from "./fanout.js";
 import { httpPublish } from "./http-publish.js";
 import { idle } from "./idle.js";
 import { formatTable, machine } from "./support/report.js";
 import { describeOptions, type Scenario } from "./support/scenario.js";
 
-const SCENARIOS: readonly Scenario[] = [codec, fanout, burst, idle, httpPublish];
+const SCENARIOS: readonly Scenario[] = [codec, fanout, burst, idle, httpPublish, connections, bigroom];
 
 async function main(args: readonly string[]): Promise<void> {
   const [name, ...rest] = args;

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { bigroom } from "./bigroom.js";
+import { connections } from "./connections.js";
 import { burst, fanout } from "./fanout.js";
 import { httpPublish } from "./http-publish.js";
 import { idle } from "./idle.js";
@@ -41,6 +43,40 @@ test("http-publish has every way to publish answered", { timeout: 60_000 }, asyn
   const rows = await rowsOf(httpPublish, "--servers=engine", "--connections=2", "--seconds=0.3");
   assert.equal(rows.length, 4);
   for (const [name, requests] of rows) assert.ok(Number(requests?.replaceAll(",", "")) > 0, name);
+});
+
+test("connections holds everybody, delivers every broadcast, and takes back who was cut", {
+  timeout: 60_000,
+}, async () => {
+  const small = [
+    "--workers=1",
+    "--warm-up=50",
+    "--settle-seconds=0.1",
+    "--hold-seconds=0.5",
+    "--broadcasts=2",
+  ];
+  const [table] = await connections.run([
+    ...small,
+    ...[
+      "--connections=200",
+      "--rooms=21",
+      "--broadcast-seconds=0",
+      "--storm-share=0.2",
+      "--quiet-seconds=0.5",
+    ],
+  ]);
+  const rows = new Map(table?.rows.map(([name, value]) => [name, value]));
+  assert.match(rows.get("handshakes") ?? "", /^200: 200 welcomes, 0 refusals, 0 neither/);
+  assert.equal(rows.get("2 broadcasts, deliveries"), "400");
+  assert.match(rows.get("– resumed") ?? "", /^120 subscriptions/);
+  assert.match(table?.notes[0] ?? "", /^No connection lost, every message delivered/);
+});
+
+test("bigroom tells the stalls of both servers", { timeout: 60_000 }, async () => {
+  const rows = await rowsOf(bigroom, "--subscribers=100", "--seconds=0.5");
+  assert.deepEqual(names(rows), ["engine", "one-lane"]);
+  for (const [name, p50, p99, longest] of rows)
+    assert.ok(0 < Number(p50) && Number(p50) <= Number(p99) && Number(p99) <= Number(longest), name);
 });
 
 test("what cannot be measured is refused before anything starts", async () => {
