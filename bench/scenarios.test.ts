@@ -34,7 +34,7 @@ test("fanout and burst deliver everything, from the engine and from the bare ser
 });
 
 test("idle tells memory a connection, for both servers", { timeout: 60_000 }, async () => {
-  const rows = await rowsOf(idle, "--subscribers=1000", "--settle-seconds=0.1");
+  const rows = await rowsOf(idle, "--subscribers=4000", "--settle-seconds=0.1");
   assert.deepEqual(names(rows), ["engine", "bare"]);
   for (const [name, , afterGc] of rows)
     assert.ok(Number(afterGc) > 0.1 && Number(afterGc) < 50, `${name}: ${afterGc} KiB`);
