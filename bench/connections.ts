@@ -13,10 +13,11 @@ import { type Tally, troubles } from "./fleet/tally.js";
 import { delay } from "./support/clock.js";
 import { Histogram, type HistogramData } from "./support/histogram.js";
 import { kernelMemory } from "./support/kernel.js";
-import { shippedNodeArgs } from "./support/node-args.js";
+import { Meter } from "./support/meter.js";
+import { residentBytes } from "./support/proc.js";
 import { digits, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
-import { Meter } from "./support/served-node.js";
+import type { Role, ServedNode } from "./support/served-node.js";
 import { summarize } from "./support/statistics.js";
 
 const OPTIONS = {
@@ -36,10 +37,6 @@ const OPTIONS = {
   "storm-rate": { default: 50, help: "messages a second, to all other rooms in turn, during the storm" },
   "quiet-seconds": { default: 10, help: "the same without a storm, for comparison" },
   serve: { default: "", help: "further arguments of fanwire serve" },
-  "node-args": {
-    default: shippedNodeArgs(),
-    help: "arguments of node; default: those of the fanwire command",
-  },
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
@@ -59,7 +56,6 @@ async function measure(options: Options): Promise<Result> {
   const arena = await Arena.start({
     node: {
       workers,
-      nodeArgs: splitArgs(options["node-args"]),
       flags: splitArgs(options.serve),
     },
     connections: options.connections,
@@ -108,6 +104,8 @@ interface Opened {
   /** Growth of each worker since before the first connection. */
   readonly workerBytes: readonly number[];
   readonly hubBytes: readonly number[];
+  /** All of the server's processes, with what they had before. */
+  readonly totalBytes: number;
   readonly slabBytes: number;
   readonly tcpBytes: number;
   readonly troubles: readonly string[];
@@ -116,7 +114,7 @@ interface Opened {
 async function open(arena: Arena, options: Options): Promise<Opened> {
   const { node, fleet } = arena;
   await delay(options["settle-seconds"] * 1_000);
-  const meter = new Meter(node.processes().map(({ pid }) => pid));
+  const meter = await meterOf(node);
   const kernelBefore = kernelMemory();
   progress(`connecting ${options.connections}, ${options["connect-rate"]} a second`);
   const seconds = await arena.connectAll();
@@ -124,7 +122,7 @@ async function open(arena: Arena, options: Options): Promise<Opened> {
   await delay(options["settle-seconds"] * 1_000);
   const kernel = kernelMemory();
   const tally = await fleet.phase();
-  const workerBytes = node.pids("worker").map((pid) => meter.grownBytes(pid));
+  const workerBytes = await grownBytes(node, "worker", meter);
   progress(
     `connected in ${digits(seconds)} s, ${kib(sum(workerBytes) / options.connections)} KiB of RSS each`,
   );
@@ -134,11 +132,21 @@ async function open(arena: Arena, options: Options): Promise<Opened> {
     handshakeMicros: tally.handshakeMicros.toJSON(),
     cpuMicrosEach: cpuMicros / options.connections,
     workerBytes,
-    hubBytes: node.pids("hub").map((pid) => meter.grownBytes(pid)),
+    hubBytes: await grownBytes(node, "hub", meter),
+    totalBytes: meter.pids.reduce((total, pid) => total + residentBytes(pid), 0),
     slabBytes: kernel.slabBytes - kernelBefore.slabBytes,
     tcpBytes: kernel.tcpBytes - kernelBefore.tcpBytes,
     troubles: troublesOf(tally),
   };
+}
+
+async function meterOf(node: ServedNode): Promise<Meter> {
+  return new Meter((await node.processes()).map(({ pid }) => pid));
+}
+
+async function grownBytes(node: ServedNode, role: Role, meter: Meter): Promise<number[]> {
+  const processes = await node.processes();
+  return processes.filter((process) => process.role === role).map(({ pid }) => meter.grownBytes(pid));
 }
 
 interface Held {
@@ -153,7 +161,7 @@ async function hold(arena: Arena, options: Options): Promise<Held> {
   const { fleet, node } = arena;
   progress(`holding for ${options["hold-seconds"]} s`);
   await fleet.phase();
-  const meter = new Meter(node.processes().map(({ pid }) => pid));
+  const meter = await meterOf(node);
   await delay(options["hold-seconds"] * 1_000);
   const cpuMicros = meter.cpuMicros();
   const { seconds } = meter;
@@ -183,7 +191,7 @@ async function broadcast(arena: Arena, options: Options): Promise<Broadcasts> {
   const cpuMicros: number[] = [];
   const found: string[] = [];
   for (let number = 1; number <= options.broadcasts; number++) {
-    const meter = new Meter(arena.node.processes().map(({ pid }) => pid));
+    const meter = await meterOf(arena.node);
     const tally = await arena.broadcast();
     deliveries.push(tally.counts.steady);
     lastMicros.push(tally.steadyMicros.max);
@@ -280,6 +288,7 @@ function report(options: Options, result: Result): Table {
       "– growth of a worker",
       `${digits(sizes.min / 2 ** 20)} to ${digits(sizes.max / 2 ** 20)} MiB; hubs ${digits(sum(hubBytes) / 2 ** 20)} MiB`,
     ],
+    ["– all processes, empty ones' memory included", `${digits(opened.totalBytes / 2 ** 20)} MiB`],
     [
       "kernel memory a connection, both ends",
       `${kib(each(opened.slabBytes + opened.tcpBytes))} KiB (buffers ${kib(each(opened.tcpBytes))})`,

@@ -250,13 +250,11 @@ export class Member implements LinkOwner {
     }
     const { counts } = tally;
     if (this.#state !== "live") counts.replayed += 1;
-    if (this.#returning) {
-      counts.returning += 1;
-      tally.returningMicros.record(now - scanned.dueMicros);
-    } else {
-      counts.steady += 1;
-      tally.steadyMicros.record(now - scanned.dueMicros);
-    }
+    if (this.#returning) counts.returning += 1;
+    else counts.steady += 1;
+    // A message without a time is one that its publisher had to send again: it would tell of the publisher.
+    if (Number.isNaN(scanned.dueMicros)) return;
+    (this.#returning ? tally.returningMicros : tally.steadyMicros).record(now - scanned.dueMicros);
   }
 
   #control(code: number, value: unknown): void {

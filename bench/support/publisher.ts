@@ -17,8 +17,8 @@ export interface PublisherOptions {
   /** Bytes of a message's data. */
   readonly bytes: number;
   /**
-   * Whether a batch that was refused or got no answer is sent again, with ids that make the server store it once.
-   * Without, such a batch is an error.
+   * Whether a batch that was refused or got no answer is sent again, with ids that make the server store it once, and
+   * without the time it was due (NaN). Without, such a batch is an error.
    */
   readonly retry?: boolean;
 }
@@ -47,14 +47,16 @@ export class Publisher {
 
   /** One batch into a room; resolves when it is stored. @throws Error for any refusal, where it is not to retry. */
   async publish({ room, dueMicros }: Shot, burst: number): Promise<void> {
-    setDue(this.#content, dueMicros);
     this.#batches += 1;
     const name = `${this.#name}-${this.#batches}`;
-    const item = { room: benchRoom(room), data: this.#content };
-    const batch = Array.from({ length: burst }, (_, at) =>
-      this.#options.retry === true ? { ...item, id: `${name}-${at}` } : item,
-    );
-    const offset = await this.#send(encode(batch));
+    const encodeDue = (due: number): Uint8Array => {
+      setDue(this.#content, due);
+      const item = { room: benchRoom(room), data: this.#content };
+      const withId = (at: number): object =>
+        this.#options.retry === true ? { ...item, id: `${name}-${at}` } : item;
+      return encode(Array.from({ length: burst }, (_, at) => withId(at)));
+    };
+    const offset = await this.#send(encodeDue(dueMicros), () => encodeDue(Number.NaN));
     this.heads[room] = Math.max(this.heads[room] ?? 0, offset);
   }
 
@@ -62,10 +64,10 @@ export class Publisher {
     this.#agent.destroy();
   }
 
-  async #send(body: Uint8Array): Promise<number> {
+  async #send(first: Uint8Array, again: () => Uint8Array): Promise<number> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await post(this.#agent, this.#options.port, body);
+        return await post(this.#agent, this.#options.port, attempt === 1 ? first : again());
       } catch (cause) {
         if (this.#options.retry !== true || attempt >= RETRIES_MAX) throw cause;
         this.#retries += 1;

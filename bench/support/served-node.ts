@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { type CpuTime, cpuSince, cpuTime, residentBytes } from "./proc.js";
+import type { NodeStatus } from "../../supervisor/status.js";
 
 const MAIN = fileURLToPath(new URL("../../cli/main.js", import.meta.url));
 const START_MS = 30_000;
@@ -13,7 +12,6 @@ const STOP_MS = 15_000;
 
 export interface ServedNodeOptions {
   readonly workers: number;
-  readonly nodeArgs: readonly string[];
   /** Further flags of `fanwire serve`. */
   readonly flags?: readonly string[];
 }
@@ -25,21 +23,23 @@ export interface NodeProcess {
   readonly role: Role;
 }
 
-/** `fanwire serve` as a user starts it, with all of its processes. */
+/** `fanwire serve` as a user starts it, with all of its processes. It shares our stderr. */
 export class ServedNode {
   readonly #child: ChildProcess;
+  readonly #adminPort: number;
   readonly port: number;
 
-  private constructor(child: ChildProcess, port: number) {
+  private constructor(child: ChildProcess, port: number, adminPort: number) {
     this.#child = child;
     this.port = port;
+    this.#adminPort = adminPort;
   }
 
   /** Resolves when it says that it listens. @throws Error with what it said where it does not. */
-  static async start({ workers, nodeArgs, flags = [] }: ServedNodeOptions): Promise<ServedNode> {
+  static async start({ workers, flags = [] }: ServedNodeOptions): Promise<ServedNode> {
     const [port, adminPort] = [await freePort(), await freePort()];
     const args = [
-      ...[...nodeArgs, MAIN, "serve", "--port", String(port), "--admin.port", String(adminPort)],
+      ...[MAIN, "serve", "--port", String(port), "--admin.port", String(adminPort)],
       ...["--workers", String(workers), "--log.level", "warn", ...flags],
     ];
     // In a folder without a configuration file, and without the environment's own settings.
@@ -47,7 +47,9 @@ export class ServedNode {
       Object.entries(process.env).filter(([name]) => !name.startsWith("FANWIRE_")),
     );
     const child = spawn(process.execPath, args, { cwd: tmpdir(), env, stdio: ["ignore", "pipe", "inherit"] });
-    const node = new ServedNode(child, port);
+    const node = new ServedNode(child, port, adminPort);
+    // A bench that ends without a word leaves nothing behind: the node's processes see that their supervisor is gone.
+    process.once("exit", () => child.kill("SIGKILL"));
     try {
       await listening(child);
     } catch (cause) {
@@ -57,70 +59,34 @@ export class ServedNode {
     return node;
   }
 
-  /** Its processes that are alive now. */
-  processes(): NodeProcess[] {
-    const pid = this.#child.pid;
-    if (pid === undefined) throw new Error("fanwire serve did not start");
-    const children = descendants(pid);
-    // One process does all where there is one worker.
-    if (children.length === 0) return [{ pid, role: "worker" }];
-    return [
-      { pid, role: "supervisor" },
-      ...children.map((child): NodeProcess => ({ pid: child, role: isHub(child) ? "hub" : "worker" })),
-    ];
+  /** What its admin port says; up to a second old, as far as workers and hubs report. */
+  async status(): Promise<NodeStatus> {
+    const response = await fetch(`http://127.0.0.1:${this.#adminPort}/v1/node`);
+    if (response.status !== 200) throw new Error(`/v1/node answered ${response.status}`);
+    // The node is of this same build.
+    return (await response.json()) as NodeStatus;
   }
 
-  pids(role: Role): number[] {
-    return this.processes()
-      .filter((process) => process.role === role)
-      .map(({ pid }) => pid);
+  /** Its processes that run now. */
+  async processes(): Promise<NodeProcess[]> {
+    const { pid, workers, hubs } = await this.status();
+    const running = (role: Role, all: readonly { pid: number | undefined }[]): NodeProcess[] =>
+      all.flatMap((process) => (process.pid === undefined ? [] : [{ pid: process.pid, role }]));
+    return [{ pid, role: "supervisor" }, ...running("worker", workers), ...running("hub", hubs)];
   }
 
   /** Asks it to stop, kills what is left after some seconds. */
   async stop(): Promise<void> {
     const child = this.#child;
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-    const all = [child.pid, ...descendants(child.pid)];
     const exited = once(child, "exit");
     // Twice: at once. Nobody waits for a drain here.
     child.kill("SIGTERM");
     child.kill("SIGTERM");
-    const timer = setTimeout(() => {
-      for (const pid of all) killIfAlive(pid);
-    }, STOP_MS);
+    // Its children see that it is gone, and end.
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
     await exited;
     clearTimeout(timer);
-  }
-}
-
-/** Resident memory and CPU time of several processes, read together. */
-export class Meter {
-  readonly #before: ReadonlyMap<number, { readonly cpu: CpuTime; readonly residentBytes: number }>;
-  readonly #startedMs = performance.now();
-
-  constructor(pids: readonly number[]) {
-    this.#before = new Map(
-      pids.map((pid) => [pid, { cpu: cpuTime(pid), residentBytes: residentBytes(pid) }]),
-    );
-  }
-
-  get seconds(): number {
-    return (performance.now() - this.#startedMs) / 1_000;
-  }
-
-  /** CPU time of those of them that still live. */
-  cpuMicros(pids: readonly number[] = [...this.#before.keys()]): number {
-    return pids.reduce((sum, pid) => {
-      const before = this.#before.get(pid);
-      return sum + (before === undefined ? 0 : cpuSince(pid, before.cpu).micros);
-    }, 0);
-  }
-
-  /** How much the process has grown since. */
-  grownBytes(pid: number): number {
-    const before = this.#before.get(pid);
-    if (before === undefined) throw new Error(`process ${pid} was not there before`);
-    return residentBytes(pid) - before.residentBytes;
   }
 }
 
@@ -156,34 +122,4 @@ async function freePort(): Promise<number> {
   await once(server, "close");
   if (address === null || typeof address === "string") throw new Error("no port");
   return address.port;
-}
-
-function descendants(pid: number): number[] {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1");
-  } catch {
-    return []; // it ended
-  }
-  const children = text
-    .split(" ")
-    .filter((word) => word.trim() !== "")
-    .map(Number);
-  return children.flatMap((child) => [child, ...descendants(child)]);
-}
-
-function isHub(pid: number): boolean {
-  try {
-    return /[/\\]hub[^/\\]*\.js/.test(readFileSync(`/proc/${pid}/cmdline`, "latin1"));
-  } catch {
-    return false;
-  }
-}
-
-function killIfAlive(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It ended by itself.
-  }
 }

@@ -99,7 +99,8 @@ const limits = z
       1,
       10_000_000,
       100_000,
-      "sockets of this box; each worker takes its even share and a quarter more",
+      "sockets of this node, spread over its workers; each takes up to a quarter more than its even share, since the " +
+        "kernel spreads unevenly",
     ),
     plainConnections: integer(
       16,
@@ -259,7 +260,7 @@ export const configSchema = z.strictObject({
       .regex(/^[A-Za-z0-9._-]{1,64}$/)
       .default(defaultNode),
     {
-      description: "this box's name, unique in the deployment and over restarts; workers add their number",
+      description: "this node's name, unique in the deployment and over restarts; workers add their number",
       allowed: "1 to 64 of A-Z a-z 0-9 . _ -",
       defaultText: "<hostname>-<random>",
     },

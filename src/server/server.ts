@@ -100,7 +100,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const gateway = await startGateway({
     ...config,
     sharePort: options.sharePort ?? false,
-    gatewayLimits: gatewayLimits(config, log),
+    gatewayLimits: gatewayLimits(config, options, log),
     counters: gatewayCounters,
     log,
     http: async (request) => pages(request) ?? api(request),
@@ -159,12 +159,12 @@ function brokerOf(
   return { ...embedded, counters: () => ({ ...embedded.counters }) };
 }
 
-/** The configured limits, lowered to what the process may open. */
-function gatewayLimits(config: Config, log: Logger): GatewayLimits {
+/** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */
+function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log: Logger): GatewayLimits {
   const { connections: configured, idleSeconds, bodyBytes } = config.limits;
   const fitting = connectionLimits(config.limits, openFilesMax());
   if (fitting.connections < configured)
-    log.info(
+    log[sharePort ? "debug" : "info"](
       { configured, effective: fitting.connections },
       "fewer connections than configured: raise ulimit -n",
     );

@@ -146,7 +146,11 @@ test("a handler that throws costs its own connection only", async (t) => {
 });
 
 test("a crash loop is given up, loudly, with exit code 1", async (t) => {
-  const code = `if (process.argv[1]?.endsWith("worker-main.js")) setTimeout(() => { throw new Error("rotten"); }, 500);`;
+  const code = `const send = process.send;
+    if (process.argv[1]?.endsWith("worker-main.js")) process.send = (message, ...rest) => {
+      if (message.kind === "ready") setTimeout(() => { throw new Error("rotten"); }, 50);
+      return send.call(process, message, ...rest);
+    };`;
   const node = TestNode.launch(t, {
     args: ["--workers", "2", "--drain-seconds", "0"],
     env: preload(TestNode.folderFor(t), code),

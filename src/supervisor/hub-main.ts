@@ -1,3 +1,5 @@
+import { rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startHub } from "../broker/hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
@@ -26,6 +28,8 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
       while (hub.links > 0 && Date.now() < endMs) await sleep(POLL_MS);
       await hub.stop(STOP_MS);
       await stop(STOP_MS);
+      // The supervisor removes it too, unless it was killed; it is not empty as long as another hub is there.
+      await rmdir(dirname(socketPath)).catch(() => {});
     },
   };
 });

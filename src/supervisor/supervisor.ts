@@ -1,11 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { capacityWarnings } from "../server/capacity.js";
+import { readFacts } from "../server/capacity-facts.js";
+import { processesOf } from "../server/capacity-limits.js";
 import type { Config } from "../server/config.js";
 import type { Logger } from "../server/log.js";
 import { type Admin, startAdmin } from "./admin.js";
 import type { ChildOptions, Role } from "./child.js";
-import { planOf } from "./plan.js";
 import { freePort } from "./port-probe.js";
 import { whyNotReloadable } from "./reload-rules.js";
 import { Slot } from "./slot.js";
@@ -59,7 +61,10 @@ export class Supervisor {
   #draining: Promise<void> | undefined;
   #failure: string | undefined;
   #resolveEnded: (outcome: Outcome) => void = () => {};
-  readonly #onExit = (): void => this.kill();
+  readonly #onExit = (): void => {
+    this.kill();
+    this.#removeFolder();
+  };
 
   constructor(config: Config, { log, version }: SupervisorOptions) {
     this.#config = config;
@@ -100,7 +105,9 @@ export class Supervisor {
       this.#admin = await startAdmin({ ...admin, apiKeys: this.#config.apiKeys, node: this });
       // Workers share it, and so would any other program in silence.
       this.port = await freePort(host, port);
-      const plan = planOf(this.#config, availableParallelism());
+      const facts = readFacts();
+      for (const warning of capacityWarnings(this.#config, facts)) this.#log.warn({}, warning);
+      const plan = processesOf(this.#config, facts);
       this.#folder = mkdtempSync(join(tmpdir(), "fanwire-"));
       const folder = this.#folder;
       this.#sockets = Array.from({ length: plan.hubs }, (_, index) => join(folder, `hub-${index}.sock`));
@@ -226,6 +233,10 @@ export class Supervisor {
     clearInterval(this.#watching);
     process.off("exit", this.#onExit);
     await this.#admin?.close();
+    this.#removeFolder();
+  }
+
+  #removeFolder(): void {
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
   }
 
