@@ -60,6 +60,7 @@ test("connections holds everybody, delivers every broadcast, and takes back who 
     ...small,
     ...[
       "--connections=200",
+      "--witnesses=20",
       "--rooms=21",
       "--broadcast-seconds=0",
       "--storm-share=0.2",
@@ -74,12 +75,22 @@ test("connections holds everybody, delivers every broadcast, and takes back who 
 });
 
 test("storm: who lost a killed worker is back and has everything", { timeout: 60_000 }, async () => {
-  const small = ["--connections=300", "--workers=3", "--kill=2", "--rooms=21", "--quiet-seconds=0.5"];
+  const small = [
+    "--connections=300",
+    "--workers=3",
+    "--kill=2",
+    "--rooms=21",
+    "--witnesses=60",
+    "--quiet-seconds=0.5",
+  ];
   const [table] = await storm.run(small);
   const rows = new Map(table?.rows.map(([name, value]) => [name, value]));
   const lost = Number(rows.get("lost their worker"));
   assert.ok(lost > 0 && lost < 300, `${lost} lost their worker`);
-  assert.match(rows.get("resumed") ?? "", new RegExp(`^${(3 * lost).toLocaleString("en-US")} subscriptions`));
+  assert.match(
+    rows.get("– resumed") ?? "",
+    new RegExp(`^${(3 * lost).toLocaleString("en-US")} subscriptions`),
+  );
   assert.match(table?.notes[0] ?? "", /^Every subscription recovered/);
 });
 
