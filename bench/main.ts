@@ -3,11 +3,12 @@ import { writeFileSync } from "node:fs";
 import { codec } from "./codec.js";
 import { burst, fanout } from "./fanout.js";
 import { httpPublish } from "./http-publish.js";
+import { hub } from "./hub.js";
 import { idle } from "./idle.js";
 import { formatTable, machine } from "./support/report.js";
 import { describeOptions, type Scenario } from "./support/scenario.js";
 
-const SCENARIOS: readonly Scenario[] = [codec, fanout, burst, idle, httpPublish];
+const SCENARIOS: readonly Scenario[] = [codec, fanout, burst, idle, httpPublish, hub];
 
 async function main(args: readonly string[]): Promise<void> {
   const [name, ...rest] = args;
