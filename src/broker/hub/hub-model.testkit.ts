@@ -116,7 +116,7 @@ export class TruthBroker implements Broker {
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     await this.#linger();
-    this.#fail();
+    this.#fail(0.25);
     const page = await this.#inner.history(room, from, limit);
     await this.#linger();
     return page;
@@ -151,8 +151,8 @@ export class TruthBroker implements Broker {
     };
   }
 
-  #fail(): void {
-    if (!this.#trouble.calm && this.#trouble.random() < 0.05)
+  #fail(share = 0.05): void {
+    if (!this.#trouble.calm && this.#trouble.random() < share)
       throw new CodedError("unavailable", "unavailable, on purpose", 20);
   }
 

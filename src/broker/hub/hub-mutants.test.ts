@@ -67,12 +67,6 @@ const MUTANTS: readonly Mutant[] = [
     replace: "this.#goLive(member);",
   },
   {
-    name: "messages that came while the room was being opened are not counted in",
-    file: "hub-room.js",
-    find: "Math.max(offset, this.#offset)",
-    replace: "offset",
-  },
-  {
     name: "a closed room's flow goes on",
     file: "link-rooms.js",
     find: "this.#unmap(room);\n        this.#rooms.delete(room.name);",
