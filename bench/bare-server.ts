@@ -37,12 +37,20 @@ app.ws<UserData>("/ws", {
       context,
     );
   },
+  open(socket) {
+    socket.send(encode([16, { session: "s", node: "bare", pingMs: 25_000, maxBytes: 16_384 }]), true);
+  },
   message(socket, payload) {
     for (const value of decodeMulti(payload)) {
       if (!Array.isArray(value) || value[0] !== CODE_SUBSCRIBE) continue;
       const room = String(value[2]);
       socket.subscribe(room);
-      socket.send(encode([17, value[1], { epoch: EPOCH, offset: headOf(room), recovered: false }]), true);
+      const offset = headOf(room);
+      const answer = [
+        encode([17, value[1], { epoch: EPOCH, offset, recovered: false }]),
+        encode([20, room, offset]),
+      ];
+      socket.send(Buffer.concat(answer), true);
     }
   },
 });

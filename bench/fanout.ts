@@ -1,7 +1,7 @@
 /**
  * Fan-out: what one delivery costs the server and how late it arrives, the engine beside a bare uWebSockets.js server.
  *
- * Both servers run all the time, each with a load client process of its own (raw sockets, see load-client.ts);
+ * Both servers run all the time, each with a client process of its own (raw sockets, see fleet/);
  * short windows of publishing go to one and the other in turn, so that drift of the machine cancels. The schedule is
  * an open loop and latency counts from the time a message was due. The publisher is the bench's own process and uses
  * `POST /v1/messages` on both sides, a burst a request; what the request costs the server (some 50 µs) is in both
@@ -69,14 +69,13 @@ async function measure(title: string, options: Options): Promise<Table[]> {
   const matches: Match[] = [];
   const children: Stoppable[] = [];
   try {
-    for (const name of names) {
+    for (const [group, name] of names.entries()) {
       const server = await ServerProcess.start(name, { pin, execArgv });
       children.push(server.child);
-      const subscribers = new Subscribers({ pin });
+      const subscribers = new Subscribers({ pin }, group);
       children.push(subscribers.child);
       const roomsEach = options["rooms-each"];
       await subscribers.connect({
-        name,
         port: server.port,
         connections: options.subscribers,
         rooms,
@@ -116,9 +115,7 @@ async function alternate(
       progress(
         `${label} ${server.name}: ${digits(window.cpuMicros)} µs a delivery, p99 ${digits(window.latency.quantile(0.99) / 1_000)} ms`,
       );
-      if (window.failures > 0) {
-        throw new Error(`${server.name} failed ${window.failures} times: ${window.firstFailures.join("; ")}`);
-      }
+      if (window.troubles.length > 0) throw new Error(`${server.name}: ${window.troubles.join("; ")}`);
       if (round > 0) windows.push(window);
     }
   }

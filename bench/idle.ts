@@ -72,21 +72,20 @@ async function grow(name: ServerName, options: Options): Promise<Growth> {
     pin: false,
     execArgv: ["--expose-gc", ...splitArgs(options["node-args"])],
   });
-  const connect = (target: string, connections: number): Promise<void> =>
+  const connect = (connections: number): Promise<void> =>
     subscribers.connect({
-      name: target,
       port: server.port,
       connections,
       rooms: options.rooms,
       roomsEach: options["rooms-each"],
     });
   try {
-    await connect("warm-up", WARM_UP_CONNECTIONS);
-    await subscribers.disconnect("warm-up");
+    await connect(WARM_UP_CONNECTIONS);
+    await subscribers.disconnect();
     await delay(options["settle-seconds"] * 1_000);
     const heapBefore = await collect(server);
     const before = residentBytes(server.child.pid);
-    await connect("idle", options.subscribers);
+    await connect(options.subscribers);
     await delay(options["settle-seconds"] * 1_000);
     const asIs = residentBytes(server.child.pid) - before;
     const heap = await collect(server);

@@ -1,14 +1,27 @@
 /** `npm run bench -- SCENARIO [options]`: runs one measurement and prints its table as Markdown. */
 import { writeFileSync } from "node:fs";
+import { bigroom } from "./bigroom.js";
 import { codec } from "./codec.js";
+import { connections } from "./connections.js";
 import { burst, fanout } from "./fanout.js";
 import { httpPublish } from "./http-publish.js";
 import { hub } from "./hub.js";
 import { idle } from "./idle.js";
+import { storm } from "./storm.js";
 import { formatTable, machine } from "./support/report.js";
 import { describeOptions, type Scenario } from "./support/scenario.js";
 
-const SCENARIOS: readonly Scenario[] = [codec, fanout, burst, idle, httpPublish, hub];
+const SCENARIOS: readonly Scenario[] = [
+  codec,
+  fanout,
+  burst,
+  idle,
+  httpPublish,
+  connections,
+  storm,
+  bigroom,
+  hub,
+];
 
 async function main(args: readonly string[]): Promise<void> {
   const [name, ...rest] = args;
@@ -53,6 +66,9 @@ function takeJsonFile(args: readonly string[]): { file: string | undefined; othe
   if (file === undefined) throw new Error("--json needs a file");
   return { file, others: args.filter((_, index) => index !== at && index !== at + 1) };
 }
+
+// So that exit handlers run, which end what was started.
+process.once("SIGTERM", () => process.exit(143));
 
 main(process.argv.slice(2)).catch((cause: unknown) => {
   console.error(cause instanceof Error ? cause.message : cause);

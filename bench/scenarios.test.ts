@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { bigroom } from "./bigroom.js";
+import { connections } from "./connections.js";
 import { burst, fanout } from "./fanout.js";
 import { httpPublish } from "./http-publish.js";
 import { idle } from "./idle.js";
+import { storm } from "./storm.js";
 import type { Scenario } from "./support/scenario.js";
 
 /** Runs a scenario as small as it gets; each throws by itself when a delivery is missing or a request fails. */
@@ -31,7 +34,7 @@ test("fanout and burst deliver everything, from the engine and from the bare ser
 });
 
 test("idle tells memory a connection, for both servers", { timeout: 60_000 }, async () => {
-  const rows = await rowsOf(idle, "--subscribers=1000", "--settle-seconds=0.1");
+  const rows = await rowsOf(idle, "--subscribers=4000", "--settle-seconds=0.1");
   assert.deepEqual(names(rows), ["engine", "bare"]);
   for (const [name, , afterGc] of rows)
     assert.ok(Number(afterGc) > 0.1 && Number(afterGc) < 50, `${name}: ${afterGc} KiB`);
@@ -43,8 +46,54 @@ test("http-publish has every way to publish answered", { timeout: 60_000 }, asyn
   for (const [name, requests] of rows) assert.ok(Number(requests?.replaceAll(",", "")) > 0, name);
 });
 
+test("connections holds everybody, delivers every broadcast, and takes back who was cut", {
+  timeout: 60_000,
+}, async () => {
+  const small = [
+    "--workers=2",
+    "--warm-up=50",
+    "--settle-seconds=0.1",
+    "--hold-seconds=0.5",
+    "--broadcasts=2",
+  ];
+  const [table] = await connections.run([
+    ...small,
+    ...[
+      "--connections=200",
+      "--rooms=21",
+      "--broadcast-seconds=0",
+      "--storm-share=0.2",
+      "--quiet-seconds=0.5",
+    ],
+  ]);
+  const rows = new Map(table?.rows.map(([name, value]) => [name, value]));
+  assert.match(rows.get("handshakes") ?? "", /^200: 200 welcomes, 0 refusals, 0 neither/);
+  assert.equal(rows.get("2 broadcasts, deliveries"), "400");
+  assert.match(rows.get("– resumed") ?? "", /^120 subscriptions/);
+  assert.match(table?.notes[0] ?? "", /^No connection lost, every message delivered/);
+});
+
+test("storm: who lost a killed worker is back and has everything", { timeout: 60_000 }, async () => {
+  const small = ["--connections=300", "--workers=3", "--kill=2", "--rooms=21", "--quiet-seconds=0.5"];
+  const [table] = await storm.run(small);
+  const rows = new Map(table?.rows.map(([name, value]) => [name, value]));
+  const lost = Number(rows.get("lost their worker"));
+  assert.ok(lost > 0 && lost < 300, `${lost} lost their worker`);
+  assert.match(rows.get("resumed") ?? "", new RegExp(`^${(3 * lost).toLocaleString("en-US")} subscriptions`));
+  assert.match(table?.notes[0] ?? "", /^Every subscription recovered/);
+});
+
+test("bigroom tells the stalls of both servers", { timeout: 60_000 }, async () => {
+  const rows = await rowsOf(bigroom, "--subscribers=100", "--seconds=0.5");
+  assert.deepEqual(names(rows), ["engine", "one-lane"]);
+  for (const [name, p50, p99, longest] of rows)
+    assert.ok(0 < Number(p50) && Number(p50) <= Number(p99) && Number(p99) <= Number(longest), name);
+});
+
 test("what cannot be measured is refused before anything starts", async () => {
   await assert.rejects(fanout.run(["--servers=engine,nobody"]), /nobody/);
   await assert.rejects(fanout.run(["--rooms=1", "--rooms-each=3"]), /rooms-each/);
+  await assert.rejects(storm.run(["--workers=3", "--kill=3"]), /--kill 3/);
+  await assert.rejects(connections.run(["--broadcasts=0"]), /--broadcasts/);
   await assert.rejects(idle.run(["--subscribers=many"]), /many/);
 });

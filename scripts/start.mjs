@@ -10,8 +10,8 @@ let stopping = false;
 let exitCode = 0;
 
 // In a process group of its own: Ctrl-C reaches this process alone, which then tells each child.
-function run(file, args, stdio, nodeArgs = []) {
-  const child = spawn(process.execPath, [...nodeArgs, dist + file, ...args], { stdio, detached: true });
+function run(file, args, stdio) {
+  const child = spawn(process.execPath, [dist + file, ...args], { stdio, detached: true });
   children.add(child);
   child.once("error", (cause) => ended(child, file, `${cause.message}`, 1));
   child.once("exit", (code, signal) => {
@@ -31,16 +31,19 @@ function ended(child, file, how, code) {
   if (children.size === 0) process.exit(exitCode);
 }
 
-function stop() {
+function stop(signal = "SIGTERM") {
   stopping = true;
-  for (const child of children) child.kill("SIGTERM");
+  for (const child of children) child.kill(signal);
 }
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, stop);
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, stop);
+// The terminal is gone.
+process.on("SIGHUP", () => stop());
 
-// As the first line of cli/main.js has it.
-const NODE_ARGS = ["--max-semi-space-size=4"];
-const server = run("cli/main.js", ["serve", "--demo"], ["ignore", "pipe", "inherit"], NODE_ARGS);
+// A second demo on another port needs another admin port, too.
+const port = Number(process.env.FANWIRE_PORT);
+if (Number.isInteger(port)) process.env.FANWIRE_ADMIN_PORT ??= String(port === 0 ? 0 : port + 1);
+const server = run("cli/main.js", ["serve", "--demo"], ["ignore", "pipe", "inherit"]);
 createInterface(server.stdout).on("line", (line) => {
   const url = /listens on (https?:\/\/\S+)/.exec(line)?.[1];
   if (url !== undefined) startFeed(url);

@@ -1,6 +1,8 @@
-import type { ClientReply, ClientRequest, Target } from "../load-client.js";
+import type { AgentReply, AgentRequest } from "../fleet/agent-protocol.js";
+import { Fleet } from "../fleet/fleet.js";
+import { troubles } from "../fleet/tally.js";
 import { Child } from "./child.js";
-import { Histogram } from "./histogram.js";
+import type { Histogram } from "./histogram.js";
 import { type CpuTime, cpuSince, cpuTime } from "./proc.js";
 import { publishOverHttp } from "./publisher.js";
 import type { PublishPlan } from "./schedule.js";
@@ -9,6 +11,8 @@ import type { ServerReply, ServerRequest } from "./server-control.js";
 /** The servers that can be measured: programs beside this folder, with what each stands for. */
 export const SERVERS = {
   engine: { file: "engine-server.js", args: [] },
+  /** The engine with all sockets of a room written to in one turn of the loop. */
+  "one-lane": { file: "engine-server.js", args: ["--limits.lane-sockets=1000000"] },
   /** A publish a message, from outside of any handler: the best that `app.publish` does. */
   bare: { file: "bare-server.js", args: [] },
   /** The same from inside a handler of another socket, where most programs call it. */
@@ -25,10 +29,23 @@ export interface ProcessOptions {
   readonly execArgv?: readonly string[];
 }
 
+/** Where a group of subscribers connects and what it subscribes to. */
+export interface Target {
+  readonly port: number;
+  readonly connections: number;
+  /** All rooms there are; connection i takes rooms i, i+1, … of them. */
+  readonly rooms: number;
+  readonly roomsEach: number;
+}
+
 const START_DEADLINE_MS = 10_000;
 const CONNECT_DEADLINE_MS = 60_000;
 /** How long after the last publish a delivery may arrive before it counts as missing. */
 const DRAIN_DEADLINE_MS = 5_000;
+const POLL_MS = 20;
+const PACE = { perSecond: 1_000_000, inFlight: 200 };
+/** Servers want a sign of life within 25 s or more. */
+const PING_MS = 20_000;
 
 export class ServerProcess {
   readonly name: ServerName;
@@ -66,51 +83,72 @@ export interface Window {
   readonly messagesPerFrame: number;
   readonly readsPerDelivery: number;
   readonly latency: Histogram;
-  /** Missing, doubled, disordered or refused. Not 0: the window is void. */
-  readonly failures: number;
-  readonly firstFailures: readonly string[];
+  /** What was missing, doubled, disordered or refused. Not empty: the window is void. */
+  readonly troubles: readonly string[];
 }
 
-/** The subscribers' process and what it is asked. */
+/** Subscribers in one process, for servers that are measured side by side. */
 export class Subscribers {
-  readonly child: Child<ClientRequest, ClientReply>;
+  readonly child: Child<AgentRequest, AgentReply>;
+  readonly #fleet: Fleet;
 
-  constructor({ pin, execArgv = [] }: ProcessOptions) {
-    this.child = new Child("load-client.js", { execArgv, core: pin ? CLIENT_CORE : undefined });
+  /** @param group tells several such processes apart: each has source addresses of its own. */
+  constructor({ pin, execArgv = [] }: ProcessOptions, group = 0) {
+    this.child = new Child("fleet/agent.js", { execArgv, core: pin ? CLIENT_CORE : undefined });
+    this.#fleet = new Fleet([this.child], group);
   }
 
-  async connect(target: Target): Promise<void> {
-    await this.child.ask({ kind: "connect", target }, CONNECT_DEADLINE_MS);
+  /** Resolves when all are subscribed. @throws Error where that takes too long. */
+  async connect({ port, connections, rooms, roomsEach }: Target): Promise<void> {
+    await this.#fleet.connect({
+      host: "127.0.0.1",
+      port,
+      connections,
+      rooms: { rooms, roomsEach, shared: false },
+      pace: PACE,
+      answerMs: CONNECT_DEADLINE_MS,
+      pingMs: PING_MS,
+    });
+    const isDone = ({ states }: { states: { live: number } }): boolean => states.live === connections;
+    const { states } = await this.#fleet.until(isDone, CONNECT_DEADLINE_MS, { pollMs: POLL_MS });
+    if (states.live < connections)
+      throw new Error(`${states.live} of ${connections} subscribers are live: ${JSON.stringify(states)}`);
   }
 
-  async disconnect(target: string): Promise<void> {
-    await this.child.ask({ kind: "disconnect", target }, CONNECT_DEADLINE_MS);
+  async disconnect(): Promise<void> {
+    await this.#fleet.disconnect();
   }
 
   /** Publishes a plan through the server and counts what arrives. */
   async window(server: ServerProcess, plan: PublishPlan): Promise<Window> {
-    await this.child.ask({ kind: "begin", target: server.name }, START_DEADLINE_MS);
+    await this.#fleet.phase();
     const serverBefore = cpuTime(server.child.pid);
     const clientBefore = cpuTime(this.child.pid);
     const startedMs = performance.now();
     const heads = await publishOverHttp(server.port, plan);
-    const end = { kind: "end", target: server.name, heads, deadlineMs: DRAIN_DEADLINE_MS } as const;
-    const seen = await this.child.ask(end, DRAIN_DEADLINE_MS + 5_000);
-    if (seen.kind !== "window") throw new Error("the subscribers did not end the window");
+    const { behind } = await this.#fleet.until((status) => status.behind === 0, DRAIN_DEADLINE_MS, {
+      heads: () => heads,
+      pollMs: POLL_MS,
+    });
     const cpu = cpuSince(server.child.pid, serverBefore);
     const clientCpu = cpuSince(this.child.pid, clientBefore);
+    const elapsedMs = performance.now() - startedMs;
+    const seen = await this.#fleet.phase();
+    const { steady, lost, frames, reads } = seen.counts;
     return {
       server: server.name,
-      deliveries: seen.messages,
-      cpuMicros: cpu.micros / seen.messages,
+      deliveries: steady,
+      cpuMicros: cpu.micros / steady,
       cpu,
-      clientCpuShare: clientCpu.micros / 1_000 / (performance.now() - startedMs),
-      messagesPerFrame: seen.messages / seen.frames,
-      readsPerDelivery: seen.reads / seen.messages,
-      latency: Histogram.from(seen.latency),
-      failures: seen.failures + seen.incomplete,
-      firstFailures:
-        seen.incomplete > 0 ? [`${seen.incomplete} incomplete`, ...seen.firstFailures] : seen.firstFailures,
+      clientCpuShare: clientCpu.micros / 1_000 / elapsedMs,
+      messagesPerFrame: steady / frames,
+      readsPerDelivery: reads / steady,
+      latency: seen.steadyMicros,
+      troubles: [
+        ...(behind > 0 ? [`${behind} subscriptions did not get to their room's head`] : []),
+        ...(lost > 0 ? [`${lost} connections were lost`] : []),
+        ...troubles(seen),
+      ],
     };
   }
 }

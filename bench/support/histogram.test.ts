@@ -45,3 +45,13 @@ test("an empty histogram has no quantile", () => {
   assert.ok(Number.isNaN(histogram.quantile(0.5)));
   assert.equal(histogram.max, 0);
 });
+
+test("what several have recorded adds up to what one would have", () => {
+  const [one, other, all] = [new Histogram(), new Histogram(), new Histogram()];
+  for (let value = 1; value < 5_000; value += 7) {
+    (value % 2 === 0 ? one : other).record(value, 3);
+    all.record(value, 3);
+  }
+  one.add(other.toJSON());
+  assert.deepEqual([one.total, one.max, one.toJSON()], [all.total, all.max, all.toJSON()]);
+});

@@ -44,6 +44,15 @@ export class Histogram {
     this.#max = 0;
   }
 
+  /** Takes in what another one has recorded. */
+  add(data: HistogramData): void {
+    for (const [index, count] of data.buckets) {
+      this.#counts[index] = (this.#counts[index] ?? 0) + count;
+      this.#total += count;
+    }
+    this.#max = Math.max(this.#max, data.max);
+  }
+
   /** Plain data for another process. */
   toJSON(): HistogramData {
     const buckets: [number, number][] = [];
@@ -53,11 +62,7 @@ export class Histogram {
 
   static from(data: HistogramData): Histogram {
     const histogram = new Histogram();
-    for (const [index, count] of data.buckets) {
-      histogram.#counts[index] = count;
-      histogram.#total += count;
-    }
-    histogram.#max = data.max;
+    histogram.add(data);
     return histogram;
   }
 }

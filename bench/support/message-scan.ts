@@ -47,6 +47,11 @@ export function scanMessage(bytes: Buffer, at: number, into: ScannedMessage): nu
   return end;
 }
 
+/** The number of the room that is the second element of the value at `at`. */
+export function roomIndexAt(bytes: Buffer, at: number): number {
+  return digitsBefore(bytes, skipValue(bytes, at + 2));
+}
+
 /** A bench message's data: a bin of `bytes` bytes (at least 8) whose first 8 are a float64, the due time. */
 export function createContent(bytes: number): Buffer {
   if (bytes < 8 || bytes > 65_535) throw new RangeError(`data of ${bytes} bytes; 8 to 65,535 are possible`);

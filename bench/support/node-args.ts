@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
+import { WORKER_NODE_ARGS } from "../../supervisor/node-args.js";
 
-/** The arguments of node that the `fanwire` command gives itself in its first line, for servers that are measured as shipped. */
+/** The arguments of node that the supervisor gives its workers, for servers that are measured as shipped. */
 export function shippedNodeArgs(): string {
-  const [first = ""] = readFileSync(new URL("../../cli/main.js", import.meta.url), "utf8").split("\n", 1);
-  return /^#!\/usr\/bin\/env -S node (.+)$/.exec(first)?.[1] ?? "";
+  return WORKER_NODE_ARGS.join(" ");
 }

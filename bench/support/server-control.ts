@@ -1,13 +1,29 @@
+import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { getHeapSpaceStatistics } from "node:v8";
 import { answerParent, tellParent } from "./child.js";
 
 /** What a bench asks of a server under test, besides what every client may. */
-export interface ServerRequest {
-  readonly kind: "collect";
-}
+export type ServerRequest =
+  | { readonly kind: "collect" }
+  /** Begins to measure how late the event loop is. */
+  | { readonly kind: "watch-stalls" }
+  /** Ends it. */
+  | { readonly kind: "tell-stalls" };
 
 export type ServerReply =
   | { readonly kind: "ready"; readonly port: number }
+  | { readonly kind: "watching" }
+  /**
+   * Times between two turns of the event loop as a timer of 1 ms sees them: an idle loop has about 1 ms. What counts are
+   * turns, so a share of p99 is the share of turns, not of time.
+   */
+  | {
+      readonly kind: "stalls";
+      readonly turns: number;
+      readonly p50Ms: number;
+      readonly p99Ms: number;
+      readonly maxMs: number;
+    }
   /** Garbage is collected, as far as the process runs with --expose-gc. */
   | {
       readonly kind: "collected";
@@ -17,20 +33,48 @@ export type ServerReply =
       readonly youngBytes: number;
     };
 
+const RESOLUTION_MS = 1;
+const NANOS_PER_MS = 1_000_000;
+
 /** Tells the parent that the server listens, and ends the process when the parent is gone. */
 export function serveControl(port: number): void {
+  const stalls = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   answerParent<ServerRequest, ServerReply>(
-    async () => {
-      // Finalizers of one round free what only the next can collect.
-      for (let round = 0; round < 3; round++) globalThis.gc?.();
-      const young = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
-      return {
-        kind: "collected",
-        heapUsedBytes: process.memoryUsage().heapUsed,
-        youngBytes: young?.physical_space_size ?? 0,
-      };
+    async ({ kind }) => {
+      switch (kind) {
+        case "collect":
+          return collect();
+        case "watch-stalls":
+          stalls.reset();
+          stalls.enable();
+          return { kind: "watching" };
+        case "tell-stalls":
+          stalls.disable();
+          return stallsIn(stalls);
+      }
     },
     () => process.exit(0),
   );
   tellParent({ kind: "ready", port } satisfies ServerReply);
+}
+
+function collect(): ServerReply {
+  // Finalizers of one round free what only the next can collect.
+  for (let round = 0; round < 3; round++) globalThis.gc?.();
+  const young = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
+  return {
+    kind: "collected",
+    heapUsedBytes: process.memoryUsage().heapUsed,
+    youngBytes: young?.physical_space_size ?? 0,
+  };
+}
+
+function stallsIn(histogram: IntervalHistogram): ServerReply {
+  return {
+    kind: "stalls",
+    turns: histogram.count,
+    p50Ms: histogram.percentile(50) / NANOS_PER_MS,
+    p99Ms: histogram.percentile(99) / NANOS_PER_MS,
+    maxMs: histogram.max / NANOS_PER_MS,
+  };
 }

@@ -195,7 +195,7 @@ describe("serve", () => {
 
   test("a port that is taken is said to be, with 1", async () => {
     const { cli, url } = await serve();
-    const second = await fanwire(["serve", "--port", new URL(url).port]);
+    const second = await fanwire(["serve", "--admin.port", "0", "--port", new URL(url).port]);
     assert.equal(second.code, 1);
     assert.match(second.stderr, /cannot listen on 127\.0\.0\.1:\d+: the port is taken/);
     await cli.stop();

@@ -114,7 +114,7 @@ export async function serve(
   args: readonly string[] = [],
   options: CliOptions = {},
 ): Promise<{ readonly cli: Cli; readonly url: string }> {
-  const cli = new Cli(["serve", "--port", "0", ...args], options);
+  const cli = new Cli(["serve", "--port", "0", "--admin.port", "0", ...args], options);
   const [, url = ""] = await cli.until("stdout", /listens on (http:\/\/\S+)\n/);
   return { cli, url };
 }

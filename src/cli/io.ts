@@ -9,8 +9,10 @@ export interface Io {
   readonly stderr: NodeJS.WritableStream;
   readonly env: Environment;
   readonly cwd: string;
-  /** Aborted by SIGINT and SIGTERM: end gracefully. */
+  /** Aborted by SIGINT and SIGTERM, whose name is its reason: end gracefully. */
   readonly stop: AbortSignal;
+  /** Calls back at each SIGHUP from now on, which ends the process otherwise. */
+  readonly onHangup: (reload: () => void) => void;
 }
 
 /** 0: done as asked. 1: it could not be done. 2: asked for in a way that cannot be. */

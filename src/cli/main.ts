@@ -1,6 +1,5 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
-// The flag halves the memory of an idle connection: V8 would keep up to 48 MB for new objects, which a server that
-// encodes once and decodes nothing has few of.
+#!/usr/bin/env node
+import { closeSync, openSync } from "node:fs";
 import { run } from "./run.js";
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -10,7 +9,7 @@ const stop = new AbortController();
 function onSignal(signal: keyof typeof SIGNALS): void {
   // Asked twice: whoever asks does not want to wait.
   if (stop.signal.aborted) process.exit(SIGNALS[signal]);
-  stop.abort();
+  stop.abort(signal);
 }
 
 process.on("SIGINT", () => onSignal("SIGINT"));
@@ -22,6 +21,17 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
+/** A terminal that is closed says SIGHUP too: it cannot be opened any more. */
+function isTerminalGone(): boolean {
+  if (!process.stderr.isTTY) return false;
+  try {
+    closeSync(openSync("/dev/tty", "r"));
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 const { stdin, stdout, stderr, env } = process;
 process.exitCode = await run(process.argv.slice(2), {
   stdin,
@@ -30,4 +40,5 @@ process.exitCode = await run(process.argv.slice(2), {
   env,
   cwd: process.cwd(),
   stop: stop.signal,
+  onHangup: (reload) => process.on("SIGHUP", () => (isTerminalGone() ? onSignal("SIGTERM") : reload())),
 });

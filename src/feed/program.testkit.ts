@@ -56,7 +56,11 @@ export interface RunningServer {
 
 /** Port 0: any free one. */
 export async function startServer(port = 0, environment: NodeJS.ProcessEnv = {}): Promise<RunningServer> {
-  const program = new Program("dist/cli/main.js", ["serve", "--demo", "--port", String(port)], environment);
+  const program = new Program(
+    "dist/cli/main.js",
+    ["serve", "--demo", "--port", String(port), "--admin.port", "0"],
+    environment,
+  );
   const [, url = ""] = await program.says(/listens on (http:\/\/[^\s/]+)/);
   return { program, url };
 }

@@ -1,41 +1,46 @@
-/** Open files of a process that are neither sockets of clients nor their queue: listeners, links, logs, files. */
-const OTHER_FILES = 64;
-/** Of the files, where they do not suffice for both: those for connections that are no WebSocket, or not yet. */
-const PLAIN_SHARE = 1 / 5;
-/** How much more than its even share a worker takes. */
-const SLACK = 1 / 4;
+import type { Facts } from "./capacity-facts.js";
+import { count, type Finding, findingsOf } from "./capacity-findings.js";
+import { connectionLimits, connectionsOfWorker, processesOf } from "./capacity-limits.js";
+import type { Config } from "./config-schema.js";
 
-/** How many connections one process takes. */
-export interface ConnectionLimits {
-  /** WebSockets. */
-  readonly connections: number;
-  /** Connections that are no WebSocket (yet). */
-  readonly plainConnections: number;
+/** What this machine allows of what is configured. */
+export interface Capacity {
+  readonly workers: number;
+  readonly hubs: number;
+  /** `limits.connections`: sockets of the whole node. */
+  readonly configured: number;
+  /** How many of them can be open at once: the lowest bound of all, at most what is configured. */
+  readonly reachable: number;
+  /** How many sockets one worker takes at the most. */
+  readonly worker: number;
+  /** What was looked at. */
+  readonly findings: readonly Finding[];
 }
 
-/**
- * The most WebSockets that one of so many workers takes, where all of them together are to hold `connections`: the even
- * share and a quarter more, never more than `connections`. The kernel spreads by a hash of the address, so shares differ
- * by chance (in few connections more than in many), and after a worker was replaced for longer: those that lost it come
- * to all others. Who is refused comes from another port next time, and so most likely to another worker.
- */
-export function connectionsOfWorker(connections: number, workers: number): number {
-  const even = Math.ceil(connections / workers);
-  // Four standard deviations: chance alone exceeds it once in ten thousand times.
-  const slack = Math.ceil(Math.max(even * SLACK, 4 * Math.sqrt(even)));
-  return workers === 1 ? connections : Math.min(connections, even + slack);
+/** Compares what is configured with what is in force. Pure. */
+export function capacityOf(config: Config, facts: Facts): Capacity {
+  const { connections: configured, plainConnections } = config.limits;
+  const { workers, hubs } = processesOf(config, facts);
+  const share = { connections: connectionsOfWorker(configured, workers), plainConnections };
+  const findings = findingsOf(config, facts);
+  return {
+    workers,
+    hubs,
+    configured,
+    reachable: Math.min(configured, ...findings.map(({ connections = configured }) => connections)),
+    worker: connectionLimits(share, facts.openFiles).connections,
+    findings,
+  };
 }
 
-/**
- * What a process may open bounds what it takes: above that a connection could not even be refused, and the listener would
- * turn in circles. At least 1 of either kind; what is configured where that fits.
- * @param configured for this process, see {@link connectionsOfWorker}
- * @param openFiles how many files and sockets it may have open; may be Infinity
- */
-export function connectionLimits(configured: ConnectionLimits, openFiles: number): ConnectionLimits {
-  const { connections, plainConnections: plain } = configured;
-  const files = openFiles - OTHER_FILES;
-  if (connections + plain <= files) return { connections, plainConnections: plain };
-  const plainConnections = Math.max(1, Math.min(plain, Math.floor(files * PLAIN_SHARE)));
-  return { connections: Math.max(1, Math.min(connections, files - plainConnections)), plainConnections };
+/** What to warn of at the start: a line for each reason why the configured connections cannot be reached. */
+export function capacityWarnings(config: Config, facts: Facts): readonly string[] {
+  const { configured, findings } = capacityOf(config, facts);
+  return findings
+    .filter(({ level }) => level === "problem")
+    .map(
+      ({ subject, text, connections = 0, fixes }) =>
+        `${count(connections)} of the ${count(configured)} configured connections fit (${subject}: ${text}). ` +
+        `Either ${fixes.join(", or ")}. "fanwire doctor" says more`,
+    );
 }

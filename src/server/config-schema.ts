@@ -80,22 +80,28 @@ const limits = z
       "replayBytesPerTick",
       16 * KIB,
       GIB,
-      "replay for all sockets together in one turn of the loop",
+      "replay for all sockets of a worker together in one turn of the loop",
     ),
     ringBytes: limit(
       "ringBytes",
       64 * KIB,
       1_024 * GIB,
-      "recent messages kept in this process, all rooms together",
+      "recent messages kept in a worker, all rooms together",
     ),
-    ringMessages: limit("ringMessages", 1, 1_000_000, "recent messages kept in this process, one room"),
+    ringMessages: limit("ringMessages", 1, 1_000_000, "recent messages kept in a worker, one room"),
     roomLingerMs: limit("roomLingerMs", 0, 3_600_000, "how long a room without subscribers stays open"),
-    openRooms: limit("openRooms", 1, 10_000_000, "rooms open at once in this process"),
+    openRooms: limit("openRooms", 1, 10_000_000, "rooms open at once in a worker"),
     historyMessages: limit("historyMessages", 1, 100_000, "messages of one history request, and of a rewind"),
     pingMs: limit("pingMs", 100, 900_000, "how often a client must send something"),
     bodyBytes: integer(512, GIB, MIB, "body of one HTTP request"),
     batchMessages: integer(1, 1_000_000, 10_000, "messages in one HTTP batch"),
-    connections: integer(1, 10_000_000, 100_000, "sockets of this process"),
+    connections: integer(
+      1,
+      10_000_000,
+      100_000,
+      "sockets of this node, spread over its workers; each takes up to a quarter more than its even share, since the " +
+        "kernel spreads unevenly",
+    ),
     plainConnections: integer(
       16,
       1_000_000,
@@ -164,7 +170,7 @@ const defaults = z
     history: z
       .strictObject({
         messages: key(historyMessages.default(standard.history.messages), {
-          description: "messages kept a room; 0: a resume works as far as this process's ring reaches",
+          description: "messages kept a room; 0: a resume works as far as the worker's ring reaches",
         }),
         seconds: key(historySeconds.default(standard.history.seconds), {
           description: "age after which a message expires",
@@ -254,7 +260,7 @@ export const configSchema = z.strictObject({
       .regex(/^[A-Za-z0-9._-]{1,64}$/)
       .default(defaultNode),
     {
-      description: "this process's name, unique in the deployment and over restarts",
+      description: "this node's name, unique in the deployment and over restarts; workers add their number",
       allowed: "1 to 64 of A-Z a-z 0-9 . _ -",
       defaultText: "<hostname>-<random>",
     },

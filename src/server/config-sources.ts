@@ -30,8 +30,14 @@ const DEMO_NAMESPACES: ConfigInput["namespaces"] = {
   cursors: { state: false, ephemeral: true, publish: "client" },
 };
 
-/** Variables of the prefix that other commands read. */
-const OTHER_VARIABLES: readonly string[] = ["FANWIRE_CONFIG", "FANWIRE_URL"];
+/** Variables of the prefix that other commands, scripts and tests read. */
+const OTHER_VARIABLES: readonly string[] = [
+  "FANWIRE_CONFIG",
+  "FANWIRE_URL",
+  "FANWIRE_NATS_SERVER",
+  "FANWIRE_NATS_DIR",
+  "FANWIRE_NATS_CONFIG",
+];
 
 /**
  * Kubernetes gives every container variables about the services around it, and those of a service named "fanwire"

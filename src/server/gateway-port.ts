@@ -2,7 +2,11 @@ import { createServer } from "node:net";
 
 /** uWebSockets.js says only that it could not listen; Node is asked for the reason. */
 export async function whyNotListening(host: string, port: number): Promise<Error> {
-  const code = await errorOfListening(host, port);
+  return portError(host, port, await errorOfListening(host, port));
+}
+
+/** @param code As the system calls it, such as `EADDRINUSE`. */
+export function portError(host: string, port: number, code: string): Error {
   return new Error(`cannot listen on ${host}:${port}: ${reasonOf(code)}`, { cause: code });
 }
 

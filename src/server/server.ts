@@ -1,13 +1,11 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { type BrokerCounters, createBrokerCounters } from "../broker/counters.js";
-import { MemoryBroker } from "../broker/memory.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
 import type { Broker } from "../core/ports.js";
-import type { SettingsOf } from "../core/settings.js";
-import { connectionLimits } from "./capacity.js";
+import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
+import { startEmbeddedBroker } from "./embedded-broker.js";
 import { startGateway } from "./gateway.js";
 import {
   createGatewayCounters,
@@ -23,6 +21,20 @@ import { loadPages, type Pages } from "./static-files.js";
 export interface ServerOptions {
   /** Default: a log on stderr as the configuration says. */
   readonly log?: Logger;
+  /** Where rooms live instead of in this process; not stopped with the server. Default: the embedded broker. */
+  readonly broker?: SharedBroker;
+  /**
+   * Other processes listen on the port too (SO_REUSEPORT); whoever starts them has seen to it that nobody else does.
+   * Default: the port is this process's alone.
+   */
+  readonly sharePort?: boolean;
+}
+
+/** A broker outside of this process, with the totals of the way to it. */
+export interface SharedBroker {
+  readonly broker: Broker;
+  /** Reads them as they are now. */
+  readonly counters: () => Readonly<Record<string, number>>;
 }
 
 /** A server that listens. */
@@ -34,7 +46,15 @@ export interface RunningServer {
   /** Running totals since the start. */
   readonly counters: Counters;
   readonly gatewayCounters: GatewayCounters;
-  readonly brokerCounters: BrokerCounters;
+  /** Of the embedded broker, or of the way to the shared one as it is now. */
+  readonly brokerCounters: Readonly<Record<string, number>>;
+  /** Rooms that are open now. */
+  readonly openRooms: number;
+  /**
+   * Takes nothing new and sends every client elsewhere, in even portions over this time: `goaway`, then 1001 for those
+   * that stay. Then {@link RunningServer.stop}.
+   */
+  drain(drainMs: number): Promise<void>;
   /**
    * Takes nothing new, tells every client `goaway`, closes sockets with 1001, answers requests under way, and cuts
    * what is left at the deadline. Default: 10 seconds. A second call waits for the first.
@@ -43,7 +63,6 @@ export interface RunningServer {
 }
 
 const STOP_MS = 10_000;
-const SWEEP_MS = 1_000;
 const PAGE_FOLDER = fileURLToPath(new URL("../page/", import.meta.url));
 const PACKAGE_FILE = new URL("../../package.json", import.meta.url);
 
@@ -59,7 +78,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const settings = settingsOf(config);
   const counters = createCounters();
   const gatewayCounters = createGatewayCounters();
-  const { broker, brokerCounters, stopBroker } = startBroker(config, settings, log);
+  const { broker, counters: brokerCounters, stop: stopBroker } = brokerOf(config, options, log);
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
   const api = createHttpApi({
@@ -73,15 +92,15 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
       node: config.node,
       connections: counters.connections,
       rooms: engine?.openRooms ?? 0,
-      counters: { engine: counters, gateway: gatewayCounters, broker: brokerCounters },
+      counters: { engine: counters, gateway: gatewayCounters, broker: brokerCounters() },
     }),
     onFault: (cause, { method, path }) => log.error({ err: cause, method, path }, "an HTTP request failed"),
   });
   const { node, limits } = config;
   const gateway = await startGateway({
     ...config,
-    sharePort: false,
-    gatewayLimits: gatewayLimits(config, log),
+    sharePort: options.sharePort ?? false,
+    gatewayLimits: gatewayLimits(config, options, log),
     counters: gatewayCounters,
     log,
     http: async (request) => pages(request) ?? api(request),
@@ -103,44 +122,49 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     await stopBroker(deadlineMs);
     log.info({}, "stopped");
   };
+  const drain = async (drainMs: number): Promise<void> => {
+    log.info({ connections: counters.connections, drainMs }, "draining");
+    await gateway.drain(drainMs);
+    await stop();
+  };
   const url = urlOf(config.host, gateway.port);
   log.info({ url, demo: config.demo }, "listening");
-  return { port: gateway.port, url, counters, gatewayCounters, brokerCounters, stop };
+  return {
+    port: gateway.port,
+    url,
+    counters,
+    gatewayCounters,
+    get brokerCounters() {
+      return brokerCounters();
+    },
+    get openRooms() {
+      return engine?.openRooms ?? 0;
+    },
+    drain,
+    stop,
+  };
 }
 
 function urlOf(host: string, port: number): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-interface StartedBroker {
-  readonly broker: Broker;
-  readonly brokerCounters: BrokerCounters;
-  readonly stopBroker: (deadlineMs: number) => Promise<void>;
+function brokerOf(
+  config: Config,
+  { broker }: ServerOptions,
+  log: Logger,
+): SharedBroker & { stop(deadlineMs: number): Promise<void> } {
+  if (broker !== undefined) return { ...broker, stop: async () => {} };
+  const embedded = startEmbeddedBroker(config, log);
+  return { ...embedded, counters: () => ({ ...embedded.counters }) };
 }
 
-/** The only place that knows which broker there is. */
-function startBroker(config: Config, settings: SettingsOf, log: Logger): StartedBroker {
-  const counters = createBrokerCounters();
-  const broker = new MemoryBroker({
-    settingsOf: settings,
-    limits: config.memory,
-    counters,
-    onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),
-  });
-  const sweeper = setInterval(() => broker.sweep(Date.now()), SWEEP_MS);
-  const stopBroker = async (deadlineMs: number): Promise<void> => {
-    clearInterval(sweeper);
-    await broker.stop(deadlineMs);
-  };
-  return { broker, brokerCounters: counters, stopBroker };
-}
-
-/** The configured limits, lowered to what the process may open. */
-function gatewayLimits(config: Config, log: Logger): GatewayLimits {
+/** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */
+function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log: Logger): GatewayLimits {
   const { connections: configured, idleSeconds, bodyBytes } = config.limits;
   const fitting = connectionLimits(config.limits, openFilesMax());
   if (fitting.connections < configured)
-    log.info(
+    log[sharePort ? "debug" : "info"](
       { configured, effective: fitting.connections },
       "fewer connections than configured: raise ulimit -n",
     );

@@ -1,0 +1,71 @@
+import type { PaceLimits } from "./pace.js";
+import type { RoomPlan } from "./rooms.js";
+import type { Counts, TallyData } from "./tally.js";
+
+/** What one agent, a client process, is to connect. */
+export interface Assignment {
+  readonly host: string;
+  readonly port: number;
+  /** The source addresses, in turn: see CONNECTIONS_PER_ADDRESS. */
+  readonly localAddresses: readonly string[];
+  /** Overall number of its first connection; rooms are spread by these numbers. */
+  readonly first: number;
+  readonly connections: number;
+  readonly rooms: RoomPlan;
+  readonly pace: PaceLimits;
+  /** A handshake without an answer for this long is reported, with the kernel's view of it. */
+  readonly answerMs: number;
+  readonly pingMs: number;
+}
+
+/** Every request is answered at once; what takes time is seen in the next status. */
+export type AgentRequest =
+  | { readonly kind: "connect"; readonly assignment: Assignment }
+  | { readonly kind: "pace"; readonly pace: PaceLimits }
+  /** With heads: how many subscriptions are behind them; a room without a head does not count. */
+  | { readonly kind: "status"; readonly heads?: readonly (number | null)[] }
+  /** Ends a phase: answers what it came to and begins the next. */
+  | { readonly kind: "phase" }
+  /** Resets that many live connections, chosen at random; they come back by themselves. */
+  | { readonly kind: "cut"; readonly connections: number }
+  /** Gives up the handshakes that were reported as unanswered; they are tried again. */
+  | { readonly kind: "release" }
+  | { readonly kind: "disconnect" };
+
+export type AgentReply =
+  | { readonly kind: "done" }
+  | { readonly kind: "status"; readonly status: AgentStatus }
+  | { readonly kind: "phase"; readonly tally: TallyData }
+  | { readonly kind: "cut"; readonly connections: number };
+
+export const MEMBER_STATES = [
+  /** Until its time to connect, the first or the next. */
+  "waiting",
+  /** No TCP connection yet. */
+  "connecting",
+  /** Handshake sent, no welcome yet. */
+  "asking",
+  /** Welcome there, not every room is live yet. */
+  "subscribing",
+  "live",
+  /** Handshake overdue; kept as it is until `release`, so that the kernel can be asked about it. */
+  "overdue",
+] as const;
+export type MemberState = (typeof MEMBER_STATES)[number];
+
+export interface AgentStatus {
+  readonly states: Readonly<Record<MemberState, number>>;
+  /** Of the phase so far. */
+  readonly counts: Counts;
+  readonly behind: number;
+  readonly overdue: readonly OverdueHandshake[];
+}
+
+export interface OverdueHandshake {
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** Whether TCP says that it is connected, and how much of an answer came. */
+  readonly connected: boolean;
+  readonly receivedBytes: number;
+  readonly ageMs: number;
+}

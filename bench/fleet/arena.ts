@@ -1,0 +1,165 @@
+import { hostMicros } from "../support/clock.js";
+import { listenCounters, listenEventsSince } from "../support/kernel.js";
+import { Publisher, type Stream, startStream } from "../support/publisher.js";
+import { progress } from "../support/report.js";
+import { ServedNode, type ServedNodeOptions } from "../support/served-node.js";
+import { Fleet, type FleetPlan, type FleetStatus } from "./fleet.js";
+import type { RoomPlan } from "./rooms.js";
+import type { Counts, Tally } from "./tally.js";
+import { explainOverdue } from "./verdict.js";
+
+export interface ArenaOptions {
+  readonly node: ServedNodeOptions;
+  readonly connections: number;
+  /** Everybody's first room is room 0; the others are {@link RoomPlan.rooms} less one, for the background. */
+  readonly rooms: RoomPlan;
+  /** Bytes of a message's data. */
+  readonly bytes: number;
+  /** New connections a second. */
+  readonly connectRate: number;
+  readonly answerMs: number;
+}
+
+/** Handshakes under way at once, all agents together, while connecting at a pace. */
+const CONNECTING_MAX = 2_000;
+/** The same while everybody comes back at once: no bound of ours, as far as descriptors go. */
+const STORM_PACE = { perSecond: 1_000_000, inFlight: 60_000 };
+const PING_MS = 22_000;
+const CONNECT_SLACK_MS = 120_000;
+const SETTLE_MS = 30_000;
+const PROGRESS_MS = 2_000;
+
+/** A served node, the fleet that connects to it, and a publisher. */
+export class Arena {
+  readonly node: ServedNode;
+  readonly fleet: Fleet;
+  readonly publisher: Publisher;
+  readonly #options: ArenaOptions;
+  readonly #verdicts = new Map<string, number>();
+  readonly #eventsBefore = listenCounters();
+  #toldMs = 0;
+
+  private constructor(node: ServedNode, options: ArenaOptions) {
+    this.node = node;
+    this.fleet = Fleet.local(options.connections);
+    const { bytes } = options;
+    this.publisher = new Publisher(options.rooms.rooms, { port: node.port, bytes, retry: true });
+    this.#options = options;
+  }
+
+  static async start(options: ArenaOptions): Promise<Arena> {
+    return new Arena(await ServedNode.start(options.node), options);
+  }
+
+  /** Where handshakes hung that got no answer in time, by the kernel's account, with their number. */
+  get verdicts(): ReadonlyMap<string, number> {
+    return this.#verdicts;
+  }
+
+  /** What the kernel counted of lost or late connections since the start. */
+  get kernelEvents(): string {
+    return listenEventsSince(this.#eventsBefore);
+  }
+
+  /** A few connections come and go, so that code, pools and tables that any connection needs are there before. */
+  async warmUp(connections: number): Promise<void> {
+    await this.#connect(connections);
+    await this.publisher.publish({ room: 0, dueMicros: hostMicros() }, 1);
+    await this.caughtUp();
+    await this.fleet.disconnect();
+    this.publisher.heads.fill(null);
+  }
+
+  /** Connects everybody; resolves with the seconds it took. @throws Error where somebody is not live at the deadline. */
+  async connectAll(): Promise<number> {
+    return await this.#connect(this.#options.connections);
+  }
+
+  async #connect(connections: number): Promise<number> {
+    const { rooms, connectRate, answerMs } = this.#options;
+    const plan: FleetPlan = {
+      host: "127.0.0.1",
+      port: this.node.port,
+      connections,
+      rooms,
+      pace: { perSecond: connectRate, inFlight: CONNECTING_MAX },
+      answerMs,
+      pingMs: PING_MS,
+    };
+    const startedMs = performance.now();
+    await this.fleet.connect(plan);
+    await this.allLive(connections, (connections / connectRate) * 4_000 + CONNECT_SLACK_MS);
+    return (performance.now() - startedMs) / 1_000;
+  }
+
+  /** Waits until that many are live, and tells how it goes. @throws Error at the deadline. */
+  async allLive(connections: number, deadlineMs: number): Promise<FleetStatus> {
+    const status = await this.fleet.until(({ states }) => states.live === connections, deadlineMs, {
+      onStatus: (seen) => this.#look(seen, connections),
+    });
+    if (status.states.live !== connections)
+      throw new Error(`not all are live: ${JSON.stringify({ ...status.states, ...told(status.counts) })}`);
+    return status;
+  }
+
+  /** Waits until the first connections are lost, so that nobody takes the time before for the time after. */
+  async someLost(): Promise<void> {
+    const { counts } = await this.fleet.until((status) => status.counts.lost > 0, SETTLE_MS, { pollMs: 20 });
+    if (counts.lost === 0) throw new Error(`no connection was lost within ${SETTLE_MS} ms`);
+  }
+
+  /** Waits until every subscription stands at its room's head. @throws Error at the deadline. */
+  async caughtUp(): Promise<void> {
+    const heads = (): readonly (number | null)[] => this.publisher.heads;
+    const { behind } = await this.fleet.until((status) => status.behind === 0, SETTLE_MS, { heads });
+    if (behind > 0) throw new Error(`${behind} subscriptions did not get to their room's head`);
+  }
+
+  /** One message to everybody; resolves with the phase when all have it. */
+  async broadcast(): Promise<Tally> {
+    await this.fleet.phase();
+    await this.publisher.publish({ room: 0, dueMicros: hostMicros() }, 1);
+    await this.caughtUp();
+    return await this.fleet.phase();
+  }
+
+  /** Messages to the rooms that are not everybody's, one at a time, until it is stopped. */
+  background(perSecond: number): Stream {
+    const { rooms } = this.#options.rooms;
+    return startStream(this.publisher, { firstRoom: 1, rooms: rooms - 1, perSecond });
+  }
+
+  /** From now on nobody waits for the pace. */
+  async storm(): Promise<void> {
+    await this.fleet.setPace(STORM_PACE);
+  }
+
+  async stop(): Promise<void> {
+    this.publisher.close();
+    await this.fleet.stop();
+    await this.node.stop();
+  }
+
+  async #look(status: FleetStatus, connections: number): Promise<void> {
+    if (performance.now() > this.#toldMs + PROGRESS_MS) {
+      this.#toldMs = performance.now();
+      const { connecting, asking, subscribing, overdue, live } = status.states;
+      const { refused, cutShort, connectFailed } = status.counts;
+      progress(
+        `  ${live} of ${connections} live, ${connecting + asking + subscribing} under way, refused ${refused}, ` +
+          `reset ${cutShort + connectFailed}, overdue ${overdue}`,
+      );
+    }
+    if (status.overdue.length === 0) return;
+    for (const [verdict, times] of explainOverdue(this.node.port, status.overdue)) {
+      this.#verdicts.set(verdict, (this.#verdicts.get(verdict) ?? 0) + times);
+      progress(`  ${times} overdue: ${verdict}`);
+    }
+    await this.fleet.release();
+  }
+}
+
+/** The counts that are not 0. */
+function told(counts: Counts): Record<string, number> {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+}

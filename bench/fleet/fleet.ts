@@ -1,0 +1,176 @@
+import { Child } from "../support/child.js";
+import { delay } from "../support/clock.js";
+import {
+  type AgentReply,
+  type AgentRequest,
+  type AgentStatus,
+  type Assignment,
+  MEMBER_STATES,
+  type MemberState,
+  type OverdueHandshake,
+} from "./agent-protocol.js";
+import type { PaceLimits } from "./pace.js";
+import { type Counts, sumCounts, Tally } from "./tally.js";
+
+/** A client process, wherever it runs. It answers one request at a time. */
+export interface Agent {
+  ask(request: AgentRequest, deadlineMs: number): Promise<AgentReply>;
+  stop(): Promise<void>;
+}
+
+/** What all agents together are to connect. */
+export interface FleetPlan extends Omit<Assignment, "localAddresses" | "first"> {}
+
+/** Most files a process may have open on the hosts this is for, less its own. */
+export const CONNECTIONS_PER_AGENT = 17_000;
+/**
+ * A source address has some 28,000 ports to a server, but the kernel looks for a free one among a quarter of them first,
+ * one by one: with more than 7,000 taken that costs a millisecond a connection.
+ */
+const CONNECTIONS_PER_ADDRESS = 4_000;
+const ANSWER_MS = 30_000;
+const POLL_MS = 250;
+
+export interface FleetStatus {
+  readonly states: Readonly<Record<MemberState, number>>;
+  /** Of the phase so far. */
+  readonly counts: Counts;
+  /** Subscriptions that do not stand at the heads asked for. */
+  readonly behind: number;
+  readonly overdue: readonly OverdueHandshake[];
+}
+
+/** Many subscribers in a few processes, told what to do as one. */
+export class Fleet {
+  readonly #agents: readonly Agent[];
+  readonly #group: number;
+
+  /** As many local processes as the connections need. */
+  static local(connections: number): Fleet {
+    const count = Math.max(1, Math.ceil(connections / CONNECTIONS_PER_AGENT));
+    const execArgv = ["--max-semi-space-size=16"];
+    return new Fleet(Array.from({ length: count }, () => new Child("fleet/agent.js", { execArgv })));
+  }
+
+  /** @param group tells fleets of one host apart: each has source addresses of its own. */
+  constructor(agents: readonly Agent[], group = 0) {
+    this.#agents = agents;
+    this.#group = group;
+  }
+
+  /** Begins to connect; each agent gets its share and a source address of its own. */
+  async connect(plan: FleetPlan): Promise<void> {
+    const assignments = shares(plan.connections, this.#agents.length).map(
+      ({ first, count }, agent): Assignment => ({
+        ...plan,
+        localAddresses: addressesOf(this.#group, agent, count),
+        first,
+        connections: count,
+        pace: this.#share(plan.pace),
+      }),
+    );
+    await Promise.all(
+      this.#agents.map(async (agent, index) => {
+        const assignment = assignments[index];
+        if (assignment !== undefined) await agent.ask({ kind: "connect", assignment }, ANSWER_MS);
+      }),
+    );
+  }
+
+  async setPace(pace: PaceLimits): Promise<void> {
+    await this.#askAll({ kind: "pace", pace: this.#share(pace) });
+  }
+
+  async status(heads?: readonly (number | null)[]): Promise<FleetStatus> {
+    const replies = await this.#askAll({ kind: "status", ...(heads === undefined ? {} : { heads }) });
+    const all = replies.map((reply) => expect(reply, "status").status);
+    return {
+      states: sumStates(all),
+      counts: sumCounts(all.map(({ counts }) => counts)),
+      behind: all.reduce((sum, { behind }) => sum + behind, 0),
+      overdue: all.flatMap(({ overdue }) => overdue),
+    };
+  }
+
+  /** Looks again and again until it is as wished, or the deadline is over; the last status. */
+  async until(
+    isDone: (status: FleetStatus) => boolean,
+    deadlineMs: number,
+    options: {
+      readonly pollMs?: number;
+      readonly heads?: () => readonly (number | null)[];
+      readonly onStatus?: (status: FleetStatus) => void | Promise<void>;
+    } = {},
+  ): Promise<FleetStatus> {
+    const endMs = performance.now() + deadlineMs;
+    for (;;) {
+      const status = await this.status(options.heads?.());
+      await options.onStatus?.(status);
+      if (isDone(status) || performance.now() > endMs) return status;
+      await delay(options.pollMs ?? POLL_MS);
+    }
+  }
+
+  /** What the phase came to, all agents together; the next one begins. */
+  async phase(): Promise<Tally> {
+    const tally = new Tally();
+    for (const reply of await this.#askAll({ kind: "phase" })) tally.add(expect(reply, "phase").tally);
+    return tally;
+  }
+
+  /** Cuts that many connections, spread evenly over the agents; how many there were to cut. */
+  async cut(connections: number): Promise<number> {
+    const parts = shares(connections, this.#agents.length);
+    const replies = await Promise.all(
+      this.#agents.map((agent, index) =>
+        agent.ask({ kind: "cut", connections: parts[index]?.count ?? 0 }, ANSWER_MS),
+      ),
+    );
+    return replies.reduce((sum, reply) => sum + expect(reply, "cut").connections, 0);
+  }
+
+  async release(): Promise<void> {
+    await this.#askAll({ kind: "release" });
+  }
+
+  async disconnect(): Promise<void> {
+    await this.#askAll({ kind: "disconnect" });
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#agents.map((agent) => agent.stop()));
+  }
+
+  async #askAll(request: AgentRequest): Promise<AgentReply[]> {
+    return await Promise.all(this.#agents.map((agent) => agent.ask(request, ANSWER_MS)));
+  }
+
+  #share({ perSecond, inFlight }: PaceLimits): PaceLimits {
+    const agents = this.#agents.length;
+    return { perSecond: perSecond / agents, inFlight: Math.max(1, Math.ceil(inFlight / agents)) };
+  }
+}
+
+/** Parts a number of things as evenly as whole numbers allow. */
+export function shares(total: number, parts: number): { first: number; count: number }[] {
+  return Array.from({ length: parts }, (_, part) => {
+    const first = Math.floor((total * part) / parts);
+    return { first, count: Math.floor((total * (part + 1)) / parts) - first };
+  });
+}
+
+/** Addresses of an agent's own: 127.group.agent.1 and up, both counted from 1. */
+function addressesOf(group: number, agent: number, connections: number): string[] {
+  const count = Math.max(1, Math.ceil(connections / CONNECTIONS_PER_ADDRESS));
+  return Array.from({ length: count }, (_, address) => `127.${1 + group}.${1 + agent}.${1 + address}`);
+}
+
+function sumStates(all: readonly AgentStatus[]): Record<MemberState, number> {
+  const sums = MEMBER_STATES.map((state) => [state, all.reduce((sum, { states }) => sum + states[state], 0)]);
+  return Object.fromEntries(sums) as Record<MemberState, number>;
+}
+
+function expect<K extends AgentReply["kind"]>(reply: AgentReply, kind: K): Extract<AgentReply, { kind: K }> {
+  if (reply.kind !== kind) throw new Error(`an agent answered ${reply.kind} instead of ${kind}`);
+  return reply as Extract<AgentReply, { kind: K }>;
+}

@@ -1,0 +1,140 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { portError } from "../server/gateway-port.js";
+import { createKeyCheck, type KeyCheck } from "../server/http-auth.js";
+import { HttpError } from "../server/http-reply.js";
+import type { NodeStatus } from "./status.js";
+
+/** What the admin port shows and does. */
+export interface AdminNode {
+  status(): NodeStatus;
+  drain(): Promise<void>;
+}
+
+export interface AdminOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Draining needs one of these as `Authorization: Bearer KEY`; none: everybody who reaches the port may. */
+  readonly apiKeys: readonly string[];
+  readonly node: AdminNode;
+}
+
+export interface Admin {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+interface Route {
+  readonly method: "GET" | "POST";
+  readonly answer: (node: AdminNode) => Answer;
+}
+
+const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ["/livez", { method: "GET", answer: () => ({ status: 200, body: { live: true } }) }],
+  ["/readyz", { method: "GET", answer: readiness }],
+  ["/v1/node", { method: "GET", answer: (node) => ({ status: 200, body: node.status() }) }],
+  ["/v1/drain", { method: "POST", answer: drain }],
+]);
+
+/** Few and short: nobody but probes and operators asks here. */
+const REQUEST_MS = 5_000;
+const CONNECTIONS_MAX = 256;
+
+/**
+ * The admin port: `GET /livez` (200 as long as the supervisor runs), `GET /readyz` (200, or 503 with the reasons),
+ * `GET /v1/node`, `POST /v1/drain` (202). Errors are `{"error": {"code", "message"}}`.
+ * @throws Error where it cannot listen, saying why and what to do.
+ */
+export async function startAdmin({ host, port, apiKeys, node }: AdminOptions): Promise<Admin> {
+  const checkKey = createKeyCheck(apiKeys);
+  const server = createServer(
+    { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS },
+    (request, response) => {
+      // Nobody sends a body that matters.
+      request.resume();
+      reply(response, answerTo(request, node, checkKey));
+    },
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  try {
+    server.listen({ host, port });
+    await once(server, "listening");
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new Error(`admin port: ${portError(host, port, code).message} (admin.port, FANWIRE_ADMIN_PORT)`);
+  }
+  const { port: found } = server.address() as AddressInfo;
+  const close = async (): Promise<void> => {
+    const closed = once(server, "close");
+    server.close();
+    server.closeAllConnections();
+    await closed;
+  };
+  return { url: `http://${host.includes(":") ? `[${host}]` : host}:${found}`, close };
+}
+
+function answerTo(request: IncomingMessage, node: AdminNode, checkKey: KeyCheck): Answer {
+  try {
+    const path = (request.url ?? "").split("?", 1)[0] ?? "";
+    const route = ROUTES.get(path);
+    if (route === undefined) {
+      const known = [...ROUTES.keys()].join(", ");
+      throw new HttpError(
+        404,
+        "bad_request",
+        `nothing is at ${JSON.stringify(path.slice(0, 200))}; there are ${known}`,
+      );
+    }
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    if (method !== route.method)
+      throw new HttpError(
+        405,
+        "bad_request",
+        `${request.method} is not allowed here; allowed is ${route.method}`,
+        {
+          allow: route.method,
+        },
+      );
+    if (route.method === "POST") {
+      // A page in an operator's browser may send a POST anywhere, this port included.
+      if (request.headers.origin !== undefined)
+        throw new HttpError(403, "forbidden", "requests of web pages (with Origin) may not do this");
+      checkKey(request.headers.authorization);
+    }
+    return route.answer(node);
+  } catch (cause) {
+    const { status, code, message, headers } =
+      cause instanceof HttpError ? cause : new HttpError(500, "internal", "the admin port failed");
+    return { status, headers, body: { error: { code, message } } };
+  }
+}
+
+function readiness(node: AdminNode): Answer {
+  const { ready, reasons, state } = node.status();
+  return { status: ready ? 200 : 503, body: { ready, state, reasons } };
+}
+
+function drain(node: AdminNode): Answer {
+  void node.drain();
+  return { status: 202, body: { state: node.status().state } };
+}
+
+function reply(response: ServerResponse, { status, body, headers }: Answer): void {
+  const text = `${JSON.stringify(body)}\n`;
+  response.writeHead(status, {
+    "content-type": "application/json; charset=utf-8",
+    "content-length": Buffer.byteLength(text),
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    ...headers,
+  });
+  response.end(text);
+}

@@ -1,0 +1,148 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { BeatMessage, FromChild, StartMessage, ToChild } from "./ipc.js";
+import { WORKER_NODE_ARGS } from "./node-args.js";
+
+export type Role = "worker" | "hub";
+
+export interface ChildOptions {
+  readonly role: Role;
+  readonly start: StartMessage;
+}
+
+export type ChildState =
+  | { readonly kind: "starting" }
+  | { readonly kind: "ready" }
+  | { readonly kind: "draining" }
+  | { readonly kind: "ended"; readonly ending: Ending };
+
+/** How a process ended: `code` or `signal`, with its own words where it had any. */
+export interface Ending {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly reason: string | undefined;
+}
+
+/** Where the programs of the children stand, and what Node is given with them. */
+const PROGRAMS: Record<Role, { readonly file: string; readonly nodeArgs: readonly string[] }> = {
+  worker: { file: "./worker-main.js", nodeArgs: WORKER_NODE_ARGS },
+  hub: { file: "./hub-main.js", nodeArgs: [] },
+};
+
+/** One forked process. */
+export class Child {
+  readonly role: Role;
+  readonly index: number;
+  readonly startedMs = performance.now();
+  /** Resolves when it serves; rejects where it ends before that. */
+  readonly ready: Promise<void>;
+  readonly ended: Promise<Ending>;
+  state: ChildState = { kind: "starting" };
+  /** When it last showed that its loop turns, by `performance.now()`. */
+  beatMs = performance.now();
+  report: BeatMessage | undefined;
+  readonly #process: ChildProcess;
+  #refusal: string | undefined;
+
+  constructor({ role, start }: ChildOptions) {
+    this.role = role;
+    this.index = start.index;
+    const { file, nodeArgs } = PROGRAMS[role];
+    // What stdin says is for nobody; logs of all processes go to the one stderr.
+    this.#process = fork(fileURLToPath(new URL(file, import.meta.url)), [String(start.index)], {
+      execArgv: [...nodeArgs],
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    const ready = deferred<void>();
+    const ended = deferred<Ending>();
+    this.ready = ready.promise;
+    this.ended = ended.promise;
+    // Whoever does not wait for it learns of the end by `ended`.
+    this.ready.catch(() => {});
+    this.#process.on("message", (message) => this.#take(message as FromChild, ready.resolve));
+    const end = (code: number | null, signal: NodeJS.Signals | null, reason: string | undefined): void => {
+      if (this.state.kind === "ended") return;
+      const ending: Ending = { code, signal, reason };
+      this.state = { kind: "ended", ending };
+      ready.reject(new Error(`${this.name} ${endingText(ending)}`));
+      ended.resolve(ending);
+    };
+    // Could not be forked, or not be told: the exit follows, or there never was a process.
+    this.#process.once("error", (cause) => {
+      this.#refusal ??= cause.message;
+      if (this.#process.pid === undefined) end(null, null, cause.message);
+    });
+    this.#process.once("exit", (code, signal) => end(code, signal, this.#refusal));
+    this.#tell(start);
+  }
+
+  get name(): string {
+    return `${this.role} ${this.index}`;
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  get isAlive(): boolean {
+    return this.state.kind !== "ended";
+  }
+
+  drain(seconds: number): void {
+    if (!this.isAlive) return;
+    this.state = { kind: "draining" };
+    this.#tell({ kind: "drain", seconds });
+  }
+
+  /** At once, whatever it does. Works on a stopped process too. */
+  kill(): void {
+    this.#process.kill("SIGKILL");
+  }
+
+  #take(message: FromChild, resolveReady: () => void): void {
+    this.beatMs = performance.now();
+    switch (message.kind) {
+      case "ready":
+        if (this.state.kind === "starting") this.state = { kind: "ready" };
+        resolveReady();
+        break;
+      case "refused":
+        this.#refusal = message.reason;
+        break;
+      case "beat":
+        this.report = message;
+        break;
+    }
+  }
+
+  #tell(message: ToChild): void {
+    // An error means that it is gone or going: the exit tells.
+    if (this.#process.connected) this.#process.send(message, () => {});
+  }
+}
+
+interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (cause: Error) => void;
+}
+
+function deferred<T>(): Deferred<T> {
+  let resolve: (value: T) => void = () => {};
+  let reject: (cause: Error) => void = () => {};
+  const promise = new Promise<T>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}
+
+export function endingText({ code, signal, reason }: Ending): string {
+  const how =
+    signal !== null
+      ? `was ended by ${signal}`
+      : code === null
+        ? "could not be started"
+        : `ended with code ${code}`;
+  return reason === undefined ? how : `${how}: ${reason}`;
+}

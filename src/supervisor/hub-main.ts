@@ -1,0 +1,35 @@
+import { rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { startHub } from "../broker/hub/hub.js";
+import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
+import { startEmbeddedBroker } from "../server/embedded-broker.js";
+import { type Program, runChild } from "./child-program.js";
+
+/** For workers that have drained and are still closing. */
+const WORKERS_MS = 10_000;
+const POLL_MS = 50;
+const STOP_MS = 1_000;
+
+runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
+  const socketPath = hubs[index];
+  if (socketPath === undefined) throw new Error(`there is no socket for hub ${index}`);
+  const { broker, counters, stop } = startEmbeddedBroker(config, log, hubs.length);
+  const hub = await startHub({
+    broker,
+    socketPath,
+    limits: { ...DEFAULT_HUB_LIMITS, bufferBytes: config.limits.hubBufferBytes },
+    onError: (cause) => log.error({ err: cause }, "the hub had an error"),
+  });
+  return {
+    report: () => ({ hub: { links: hub.links, counters: { hub: { ...hub.counters }, broker: counters } } }),
+    drain: async (seconds) => {
+      const endMs = Date.now() + (seconds > 0 ? seconds * 1_000 + WORKERS_MS : 0);
+      while (hub.links > 0 && Date.now() < endMs) await sleep(POLL_MS);
+      await hub.stop(STOP_MS);
+      await stop(STOP_MS);
+      // The supervisor removes it too, unless it was killed; it is not empty as long as another hub is there.
+      await rmdir(dirname(socketPath)).catch(() => {});
+    },
+  };
+});

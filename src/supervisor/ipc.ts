@@ -1,0 +1,71 @@
+import type { BrokerCounters } from "../broker/counters.js";
+import type { Counters } from "../core/counters.js";
+import type { Config } from "../server/config.js";
+import type { GatewayCounters } from "../server/gateway-limits.js";
+
+/** The first thing a child is told; config travels once. */
+export interface StartMessage {
+  readonly kind: "start";
+  readonly config: Config;
+  /** The child's place among those of its role. */
+  readonly index: number;
+  /** How many workers the node has, so that one knows its share. */
+  readonly workers: number;
+  /** Sockets of all hubs. A hub listens on that of its own index; a worker without any hosts the broker itself. */
+  readonly hubs: readonly string[];
+}
+
+/** From the supervisor. Control only: no message of a room ever travels here. */
+export type ToChild =
+  | StartMessage
+  /** Takes nothing new, sends clients elsewhere over this time, then ends. A hub ends when its workers have. */
+  | { readonly kind: "drain"; readonly seconds: number };
+
+/** Event-loop delays of a child since its last beat. */
+export interface LagReport {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+/** What a child says of itself with every beat. */
+export interface BeatMessage {
+  readonly kind: "beat";
+  readonly lag: LagReport;
+  readonly rssBytes: number;
+  /** User and system, since its start. */
+  readonly cpuMs: number;
+  readonly worker?: WorkerReport;
+  readonly hub?: HubReport;
+}
+
+export interface WorkerReport {
+  readonly connections: number;
+  readonly rooms: number;
+  /** Every hub is reached. */
+  readonly linked: boolean;
+  readonly counters: {
+    readonly engine: Counters;
+    readonly gateway: GatewayCounters;
+    /** Of the broker in this process, or of its links to the hubs. */
+    readonly broker: Readonly<Record<string, number>>;
+  };
+}
+
+export interface HubReport {
+  /** Workers that are linked. */
+  readonly links: number;
+  readonly counters: { readonly hub: Readonly<Record<string, number>>; readonly broker: BrokerCounters };
+}
+
+/** From a child. */
+export type FromChild =
+  | { readonly kind: "ready" }
+  /** It cannot do what it was started for (the port, the configuration), and ends. */
+  | { readonly kind: "refused"; readonly reason: string }
+  | BeatMessage;
+
+/** How often a child sends a beat, in step with the watchdog's limit. */
+export function beatEveryMs(watchdogMs: number): number {
+  return Math.min(1_000, watchdogMs / 5);
+}

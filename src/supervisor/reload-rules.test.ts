@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ConfigInput, createConfig } from "../server/config.js";
+import { whyNotReloadable } from "./reload-rules.js";
+
+const why = (now: ConfigInput, next: ConfigInput): string | undefined =>
+  whyNotReloadable(createConfig(now), createConfig(next));
+
+test("what belongs to workers changes without a restart", () => {
+  assert.equal(why({}, {}), undefined);
+  const next: ConfigInput = {
+    apiKeys: ["0123456789abcdef"],
+    origins: ["*"],
+    limits: { connections: 5, bufferBytes: 100_000 },
+    drainSeconds: 1,
+    defaults: { publish: "client" },
+    namespaces: { chat: { publish: "client" } },
+  };
+  assert.equal(why({ namespaces: { news: { publish: "api" } } }, next), undefined);
+});
+
+test("all that needs a restart is named at once", () => {
+  assert.equal(
+    why({}, { port: 1, workers: 3, memory: { rooms: 5 }, namespaces: { chat: { state: true } } }),
+    "a restart is needed to change port, workers, memory, history, state or ephemeral of a namespace or of defaults",
+  );
+  assert.match(why({}, { defaults: { history: { seconds: 9 } } }) ?? "", /history, state or ephemeral/);
+});

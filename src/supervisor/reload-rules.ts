@@ -1,0 +1,30 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Config } from "../server/config.js";
+
+/**
+ * What a running node cannot change: where it listens, who supervises, and what the hubs keep, since they keep it over
+ * a reload. Everything else belongs to workers.
+ */
+const FIXED = ["host", "port", "admin", "workers", "hubs", "watchdogMs", "memory"] as const;
+
+/** Why a node that runs with one configuration cannot go on with another; undefined where it can. */
+export function whyNotReloadable(now: Config, next: Config): string | undefined {
+  const changed: string[] = FIXED.filter((key) => !isDeepStrictEqual(now[key], next[key]));
+  if (!isDeepStrictEqual(kept(now), kept(next)))
+    changed.push("history, state or ephemeral of a namespace or of defaults");
+  if (changed.length === 0) return undefined;
+  return `a restart is needed to change ${changed.join(", ")}`;
+}
+
+/** What of the rooms' settings the broker acts on. */
+function kept({ defaults, namespaces }: Config): unknown {
+  const { publish: _, ...rest } = defaults;
+  return {
+    defaults: rest,
+    namespaces: Object.fromEntries(
+      Object.entries(namespaces)
+        .map(([name, { publish: _own, ...settings }]) => [name, settings] as const)
+        .filter(([, settings]) => Object.keys(settings).length > 0),
+    ),
+  };
+}

@@ -1,0 +1,73 @@
+import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
+import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
+import { partitioned } from "../broker/hub/partitioned.js";
+import { connectionsOfWorker } from "../server/capacity-limits.js";
+import type { Config } from "../server/config.js";
+import type { Logger } from "../server/log.js";
+import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
+import { type Program, runChild } from "./child-program.js";
+import type { WorkerReport } from "./ipc.js";
+
+/** Hubs are started first; one that just crashed is back long before. */
+const HUBS_MS = 10_000;
+const STOP_MS = 1_000;
+
+runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Program> => {
+  const connections = connectionsOfWorker(config.limits.connections, workers);
+  const own: Config = {
+    ...config,
+    node: `${config.node}.${index}`,
+    limits: { ...config.limits, connections },
+  };
+  let ending = false;
+  const links = hubs.map((socketPath) => linkTo(socketPath, own, log, () => ending));
+  await Promise.all(links.map((link) => link.ready(HUBS_MS)));
+  // Without hubs the worker hosts the broker itself.
+  const shared = links.length === 0 ? {} : { broker: sharedBy(links) };
+  const server = await startServer(own, { log, sharePort: true, ...shared });
+  return {
+    report: () => ({ worker: reportOf(server, links) }),
+    drain: async (seconds) => {
+      await server.drain(seconds * 1_000);
+      ending = true;
+      await Promise.all(links.map((link) => link.stop(STOP_MS)));
+    },
+  };
+});
+
+function linkTo(socketPath: string, config: Config, log: Logger, isEnding: () => boolean): HubLink {
+  return connectHub({
+    socketPath,
+    worker: config.node,
+    limits: { ...DEFAULT_HUB_LIMITS, bufferBytes: config.limits.hubBufferBytes },
+    onStatus: (linked) => {
+      if (linked) log.info({ socketPath }, "linked to the hub");
+      else if (!isEnding()) log.warn({ socketPath }, "the hub is away");
+    },
+    onError: (cause) => log.error({ err: cause, socketPath }, "the link to the hub had an error"),
+  });
+}
+
+/** Counters of all links, summed by name whenever they are read. */
+function sharedBy(links: readonly HubLink[]): SharedBroker {
+  return {
+    broker: partitioned(links),
+    counters: () => summed(links.map(({ counters }) => ({ ...counters }))),
+  };
+}
+
+function summed(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const counters of all)
+    for (const [name, value] of Object.entries(counters)) sums[name] = (sums[name] ?? 0) + value;
+  return sums;
+}
+
+function reportOf(server: RunningServer, links: readonly HubLink[]): WorkerReport {
+  return {
+    connections: server.counters.connections,
+    rooms: server.openRooms,
+    linked: links.every(({ linked }) => linked),
+    counters: { engine: server.counters, gateway: server.gatewayCounters, broker: server.brokerCounters },
+  };
+}
