@@ -19,8 +19,9 @@ export const SETTINGS: Record<string, RoomSettings> = {
 export const settingsOf = (room: RoomName): RoomSettings =>
   SETTINGS[room.split(".")[0] ?? ""] ?? DEFAULT_ROOM_SETTINGS;
 
-/** A socket in memory: what was sent to it, decoded, and a buffer that a test fills and drains. */
+/** A socket in memory: what was sent to it, decoded where it is binary, and a buffer that a test fills and drains. */
 export class TestSocket implements Outbox {
+  readonly binary: boolean;
   readonly frames: ServerFrame[] = [];
   readonly chunks: Uint8Array[] = [];
   readonly topics = new Set<string>();
@@ -28,10 +29,14 @@ export class TestSocket implements Outbox {
   dropping = false;
   closedWith: number | undefined;
 
+  constructor({ binary }: ServerWire) {
+    this.binary = binary;
+  }
+
   send(bytes: Uint8Array): "sent" | "buffered" | "dropped" {
     if (this.dropping) return "dropped";
     this.chunks.push(bytes.slice());
-    this.frames.push(...decodeServer(bytes.slice()));
+    if (this.binary) this.frames.push(...decodeServer(bytes.slice()));
     return "sent";
   }
 
@@ -66,8 +71,8 @@ export class EngineRig {
   readonly sockets: { readonly socket: TestSocket; readonly session: Session }[] = [];
   readonly published: { readonly topic: string; readonly bytes: Uint8Array }[] = [];
   tickAsked = false;
-  /** A publish to this topic throws. */
-  failing: string | undefined;
+  /** Whether a publish to this topic throws. */
+  failing: (topic: string) => boolean = () => false;
 
   constructor(limits: Partial<Limits> = {}, wrap: (broker: Broker) => Broker = (broker) => broker) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
@@ -90,7 +95,7 @@ export class EngineRig {
   }
 
   connect(wire: ServerWire = msgpackWire): TestConnection {
-    const socket = new TestSocket();
+    const socket = new TestSocket(wire);
     const session = this.engine.connect(`s${this.sockets.length}`, wire, socket);
     this.sockets.push({ socket, session });
     return new TestConnection(this, socket, session);
@@ -111,7 +116,7 @@ export class EngineRig {
   }
 
   #publish(topic: string, bytes: Uint8Array): void {
-    if (topic === this.failing) throw new Error("on purpose");
+    if (this.failing(topic)) throw new Error("on purpose");
     this.published.push({ topic, bytes });
     for (const { socket } of this.sockets) if (socket.topics.has(topic)) socket.send(bytes);
   }

@@ -78,6 +78,23 @@ test("a build that does not start ends the round; the old workers stay and serve
   assert.deepEqual(await node.workerPids(), before);
 });
 
+test("a single worker takes its broker with it: SIGHUP costs no socket its word, every client is told", async (t) => {
+  const { node } = await startWithFile(t, { workers: 1 });
+  const audience = await Audience.open(t, node.url, 5, ROOMS);
+  const publisher = new Publisher(t, node.url, ROOMS);
+  await publisher.more(50);
+  await publisher.stop();
+  const [before] = await node.workerPids();
+  node.signal("SIGHUP");
+  await node.until("reloaded", ({ state, workers }) => state === "running" && workers[0]?.pid !== before);
+  await audience.until("told", ({ resets, subscription }) => {
+    return resets.length === 1 && subscription.state.kind === "live";
+  });
+  const again = new Publisher(t, node.url, ROOMS);
+  await again.more(50);
+  await audience.gotAllOrTold(await again.stop());
+});
+
 test("POST /v1/drain: not ready at once, clients are sent elsewhere in portions, exit code 0", async (t) => {
   const node = await TestNode.start(t, { args: ["--workers", "2", "--drain-seconds", "2"] });
   const audience = await Audience.open(t, node.url, 120, ROOMS);

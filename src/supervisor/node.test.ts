@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { Audience, Publisher } from "./audience.testkit.js";
 import { isAlive, TestNode } from "./node.testkit.js";
@@ -79,6 +80,19 @@ test("a port that is taken is told at the start, also where another node shares 
   assert.deepEqual(await second.ended(), { code: 1, signal: null });
   assert.match(second.stderr, /cannot listen on 127\.0\.0\.1:\d+: the port is taken\. Stop the program/);
   assert.ok((await first.workerPids()).every(isAlive));
+});
+
+test("one worker that cannot start ends the start of all, with its reason", async (t) => {
+  const folder = TestNode.folderFor(t);
+  const code = `if (process.argv[1]?.endsWith("worker-main.js") && process.argv[2] === "1") throw new Error("rotten");`;
+  writeFileSync(join(folder, "preload.mjs"), code);
+  const node = TestNode.launch(t, {
+    args: ["--workers", "3"],
+    env: { NODE_OPTIONS: `--import ${join(folder, "preload.mjs")}` },
+  });
+  assert.deepEqual(await node.ended(), { code: 1, signal: null });
+  assert.match(node.stderr, /fanwire serve: worker 1 ended with code 1/);
+  assert.deepEqual(readdirSync(node.folder), []);
 });
 
 test("a configuration that a worker refuses ends the start with its reason", async (t) => {

@@ -52,9 +52,9 @@ export class Slot {
   /** @throws Error where the first child cannot start; nothing is tried again then. */
   async start(): Promise<void> {
     const child = this.#spawn();
+    this.#child = child;
     await this.#readyInTime(child);
     this.#guard(child);
-    this.#child = child;
   }
 
   /**

@@ -19,7 +19,8 @@ runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Progra
     node: `${config.node}.${index}`,
     limits: { ...config.limits, connections },
   };
-  const links = hubs.map((socketPath) => linkTo(socketPath, own, log));
+  let ending = false;
+  const links = hubs.map((socketPath) => linkTo(socketPath, own, log, () => ending));
   await Promise.all(links.map((link) => link.ready(HUBS_MS)));
   // Without hubs the worker hosts the broker itself.
   const shared = links.length === 0 ? {} : { broker: sharedBy(links) };
@@ -28,18 +29,21 @@ runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Progra
     report: () => ({ worker: reportOf(server, links) }),
     drain: async (seconds) => {
       await server.drain(seconds * 1_000);
+      ending = true;
       await Promise.all(links.map((link) => link.stop(STOP_MS)));
     },
   };
 });
 
-function linkTo(socketPath: string, config: Config, log: Logger): HubLink {
+function linkTo(socketPath: string, config: Config, log: Logger, isEnding: () => boolean): HubLink {
   return connectHub({
     socketPath,
     worker: config.node,
     limits: { ...DEFAULT_HUB_LIMITS, bufferBytes: config.limits.hubBufferBytes },
-    onStatus: (linked) =>
-      log[linked ? "info" : "warn"]({ socketPath }, linked ? "linked to the hub" : "the hub is away"),
+    onStatus: (linked) => {
+      if (linked) log.info({ socketPath }, "linked to the hub");
+      else if (!isEnding()) log.warn({ socketPath }, "the hub is away");
+    },
     onError: (cause) => log.error({ err: cause, socketPath }, "the link to the hub had an error"),
   });
 }

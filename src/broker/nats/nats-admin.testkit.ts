@@ -1,4 +1,5 @@
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { parseServers } from "./connection.js";
 import { until } from "./nats-server.testkit.js";
 
 /** What a stream says of itself, as far as tests ask. */
@@ -25,9 +26,13 @@ export class NatsAdmin {
   }
 
   static async connect(servers: string | readonly string[]): Promise<NatsAdmin> {
+    const { user, password, ...access } = parseServers(
+      typeof servers === "string" ? servers : servers.join(","),
+    );
     return new NatsAdmin(
       await connect({
-        servers: typeof servers === "string" ? servers : [...servers],
+        servers: [...access.servers],
+        ...(user === undefined ? {} : { user, pass: password ?? "" }),
         maxReconnectAttempts: -1,
         reconnectTimeWait: 50,
         waitOnFirstConnect: true,

@@ -1,0 +1,221 @@
+import { readFileSync } from "node:fs";
+import {
+  type Authenticator,
+  connect,
+  credsAuthenticator,
+  type Msg,
+  type NatsConnection,
+  type NodeConnectionOptions,
+  nkeyAuthenticator,
+  TimeoutError,
+} from "@nats-io/transport-node";
+import { CodedError } from "../../protocol/errors.js";
+
+/** How to reach NATS. At most one of user, token, nkey and credentials. */
+export interface NatsAccess {
+  /** `host:port`, each of them a way into the same system. */
+  readonly servers: readonly string[];
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+  readonly token?: string | undefined;
+  /** File with the seed of an nkey. */
+  readonly nkeyFile?: string | undefined;
+  /** File with a JWT and its nkey, as `nsc` writes it. */
+  readonly credsFile?: string | undefined;
+  /** Undefined: TLS where the server asks for it, with the system's certificate authorities. */
+  readonly tls?: TlsFiles | undefined;
+  /** Begins the subjects that answers come to; needs to be one that the account allows. Default `_INBOX`. */
+  readonly inboxPrefix?: string | undefined;
+}
+
+export interface TlsFiles {
+  readonly caFile?: string | undefined;
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+}
+
+/** What a connection tells of itself. */
+export interface LinkEvents {
+  /** Anything published from here on is lost, and live messages are missed. */
+  disconnected?(): void;
+  /** Subscriptions are restored. */
+  reconnected?(server: string): void;
+  /** The server complained, for instance of a permission; the connection goes on or is made anew. */
+  complained?(cause: Error): void;
+  /** It will not come back by itself. */
+  closed?(cause: Error | undefined): void;
+}
+
+/** A connection is tried this long before the next server's turn. */
+const CONNECT_MS = 5_000;
+
+/** Before the next try at the same server, with up to as much again at random. */
+const RETRY_MS = 250;
+
+/**
+ * A server that stands still (a full disk, a stopped process) keeps its connections. Two unanswered pings in this
+ * interval make it 6 to 9 seconds until another server is tried.
+ */
+const PING_MS = 3_000;
+
+/** One connection to NATS that comes back by itself, for as long as it is not closed. */
+export class NatsLink {
+  readonly connection: NatsConnection;
+  readonly #events: LinkEvents;
+  #connected = true;
+  #closing = false;
+
+  private constructor(connection: NatsConnection, events: LinkEvents) {
+    this.connection = connection;
+    this.#events = events;
+    void this.#watch();
+  }
+
+  /**
+   * Connects, trying every server in turn until the deadline.
+   * @param name Shown by the server's monitoring.
+   * @throws CodedError `unavailable` at the deadline, saying what the last try met with. Error where a file cannot be read.
+   */
+  static async open(
+    access: NatsAccess,
+    name: string,
+    events: LinkEvents,
+    deadlineMs: number,
+  ): Promise<NatsLink> {
+    const options = connectionOptions(access, name);
+    const end = Date.now() + deadlineMs;
+    for (;;) {
+      try {
+        return new NatsLink(await connect(options), events);
+      } catch (cause) {
+        if (Date.now() + RETRY_MS >= end) throw unreachable(access, cause);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
+  /** False from the moment that a loss of the connection is noticed until subscriptions are restored. */
+  get connected(): boolean {
+    return this.#connected && !this.#closing;
+  }
+
+  /** The version of the server that it is connected to. */
+  get serverVersion(): string {
+    return this.connection.info?.version ?? "0.0.0";
+  }
+
+  /**
+   * Sends a request and waits for one answer.
+   * @throws CodedError `unavailable` while there is no connection, Error where nobody answers in time.
+   */
+  async request(subject: string, payload: string | Uint8Array, timeoutMs: number): Promise<Msg> {
+    if (!this.connected) throw new CodedError("unavailable", "not connected to NATS", RETRY_MS);
+    return await this.connection.request(subject, payload, { timeout: timeoutMs });
+  }
+
+  /** Another server's turn, where one stands still without the connection breaking. */
+  async moveOn(): Promise<void> {
+    await this.connection.reconnect().catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.connection.close().catch(() => undefined);
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.connection.status()) {
+      if (status.type === "disconnect") {
+        this.#connected = false;
+        this.#events.disconnected?.();
+      } else if (status.type === "reconnect") {
+        this.#connected = true;
+        this.#events.reconnected?.(status.server);
+      } else if (status.type === "error") this.#events.complained?.(status.error);
+    }
+    const cause = await this.connection.closed();
+    this.#connected = false;
+    if (!this.#closing) this.#events.closed?.(cause instanceof Error ? cause : undefined);
+  }
+}
+
+/**
+ * Parses `nats://user:password@host:4222,nats://other:4222` (`tls://` for TLS, `token@` for a token). Every server must
+ * have the same credentials, or none but the first.
+ * @throws CodedError `bad_request`
+ */
+export function parseServers(text: string): NatsAccess {
+  const servers: string[] = [];
+  let credentials: Pick<NatsAccess, "user" | "password" | "token"> = {};
+  let tls: TlsFiles | undefined;
+  for (const part of text.split(",")) {
+    const match =
+      /^(nats|tls):\/\/(?:([^:@/]+)(?::([^@/]*))?@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?\/?$/.exec(
+        part.trim(),
+      );
+    if (match === null)
+      throw new CodedError(
+        "bad_request",
+        `${JSON.stringify(part.replace(/\/\/.*@/, "//…@"))} is no NATS server: nats://host:4222 or tls://user:password@host:4222`,
+      );
+    const [, scheme, user, password, host = "", port = ":4222"] = match;
+    servers.push(`${host}${port}`);
+    if (scheme === "tls") tls = {};
+    if (user === undefined) continue;
+    credentials =
+      password === undefined
+        ? { token: decodeURIComponent(user) }
+        : { user: decodeURIComponent(user), password: decodeURIComponent(password) };
+  }
+  return { servers, ...credentials, ...(tls === undefined ? {} : { tls }) };
+}
+
+/** Whether it was the deadline that ended a request. */
+export function isTimeout(cause: unknown): boolean {
+  return cause instanceof TimeoutError;
+}
+
+function connectionOptions(access: NatsAccess, name: string): NodeConnectionOptions {
+  const { servers, user, password, token, tls, inboxPrefix } = access;
+  const authenticator = authenticatorOf(access);
+  return {
+    servers: [...servers],
+    name,
+    timeout: CONNECT_MS,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: RETRY_MS,
+    reconnectJitter: RETRY_MS,
+    reconnectJitterTLS: RETRY_MS,
+    pingInterval: PING_MS,
+    maxPingOut: 2,
+    // A password that was changed, or an account that is not there yet: both may be put right while this runs.
+    ignoreAuthErrorAbort: true,
+    noAsyncTraces: true,
+    ...(user === undefined ? {} : { user, pass: password ?? "" }),
+    ...(token === undefined ? {} : { token }),
+    ...(authenticator === undefined ? {} : { authenticator }),
+    ...(tls === undefined ? {} : { tls: defined({ ...tls }) }),
+    ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+  };
+}
+
+function authenticatorOf({ nkeyFile, credsFile }: NatsAccess): Authenticator | undefined {
+  if (nkeyFile !== undefined)
+    return nkeyAuthenticator(new TextEncoder().encode(readFileSync(nkeyFile, "utf8").trim()));
+  // Read at every connect: the file may be renewed.
+  if (credsFile === undefined) return undefined;
+  readFileSync(credsFile);
+  return (nonce) => credsAuthenticator(readFileSync(credsFile))(nonce);
+}
+
+/** Without what is undefined: the client takes a field that is there for one that is set. */
+function defined(fields: { readonly [name: string]: string | undefined }): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(fields)) if (value !== undefined) kept[name] = value;
+  return kept;
+}
+
+function unreachable({ servers }: NatsAccess, cause: unknown): CodedError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CodedError("unavailable", `NATS at ${servers.join(", ")}: ${reason}`, 1_000);
+}

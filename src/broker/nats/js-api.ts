@@ -1,0 +1,118 @@
+import { NoRespondersError, PermissionViolationError, RequestError } from "@nats-io/transport-node";
+import { CodedError } from "../../protocol/errors.js";
+import { isTimeout, type NatsLink } from "./connection.js";
+
+/** An answer of the JetStream API that is an error. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  /** As in HTTP. */
+  readonly status: number;
+  /** The server's own number; 0 where it gave none. */
+  readonly errCode: number;
+
+  constructor(status: number, errCode: number, description: string) {
+    super(description);
+    this.status = status;
+    this.errCode = errCode;
+  }
+}
+
+/** The server's numbers of errors that are told apart. */
+export const ERR_CODE = {
+  streamNotFound: 10_059,
+  messageNotFound: 10_037,
+  consumerNotFound: 10_014,
+  wrongLastSequence: 10_071,
+  streamNameInUse: 10_058,
+} as const;
+
+export type Json = { readonly [field: string]: unknown };
+
+/** Every call has this deadline: a leader that has died answers nothing, and its successor is asked anew. */
+export const CALL_MS = 2_000;
+
+const RETRY_FIRST_MS = 50;
+const RETRY_MOST_MS = 500;
+
+/** The JetStream API over one connection. */
+export class JsApi {
+  readonly #link: NatsLink;
+
+  constructor(link: NatsLink) {
+    this.#link = link;
+  }
+
+  /**
+   * One call, once.
+   * @param subject What follows `$JS.API.`
+   * @throws ApiError where the answer is an error; see {@link isTransient} for all else.
+   */
+  async call(subject: string, body?: Json, timeoutMs = CALL_MS): Promise<Json> {
+    const payload = body === undefined ? "" : JSON.stringify(body);
+    const reply = await this.#link.request(`$JS.API.${subject}`, payload, timeoutMs);
+    const answer = objectOf(reply.json());
+    const error = answer.error === undefined ? undefined : objectOf(answer.error);
+    if (error === undefined) return answer;
+    throw new ApiError(
+      numberOf(error.code),
+      numberOf(error.err_code),
+      String(error.description ?? "unknown"),
+    );
+  }
+
+  /** As {@link JsApi.call}, again until the deadline while there is nobody to answer. */
+  insist(subject: string, deadlineMs: number, body?: Json): Promise<Json> {
+    return insist(`NATS did not answer ${subject}`, deadlineMs, (timeoutMs) =>
+      this.call(subject, body, timeoutMs),
+    );
+  }
+}
+
+/**
+ * Tries until the deadline while what goes wrong may pass: no connection, no answer, no leader. Each try has a deadline
+ * of its own, {@link CALL_MS} at most.
+ * @throws CodedError `unavailable` at the deadline; what does not pass as it is, at once.
+ */
+export async function insist<T>(
+  what: string,
+  deadlineMs: number,
+  attempt: (timeoutMs: number) => Promise<T>,
+): Promise<T> {
+  const end = Date.now() + deadlineMs;
+  for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(RETRY_MOST_MS, waitMs * 2)) {
+    try {
+      return await attempt(Math.max(1, Math.min(CALL_MS, end - Date.now())));
+    } catch (cause) {
+      if (!isTransient(cause)) throw cause;
+      if (Date.now() + waitMs >= end)
+        throw new CodedError(
+          "unavailable",
+          `${what} within ${deadlineMs} ms: ${reasonOf(cause)}`,
+          RETRY_MOST_MS,
+        );
+    }
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
+  }
+}
+
+/** Whether the same call may well succeed a moment later. */
+export function isTransient(cause: unknown): boolean {
+  if (cause instanceof ApiError) return cause.status >= 500;
+  if (cause instanceof CodedError) return cause.code === "unavailable" || cause.code === "timeout";
+  if (cause instanceof RequestError) return !(cause.cause instanceof PermissionViolationError);
+  return isTimeout(cause) || cause instanceof NoRespondersError;
+}
+
+/** An object of parsed JSON; empty where it is none. */
+export function objectOf(value: unknown): Json {
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+/** A number of parsed JSON; 0 where it is none. */
+export function numberOf(value: unknown): number {
+  return typeof value === "number" ? value : 0;
+}
+
+export function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

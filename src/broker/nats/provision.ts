@@ -1,0 +1,175 @@
+import { CodedError } from "../../protocol/errors.js";
+import { type NatsAccess, NatsLink } from "./connection.js";
+import { Control, type Versioned } from "./control.js";
+import { insist, JsApi, type Json, numberOf, objectOf } from "./js-api.js";
+import { type ExistingStream, type PlanChange, planChange, type Step } from "./plan-change.js";
+import { namespacesOf, type PlanRecord } from "./plan-record.js";
+import { SERVER_MIN, serverFeatures } from "./server-version.js";
+import { type NamespaceSettings, planStreams } from "./stream-plan.js";
+import { Subjects } from "./subjects.js";
+
+export interface ProvisionOptions {
+  readonly access: NatsAccess;
+  readonly settings: NamespaceSettings;
+  readonly prefix: string;
+  readonly partitions: number;
+  /** Undefined: 3 in a cluster of at least three servers, else 1; what there is stays. */
+  readonly replicas?: 1 | 3 | 5 | undefined;
+  /** Of one stream; -1: as much as the server gives. */
+  readonly maxBytes: number;
+  /** Data of one message as nodes take it. */
+  readonly dataBytes: number;
+  /** For everything together. Default: 2 minutes. */
+  readonly deadlineMs?: number;
+}
+
+/** What there is and what would be done about it. */
+export interface Provisioning {
+  readonly change: PlanChange;
+  readonly replicas: number;
+  readonly server: string;
+  /**
+   * Does it.
+   * @param force Also where data is lost.
+   * @throws CodedError `bad_request` where it is impossible, or loses data without `force`; `unavailable` where the
+   * server does not answer: what was done until then stays, and doing it again does the rest.
+   */
+  apply(force: boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Looks at what there is and plans what to do. Close what it resolves with.
+ * @throws CodedError `unavailable` where NATS cannot be reached, is too old, or has no JetStream for this account.
+ */
+export async function prepareProvisioning(options: ProvisionOptions): Promise<Provisioning> {
+  const deadlineMs = options.deadlineMs ?? DEADLINE_MS;
+  const link = await NatsLink.open(options.access, "fanwire provision", {}, deadlineMs);
+  try {
+    return await prepare(link, options, deadlineMs);
+  } catch (cause) {
+    await link.close();
+    throw cause;
+  }
+}
+
+const DEADLINE_MS = 120_000;
+
+/** Streams made at once. More does not make a cluster faster. */
+const CONCURRENCY = 8;
+
+/** A server makes up a quorum, then an index file: a new stream takes its time. */
+const STEP_MS = 10_000;
+
+async function prepare(link: NatsLink, options: ProvisionOptions, deadlineMs: number): Promise<Provisioning> {
+  const { enough, version } = serverFeatures(link.serverVersion);
+  if (!enough)
+    throw new CodedError(
+      "unavailable",
+      `nats-server ${version} is too old: ${SERVER_MIN} or newer is needed`,
+    );
+  const api = new JsApi(link);
+  const subjects = new Subjects(options.prefix, options.partitions);
+  const plan = planStreams(options.settings, subjects);
+  const control = new Control(link, subjects);
+  await api.insist("INFO", deadlineMs);
+  const streams = await listStreams(api, subjects, deadlineMs);
+  const record = streams.has(subjects.controlStream)
+    ? await insist("NATS did not give the plan", deadlineMs, (timeoutMs) => control.readPlan(timeoutMs))
+    : undefined;
+  const replicas = options.replicas ?? replicasNow(streams, subjects) ?? replicasFor(link);
+  const { maxBytes, dataBytes } = options;
+  const storage = { replicas, maxBytes, dataBytes };
+  const change = planChange(plan, namespacesOf(options.settings), storage, {
+    streams,
+    record: record?.value,
+  });
+  return {
+    change,
+    replicas,
+    server: version,
+    apply: (force) => apply(api, control, change, record, force),
+    close: () => link.close(),
+  };
+}
+
+async function apply(
+  api: JsApi,
+  control: Control,
+  change: PlanChange,
+  record: Versioned<PlanRecord> | undefined,
+  force: boolean,
+): Promise<void> {
+  if (change.problems.length > 0) throw new CodedError("bad_request", change.problems.join("; "));
+  if (change.losses.length > 0 && !force)
+    throw new CodedError(
+      "bad_request",
+      `data would be lost, which only --force does: ${change.losses.join("; ")}`,
+    );
+  if (change.control !== undefined) await applyStep(api, change.control);
+  // Before the streams: a bound that is lowered must be known to readers when it bites.
+  if (change.record !== undefined) await writePlan(control, change.record, record?.sequence ?? 0);
+  const steps = [...change.steps];
+  await Promise.all(
+    Array.from({ length: CONCURRENCY }, async () => {
+      for (let step = steps.shift(); step !== undefined; step = steps.shift()) await applyStep(api, step);
+    }),
+  );
+}
+
+async function applyStep(api: JsApi, { kind, config }: Step): Promise<void> {
+  const body: Json = { ...config };
+  const verb = kind === "create" ? "CREATE" : "UPDATE";
+  await insist(`NATS did not ${kind} ${config.name}`, STEP_MS * 3, () =>
+    api.call(`STREAM.${verb}.${config.name}`, body, STEP_MS),
+  );
+}
+
+async function writePlan(control: Control, plan: PlanRecord, after: number): Promise<void> {
+  const isWritten = await insist("NATS did not store the plan", STEP_MS, () =>
+    control.writePlan(plan, after),
+  );
+  if (isWritten) return;
+  // A try whose answer was lost may have written it.
+  const now = await control.readPlan();
+  if (JSON.stringify(now?.value) !== JSON.stringify(plan))
+    throw new CodedError(
+      "unavailable",
+      "somebody else provisions at this moment: look at the plan again",
+      1_000,
+    );
+}
+
+/** Every stream whose name begins with the prefix. */
+async function listStreams(
+  api: JsApi,
+  subjects: Subjects,
+  deadlineMs: number,
+): Promise<ReadonlyMap<string, ExistingStream>> {
+  const found = new Map<string, ExistingStream>();
+  const begin = `${subjects.prefix.toUpperCase()}_`;
+  for (let offset = 0, total = 1; offset < total; ) {
+    const page = await api.insist("STREAM.LIST", deadlineMs, { offset });
+    const streams = Array.isArray(page.streams) ? page.streams.map(objectOf) : [];
+    total = numberOf(page.total);
+    offset += Math.max(1, streams.length);
+    for (const { config, state } of streams) {
+      const name = String(objectOf(config).name);
+      if (name.startsWith(begin))
+        found.set(name, { config: objectOf(config), messages: numberOf(objectOf(state).messages) });
+    }
+  }
+  return found;
+}
+
+function replicasNow(streams: ReadonlyMap<string, ExistingStream>, subjects: Subjects): number | undefined {
+  const replicas = streams.get(subjects.controlStream)?.config.num_replicas;
+  return typeof replicas === "number" ? replicas : undefined;
+}
+
+/** How many servers there are, a connection is told by the addresses that it may use besides its own. */
+function replicasFor(link: NatsLink): 1 | 3 {
+  const { info } = link.connection;
+  const servers = new Set(info?.connect_urls ?? []);
+  return servers.size >= 3 ? 3 : 1;
+}

@@ -1,0 +1,29 @@
+/** What a server's version offers. Older than 2.9: nothing that would do. */
+export interface ServerFeatures {
+  readonly version: string;
+  /** RePublish with the sequence before, direct reads, named consumers. */
+  readonly enough: boolean;
+  /** The time of a message is in its republished headers, and streams can have metadata. */
+  readonly timeStamps: boolean;
+  /** One direct read brings many messages. */
+  readonly batchReads: boolean;
+}
+
+/** The oldest server that will do. */
+export const SERVER_MIN = "2.9.0";
+
+/** Looks a version such as "2.10.27" or "2.11.0-RC.1" up. */
+export function serverFeatures(version: string): ServerFeatures {
+  return {
+    version,
+    enough: isAtLeast(version, 2, 9),
+    timeStamps: isAtLeast(version, 2, 10),
+    batchReads: isAtLeast(version, 2, 11),
+  };
+}
+
+function isAtLeast(version: string, major: number, minor: number): boolean {
+  const [, ownMajor, ownMinor] = /^(\d+)\.(\d+)\./.exec(version) ?? [];
+  const [a, b] = [Number(ownMajor), Number(ownMinor)];
+  return a > major || (a === major && b >= minor);
+}
