@@ -9,6 +9,7 @@ import { GatedBroker } from "./gated-broker.testkit.js";
 import { DEADLINE_MS, HubKit, type HubKitOptions, until } from "./hub.testkit.js";
 import { PUBLISH_BYTES_MAX } from "./hub-limits.js";
 import type { HubLink } from "./hub-link.js";
+import { modelSettings } from "./hub-model.testkit.js";
 import { RawPeer } from "./raw-peer.testkit.js";
 import { RECORD } from "./record.js";
 
@@ -27,7 +28,7 @@ async function withRig(options: HubKitOptions, body: (rig: Rig) => Promise<void>
   const kit = new HubKit({
     ...options,
     wrap: (broker) => {
-      gate = new GatedBroker(broker);
+      gate ??= new GatedBroker(broker);
       return gate;
     },
   });
@@ -162,6 +163,27 @@ test("a room that all leave while the broker opens it is closed when it has", as
     await until(() => kit.counters.rooms === 0);
     // Closed at the broker, too: it would be refused otherwise.
     await kit.broker.open(ROOM, new Collector(DEADLINE_MS));
+  });
+});
+
+test("a room that the broker does not open, or whose history it does not read, is asked for until it does", async () => {
+  await withRig({ broker: { settingsOf: modelSettings } }, async ({ link, gate, kit }) => {
+    const room = parseRoom("long.a");
+    const sink = new Collector(DEADLINE_MS);
+    const head = await link.open(room, sink);
+    await publish(link, 0, room);
+    await sink.until(1);
+    await kit.stopHub();
+    await until(() => !link.linked);
+    for (let value = 1; value <= 10; value += 1) await kit.broker.publish({ room, data: encode(value) });
+    gate.failing.open = 3;
+    gate.failing.history = 3;
+    await kit.start();
+    const messages = await sink.until(11);
+    assertChain(messages, head.offset);
+    assert.deepEqual(sink.resets, []);
+    assert.deepEqual(gate.failing, { open: 0, history: 0 });
+    assert.equal(link.counters.reopened, 4);
   });
 });
 
