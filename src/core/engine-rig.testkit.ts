@@ -19,6 +19,8 @@ export const SETTINGS: Record<string, RoomSettings> = {
 export const settingsOf = (room: RoomName): RoomSettings =>
   SETTINGS[room.split(".")[0] ?? ""] ?? DEFAULT_ROOM_SETTINGS;
 
+const SETTLE_TICKS_MAX = 1_000;
+
 /** A socket in memory: what was sent to it, decoded where it is binary, and a buffer that a test fills and drains. */
 export class TestSocket implements Outbox {
   readonly binary: boolean;
@@ -105,9 +107,12 @@ export class EngineRig {
     return this.broker.publish({ room: parseRoom(room), data: Uint8Array.of(data), key });
   }
 
-  /** Lets promises settle and ticks until nothing is asked for any more. */
+  /** Lets promises settle and ticks until nothing is asked for any more. Rejects where that does not end. */
   async settle(): Promise<void> {
+    let ticks = 0;
     do {
+      ticks += 1;
+      if (ticks > SETTLE_TICKS_MAX) throw new Error(`a tick is asked for after ${SETTLE_TICKS_MAX} of them`);
       this.tickAsked = false;
       await new Promise(setImmediate);
       this.engine.tick(this.nowMs);

@@ -88,11 +88,18 @@ test("lanes that write to few sockets share a tick", () => {
   rig.room(c, "c", 1);
   assert.deepEqual(rig.tick(), ["a", "b"]);
   assert.deepEqual(rig.tick(), ["c"]);
-  // A socket in many rooms is written to once.
-  for (const name of ["a1", "a2", "a3"]) rig.room(a, name, 8);
-  rig.room(b, "b", 1);
-  assert.deepEqual(rig.tick(), ["a1", "a2", "a3"]);
-  assert.deepEqual(rig.tick(), ["b"]);
+});
+
+test("a socket in many rooms counts once, as it is written to once", () => {
+  const rig = new Rig(10);
+  const [full, small] = [...new Set(rig.places(12))];
+  assert.ok(full !== undefined && small !== undefined);
+  rig.room(full, "other", 8);
+  for (const name of ["a", "b", "c"]) rig.room(small, name, 2);
+  assert.deepEqual(rig.tick(), ["other", "a", "b", "c"]);
+  for (const name of ["a", "b", "c"]) rig.room(full, name, 3);
+  rig.room(small, "other", 2);
+  assert.deepEqual(rig.tick(), ["a", "b", "c"]);
 });
 
 test("what a room may not send in this tick waits for another, however much room the tick has", () => {

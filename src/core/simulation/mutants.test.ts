@@ -91,6 +91,12 @@ const MUTANTS: readonly Mutant[] = [
     replace: "this.flush(fanout, packer);",
   },
   {
+    name: "a lane that everybody left gives up its place in the room twice",
+    file: "core/room-lane.js",
+    find: "if (this.#isIdle)\n            return;\n        const",
+    replace: "const",
+  },
+  {
     name: "a room is not queued at a lane where nobody is live, though somebody waits",
     file: "core/room.js",
     find: "lanes.queue(lane, part);",
