@@ -30,11 +30,12 @@ test("several processes act as one: they share the work, and their counts are su
     const heads = (): (number | null)[] => [1, null, null];
     const { behind } = await fleet.until((status) => status.behind === 0, DEADLINE_MS, { heads });
     assert.equal(behind, 0);
-    const tally = await fleet.phase();
+    const { all: tally, witnesses } = await fleet.phase();
+    assert.equal(witnesses.counts.attempts, 0);
     assert.deepEqual([tally.counts.steady, tally.steadyMicros.total, tally.counts.welcomes], [7, 7, 7]);
     assert.equal(await fleet.cut(4), 4);
     await fleet.until(({ counts }) => counts.comebacks === 4, DEADLINE_MS);
-    assert.equal((await fleet.phase()).comebackMicros.total, 4);
+    assert.equal((await fleet.phase()).all.comebackMicros.total, 4);
     await fleet.disconnect();
   } finally {
     await fleet.stop();

@@ -1,5 +1,7 @@
+import type { HandshakeLimits } from "./handshake-gate.js";
+
 /** Caps on sockets and requests, in one place; those of the protocol stand in core/limits.ts. */
-export interface GatewayLimits {
+export interface GatewayLimits extends HandshakeLimits {
   /** WebSocket connections of this process. */
   readonly connections: number;
   /**
@@ -32,6 +34,8 @@ export interface GatewayLimits {
 export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   connections: 100_000,
   plainConnections: 4_096,
+  handshakesPerSecond: 2_000,
+  handshakeLagMs: 200,
   // Browsers let the timers of hidden pages run once a minute.
   idleSeconds: 120,
   bodyBytes: 1_048_576,
@@ -57,7 +61,12 @@ export interface GatewayCounters {
   httpRefused: number;
   /** Connections cut because the client took their reply too slowly. */
   repliesCut: number;
+  /** Handshakes refused for any reason. */
   upgradesRefused: number;
+  /** Of these, because too many came at once. */
+  handshakesOverRate: number;
+  /** Of these, because the event loop was late. */
+  handshakesOverLag: number;
   /** TCP connections closed at once because there were too many that are no WebSocket. */
   connectionsRefused: number;
   /** WebSocket messages so long that the connection was cut. */
@@ -72,6 +81,8 @@ export function createGatewayCounters(): GatewayCounters {
     httpRefused: 0,
     repliesCut: 0,
     upgradesRefused: 0,
+    handshakesOverRate: 0,
+    handshakesOverLag: 0,
     connectionsRefused: 0,
     payloadsCut: 0,
     faults: 0,

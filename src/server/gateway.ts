@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine } from "../core/engine.js";
 import type { Limits } from "../core/limits.js";
 import type { Fanout } from "../core/ports.js";
+import { CodedError } from "../protocol/errors.js";
 import { wireFor } from "../protocol/wire.js";
 import { tellInPortions } from "./gateway-drain.js";
 import { HttpFront } from "./gateway-http.js";
@@ -17,6 +18,7 @@ import { Listener, type ListenOptions } from "./gateway-listener.js";
 import { BoundedLog, type GatewayLog } from "./gateway-log.js";
 import { writeReply } from "./gateway-reply.js";
 import { Connection, type SessionFace } from "./gateway-socket.js";
+import { type GateVerdict, HandshakeGate, PROBE_MS } from "./handshake-gate.js";
 import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
 import type { HttpHandler } from "./http-types.js";
@@ -95,6 +97,7 @@ class UwsGateway implements Gateway {
   readonly #options: GatewayOptions;
   readonly #log: BoundedLog;
   readonly #policy: UpgradePolicy;
+  readonly #gate: HandshakeGate;
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
   readonly #app = uWS.App();
@@ -106,6 +109,7 @@ class UwsGateway implements Gateway {
   #plainConnections = 0;
   #tickAsked = false;
   #sweeper: NodeJS.Timeout | undefined;
+  #prober: NodeJS.Timeout | undefined;
   #listener: Listener | undefined;
   /** Nothing new is taken any more. */
   #leaving = false;
@@ -117,6 +121,7 @@ class UwsGateway implements Gateway {
     this.#options = options;
     this.#log = new BoundedLog(options.log);
     this.#policy = { origins, connectionsMax: gatewayLimits.connections };
+    this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random);
     const isCrowded = () => this.#leaving || this.#plainConnections * 2 > gatewayLimits.plainConnections;
     this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
     this.#engine = options.createEngine({
@@ -137,11 +142,12 @@ class UwsGateway implements Gateway {
   async listen(): Promise<void> {
     this.#listener = await Listener.open(this.#app, this.#options);
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#prober = setInterval(() => this.#gate.probe(performance.now()), PROBE_MS);
   }
 
   async stopListening(deadlineMs = LISTENER_CLOSE_MS): Promise<void> {
-    this.#leaving = true;
     await this.#listener?.close(deadlineMs);
+    this.#leaving = true;
   }
 
   drain(drainMs: number): Promise<void> {
@@ -193,6 +199,8 @@ class UwsGateway implements Gateway {
   /** Counts connections; what opens one and says nothing is cut by uWebSockets.js after 8 to 12 seconds. */
   #filter(res: HttpResponse, count: number): void {
     this.#plainConnections += count;
+    if (count > 0) this.#listener?.accepted();
+    else this.#listener?.handling();
     if (count < 0 || this.#plainConnections <= this.#options.gatewayLimits.plainConnections) return;
     this.#options.counters.connectionsRefused += 1;
     cut(res);
@@ -200,9 +208,15 @@ class UwsGateway implements Gateway {
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
     try {
+      this.#listener?.handling();
       const decision = this.#decide(req);
       if (decision.kind === "refuse") {
-        this.#refuse(res, decision);
+        this.#refuse(res, decision.error);
+        return;
+      }
+      const verdict = this.#gate.decide(performance.now());
+      if (verdict.kind !== "admit") {
+        this.#refuseStorm(res, verdict);
         return;
       }
       const connection = new Connection(wireFor(decision.subprotocol), this.#options.limits.bufferBytes);
@@ -218,6 +232,7 @@ class UwsGateway implements Gateway {
   /** Every request that is no handshake. */
   #request(res: HttpResponse, req: HttpRequest): void {
     try {
+      this.#listener?.handling();
       if (req.getUrl() === PATH) this.#requestOfSocket(res, req);
       else this.#http.take(res, req, Date.now());
     } catch (cause) {
@@ -230,7 +245,7 @@ class UwsGateway implements Gateway {
   #requestOfSocket(res: HttpResponse, req: HttpRequest): void {
     const decision = this.#decide(req);
     if (decision.kind === "accept") throw new Error("uWebSockets.js did not take a valid handshake");
-    this.#refuse(res, decision);
+    this.#refuse(res, decision.error);
   }
 
   #decide(req: HttpRequest): UpgradeDecision {
@@ -246,9 +261,16 @@ class UwsGateway implements Gateway {
     return decideUpgrade(request, this.#policy, this.#connections.size, this.#leaving);
   }
 
-  #refuse(res: HttpResponse, refusal: UpgradeDecision & { kind: "refuse" }): void {
+  #refuse(res: HttpResponse, error: CodedError): void {
     this.#options.counters.upgradesRefused += 1;
-    writeReply(res, errorReply(JSON_FORMAT, refusal.error), { close: true });
+    writeReply(res, errorReply(JSON_FORMAT, error), { close: true });
+  }
+
+  #refuseStorm(res: HttpResponse, { kind, retryMs }: Exclude<GateVerdict, { kind: "admit" }>): void {
+    const { counters } = this.#options;
+    counters[kind === "rate" ? "handshakesOverRate" : "handshakesOverLag"] += 1;
+    const why = kind === "rate" ? "too many clients connect at once" : "this server is overloaded";
+    this.#refuse(res, new CodedError("unavailable", `${why}: come back later`, retryMs));
   }
 
   #open(connection: Connection, socket: WebSocket<SocketData>): void {
@@ -324,6 +346,7 @@ class UwsGateway implements Gateway {
     await until(() => this.#http.pending === 0, endMs);
     await sleep(Math.min(LEAVE_MS, deadlineMs));
     clearInterval(this.#sweeper);
+    clearInterval(this.#prober);
     this.#app.close();
     this.#log.sweep();
   }

@@ -161,14 +161,21 @@ function brokerOf(
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */
 function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log: Logger): GatewayLimits {
-  const { connections: configured, idleSeconds, bodyBytes } = config.limits;
+  const {
+    connections: configured,
+    idleSeconds,
+    bodyBytes,
+    handshakesPerSecond,
+    handshakeLagMs,
+  } = config.limits;
   const fitting = connectionLimits(config.limits, openFilesMax());
   if (fitting.connections < configured)
     log[sharePort ? "debug" : "info"](
       { configured, effective: fitting.connections },
       "fewer connections than configured: raise ulimit -n",
     );
-  return { ...DEFAULT_GATEWAY_LIMITS, ...fitting, idleSeconds, bodyBytes };
+  const handshakes = { handshakesPerSecond, handshakeLagMs };
+  return { ...DEFAULT_GATEWAY_LIMITS, ...fitting, ...handshakes, idleSeconds, bodyBytes };
 }
 
 /** What stands at `/` where no page is served. */
