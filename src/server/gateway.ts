@@ -146,8 +146,8 @@ class UwsGateway implements Gateway {
   }
 
   async stopListening(deadlineMs = LISTENER_CLOSE_MS): Promise<void> {
-    this.#leaving = true;
     await this.#listener?.close(deadlineMs);
+    this.#leaving = true;
   }
 
   drain(drainMs: number): Promise<void> {
@@ -199,6 +199,8 @@ class UwsGateway implements Gateway {
   /** Counts connections; what opens one and says nothing is cut by uWebSockets.js after 8 to 12 seconds. */
   #filter(res: HttpResponse, count: number): void {
     this.#plainConnections += count;
+    if (count > 0) this.#listener?.accepted();
+    else this.#listener?.handling();
     if (count < 0 || this.#plainConnections <= this.#options.gatewayLimits.plainConnections) return;
     this.#options.counters.connectionsRefused += 1;
     cut(res);
@@ -206,6 +208,7 @@ class UwsGateway implements Gateway {
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
     try {
+      this.#listener?.handling();
       const decision = this.#decide(req);
       if (decision.kind === "refuse") {
         this.#refuse(res, decision.error);
@@ -229,6 +232,7 @@ class UwsGateway implements Gateway {
   /** Every request that is no handshake. */
   #request(res: HttpResponse, req: HttpRequest): void {
     try {
+      this.#listener?.handling();
       if (req.getUrl() === PATH) this.#requestOfSocket(res, req);
       else this.#http.take(res, req, Date.now());
     } catch (cause) {

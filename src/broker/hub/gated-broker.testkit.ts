@@ -1,4 +1,5 @@
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
 
@@ -7,6 +8,8 @@ export class GatedBroker implements Broker {
   /** Requests that wait now, and the most that ever did. */
   waiting = 0;
   waitingMax = 0;
+  /** So many requests of each kind fail from now on. */
+  readonly failing = { open: 0, history: 0 };
   readonly #inner: Broker;
   #isShut = false;
   #held: (() => void)[] = [];
@@ -23,7 +26,8 @@ export class GatedBroker implements Broker {
     return this.#gated(this.#inner.publish(outgoing));
   }
 
-  open(room: RoomName, sink: Sink): Promise<Position> {
+  async open(room: RoomName, sink: Sink): Promise<Position> {
+    this.#fail("open");
     return this.#gated(this.#inner.open(room, sink));
   }
 
@@ -31,7 +35,8 @@ export class GatedBroker implements Broker {
     this.#inner.close(room);
   }
 
-  history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
+  async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
+    this.#fail("history");
     return this.#gated(this.#inner.history(room, from, limit));
   }
 
@@ -49,6 +54,12 @@ export class GatedBroker implements Broker {
     const held = this.#held;
     this.#held = [];
     for (const go of held) go();
+  }
+
+  #fail(kind: "open" | "history"): void {
+    if (this.failing[kind] === 0) return;
+    this.failing[kind] -= 1;
+    throw new CodedError("unavailable", "fails, on purpose", 10);
   }
 
   async #gated<T>(answer: Promise<T>): Promise<T> {

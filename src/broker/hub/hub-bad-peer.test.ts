@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { connect, createServer, type Socket } from "node:net";
+import { createServer } from "node:net";
 import { test } from "node:test";
 import { encode } from "@msgpack/msgpack";
 import { CodedError } from "../../protocol/errors.js";
 import { parseRoom } from "../../protocol/room-name.js";
 import { assertChain, Collector } from "../conformance-rig.testkit.js";
 import { DEADLINE_MS, HubKit, until } from "./hub.testkit.js";
-import { type HubRecord, WIRE_VERSION, type WorkerRecord } from "./record.js";
-import { writeRecord } from "./record-codec.js";
-import { ScratchRecord } from "./scratch-record.js";
+import { bytesOf, closed, rawSocket } from "./raw-peer.testkit.js";
+import { WIRE_VERSION } from "./record.js";
 
 const ROOM = parseRoom("log.a");
 const HELLO = bytesOf({ type: "hello", version: WIRE_VERSION, worker: "raw" });
@@ -34,7 +33,7 @@ for (const [name, bytes] of GARBAGE) {
       const link = await kit.linked();
       const sink = new Collector(DEADLINE_MS);
       await link.open(ROOM, sink);
-      const socket = await connected(kit.path);
+      const socket = await rawSocket(kit.path);
       socket.write(bytes);
       await closed(socket);
       await until(() => kit.hub.links === 1);
@@ -57,7 +56,7 @@ test("a worker that dies in the middle of a record leaves nothing behind", async
     const publish = bytesOf({ type: "publish", ref: 2, outgoing: { room: ROOM, data: encode("whole") } });
     const stream = Buffer.concat([HELLO, open, publish]);
     for (let cut = 1; cut <= stream.length; cut += 1) {
-      const socket = await connected(kit.path);
+      const socket = await rawSocket(kit.path);
       socket.write(stream.subarray(0, cut), () => socket.destroy());
       await closed(socket);
     }
@@ -75,7 +74,7 @@ test("a worker of another version is told so, and cut off", async () => {
   const kit = new HubKit();
   try {
     await kit.start();
-    const socket = await connected(kit.path);
+    const socket = await rawSocket(kit.path);
     const parts: Buffer[] = [];
     socket.on("data", (part) => parts.push(part));
     socket.write(bytesOf({ type: "hello", version: WIRE_VERSION + 1, worker: "newer" }));
@@ -149,12 +148,6 @@ test("a link goes on through hubs that die at any byte of what they say", async 
   }
 });
 
-function bytesOf(record: WorkerRecord | HubRecord): Uint8Array {
-  const target = new ScratchRecord();
-  writeRecord(target, record);
-  return target.record.slice();
-}
-
 /** A close of a room whose name has as many bytes as `log.a`. */
 function withRoom(name: string): Uint8Array {
   const record = Buffer.from(bytesOf({ type: "close", room: parseRoom("x".repeat(name.length)) }));
@@ -166,16 +159,4 @@ function longer(record: Uint8Array): Uint8Array {
   const longer = Buffer.concat([record, Buffer.alloc(3)]);
   longer.writeUInt32LE(longer.length, 0);
   return longer;
-}
-
-async function connected(path: string): Promise<Socket> {
-  const socket = connect(path);
-  socket.on("error", () => {});
-  await new Promise((resolve) => socket.once("connect", resolve));
-  return socket;
-}
-
-async function closed(socket: Socket): Promise<void> {
-  socket.resume();
-  if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
 }

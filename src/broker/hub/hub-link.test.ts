@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { connect } from "node:net";
 import { test } from "node:test";
 import { decode, encode } from "@msgpack/msgpack";
 import { CodedError, type ErrorCode } from "../../protocol/errors.js";
@@ -8,11 +7,11 @@ import { parseRoom } from "../../protocol/room-name.js";
 import { assertChain, Collector, offsetsOf } from "../conformance-rig.testkit.js";
 import { GatedBroker } from "./gated-broker.testkit.js";
 import { DEADLINE_MS, HubKit, type HubKitOptions, until } from "./hub.testkit.js";
+import { PUBLISH_BYTES_MAX } from "./hub-limits.js";
 import type { HubLink } from "./hub-link.js";
-import { RECORD, WIRE_VERSION } from "./record.js";
-import { writeRecord } from "./record-codec.js";
-import { RecordReader } from "./record-reader.js";
-import { ScratchRecord } from "./scratch-record.js";
+import { modelSettings } from "./hub-model.testkit.js";
+import { RawPeer } from "./raw-peer.testkit.js";
+import { RECORD } from "./record.js";
 
 const ROOM = parseRoom("log.a");
 const OTHER = parseRoom("log.b");
@@ -29,7 +28,7 @@ async function withRig(options: HubKitOptions, body: (rig: Rig) => Promise<void>
   const kit = new HubKit({
     ...options,
     wrap: (broker) => {
-      gate = new GatedBroker(broker);
+      gate ??= new GatedBroker(broker);
       return gate;
     },
   });
@@ -167,6 +166,27 @@ test("a room that all leave while the broker opens it is closed when it has", as
   });
 });
 
+test("a room that the broker does not open, or whose history it does not read, is asked for until it does", async () => {
+  await withRig({ broker: { settingsOf: modelSettings } }, async ({ link, gate, kit }) => {
+    const room = parseRoom("long.a");
+    const sink = new Collector(DEADLINE_MS);
+    const head = await link.open(room, sink);
+    await publish(link, 0, room);
+    await sink.until(1);
+    await kit.stopHub();
+    await until(() => !link.linked);
+    for (let value = 1; value <= 10; value += 1) await kit.broker.publish({ room, data: encode(value) });
+    gate.failing.open = 3;
+    gate.failing.history = 3;
+    await kit.start();
+    const messages = await sink.until(11);
+    assertChain(messages, head.offset);
+    assert.deepEqual(sink.resets, []);
+    assert.deepEqual(gate.failing, { open: 0, history: 0 });
+    assert.equal(link.counters.reopened, 4);
+  });
+});
+
 test("stop waits for requests under way and refuses others; at the deadline it gives them up", async () => {
   await withRig({}, async ({ link, gate, kit }) => {
     gate.shut();
@@ -227,40 +247,65 @@ test("a sink may publish, close and open from within its flow", async () => {
   });
 });
 
+test("a publish beyond what a record can say is refused before it harms the link", async () => {
+  await withRig({}, async ({ link }) => {
+    const data = new Uint8Array(PUBLISH_BYTES_MAX);
+    await assert.rejects(link.publish({ room: ROOM, data }), coded("too_large"));
+    assert.equal((await link.publish({ room: ROOM, data: data.subarray(0, 20_000_000) })).offset, 1);
+    assert.equal(link.counters.lost, 0);
+  });
+});
+
+test("a hub that has stopped has closed all rooms at its broker", async () => {
+  await withRig({}, async ({ link, kit }) => {
+    await link.open(ROOM, new Collector(DEADLINE_MS));
+    await kit.hub.stop(DEADLINE_MS);
+    assert.equal(kit.counters.rooms, 0);
+    await kit.broker.open(ROOM, new Collector(DEADLINE_MS));
+  });
+});
+
 test("a worker that asks for much and does not read holds no more than a few pages at the hub", async () => {
   const kit = new HubKit({ limits: { reads: 4 } });
   try {
     await kit.start();
     for (let index = 0; index < 10; index += 1)
       await kit.broker.publish({ room: ROOM, data: encode(new Uint8Array(100_000)) });
-    const socket = connect(kit.path);
-    socket.on("error", () => {});
-    const target = new ScratchRecord();
-    const send = (record: Parameters<typeof writeRecord>[1]): void => {
-      writeRecord(target, record);
-      socket.write(target.record.slice());
-    };
-    send({ type: "hello", version: WIRE_VERSION, worker: "greedy" });
     const asked = 100;
+    const greedy = await RawPeer.connect(kit.path);
     for (let ref = 1; ref <= asked; ref += 1)
-      send({ type: "history", ref, room: ROOM, from: "oldest", limit: 100 });
+      greedy.send({ type: "history", ref, room: ROOM, from: "oldest", limit: 100 });
     await until(() => kit.counters.recordsIn === asked + 1);
     // A page of a megabyte fills the watermark. Other links are served meanwhile.
     const other = await kit.linked();
     for (let index = 0; index < 50; index += 1) await other.state(ROOM);
-    const readsBefore = kit.counters.historyReads;
-    assert.ok(readsBefore <= 50 + 4 + 4, `${readsBefore} reads`);
-    let pages = 0;
-    let messages = 0;
-    const reader = new RecordReader(1_000_000, (_bytes, view, start) => {
-      const type = view.getUint8(start + 4);
-      if (type === RECORD.page) pages += 1;
-      if (type === RECORD.pageMessage) messages += 1;
-    });
-    socket.on("data", (chunk) => reader.push(chunk));
-    await until(() => pages === asked);
-    assert.equal(messages, 10 * asked);
-    socket.destroy();
+    assert.ok(kit.counters.historyReads <= 50 + 4 + 4, `${kit.counters.historyReads} reads`);
+    assert.ok(kit.hub.waitingBytes < 2_000_000, `${kit.hub.waitingBytes} bytes`);
+    greedy.read();
+    await until(() => greedy.received(RECORD.page) === asked);
+    assert.equal(greedy.received(RECORD.pageMessage), 10 * asked);
+  } finally {
+    await kit.dispose();
+  }
+});
+
+test("a worker that publishes and does not read its answers is not read either, until it does", async () => {
+  const kit = new HubKit({ limits: { bufferBytes: 65_536 } });
+  try {
+    await kit.start();
+    const count = 100_000;
+    const deaf = await RawPeer.connect(kit.path);
+    for (let ref = 1; ref <= count; ref += 1)
+      deaf.send({ type: "publish", ref, outgoing: { room: ROOM, data: Uint8Array.of(1) } });
+    await until(() => kit.hub.waitingBytes > 2 * 65_536);
+    const other = await kit.linked();
+    for (let index = 0; index < 50; index += 1) await other.state(ROOM);
+    assert.ok(kit.counters.published < count / 2, `${kit.counters.published} published`);
+    // What was read at once, and its answers.
+    assert.ok(kit.hub.waitingBytes < 1_000_000, `${kit.hub.waitingBytes} bytes`);
+    deaf.read();
+    await until(() => deaf.received(RECORD.published) + deaf.received(RECORD.failed) === count);
+    assert.equal(deaf.received(RECORD.failed), 0);
   } finally {
     await kit.dispose();
   }

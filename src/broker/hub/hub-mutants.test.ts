@@ -84,18 +84,6 @@ const MUTANTS: readonly Mutant[] = [
     find: "if (room.isEmpty && room.isOpen)",
     replace: "if (room.isEmpty && !room.isOpen)",
   },
-  {
-    name: "a room that the hub could not open is not asked for again",
-    file: "link-rooms.js",
-    find: "this.#retryLater(error.retryMs ?? AWAY_RETRY_MS);",
-    replace: "",
-  },
-  {
-    name: "a replay whose read failed is given up",
-    file: "peer-reads.js",
-    find: "if (page !== undefined &&",
-    replace: "if (page === undefined) return;\n            if (",
-  },
 ];
 
 const SEEDS_MAX = 60;

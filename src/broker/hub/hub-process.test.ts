@@ -96,6 +96,19 @@ async function publishMany(link: HubLink, room: RoomName, count: number, bytes: 
   }
 }
 
+/** Tries again until it is not refused. */
+async function eventually<T>(request: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + DEADLINE_MS;
+  for (;;) {
+    try {
+      return await request();
+    } catch (cause) {
+      if (performance.now() > deadline) throw cause;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 test("kill -9 of the hub under load: every room is told once, and nothing was answered that was not stored", {
   timeout: 120_000,
 }, async () => {
@@ -195,7 +208,8 @@ test("SIGSTOP of a worker under load: nobody else waits, the hub stays small, an
     await publishMany(link, LONG, 20_000, 300);
     // Three hundred times what may wait.
     await publishMany(link, SHORT, 100_000, 3_000);
-    const { residentBytes, counters } = await hub.report();
+    const { residentBytes, waitingBytes, counters } = await hub.report();
+    assert.ok(waitingBytes < 1.2 * MIB, `${waitingBytes} bytes wait`);
     assert.equal(counters.lagged, 1);
     const grownBy = residentBytes - before;
     assert.ok(grownBy < 150 * MIB, `${Math.round(grownBy / MIB)} MiB`);
@@ -219,6 +233,35 @@ test("SIGSTOP of a worker under load: nobody else waits, the hub stays small, an
     );
     assert.deepEqual([last.rooms[SHORT]?.broken, last.counters.lagged, last.counters.lost], [0, 1, 0]);
     console.log(`the hub grew by ${Math.round(grownBy / MIB)} MiB`);
+  } finally {
+    await box.dispose();
+  }
+});
+
+test("a hub that stands still lets requests time out, holds nothing up for good, and goes on where it stood", {
+  timeout: 120_000,
+}, async () => {
+  const box = new Box({ requestMs: 300, publishBytes: MIB });
+  try {
+    const hub = await box.startHub();
+    const link = await box.link();
+    const long = await new Follow().start(link, LONG);
+    hub.signal("SIGSTOP");
+    const data = encode(new Uint8Array(10_000));
+    const errors = new Set<string>();
+    // More than socket and link may hold, over several deadlines: the link refuses what it could only pile up.
+    while (link.counters.refused < 500) {
+      const batch = Array.from({ length: 50 }, () => link.publish({ room: LONG, data }));
+      for (const result of await Promise.allSettled(batch))
+        errors.add(
+          result.status === "rejected" && result.reason instanceof CodedError ? result.reason.code : "?",
+        );
+    }
+    assert.deepEqual([...errors].sort(), ["timeout", "unavailable"]);
+    hub.signal("SIGCONT");
+    const { offset } = await eventually(() => link.publish({ room: LONG, data }));
+    await until(() => long.position?.offset === offset);
+    assert.deepEqual([long.offsets.length, long.broken, long.resets, link.counters.lost], [offset, 0, [], 0]);
   } finally {
     await box.dispose();
   }

@@ -10,6 +10,7 @@ import { modelSettings } from "./hub-model.testkit.js";
 export interface HubReport {
   readonly counters: HubCounters;
   readonly residentBytes: number;
+  readonly waitingBytes: number;
   readonly faults: readonly string[];
 }
 
@@ -24,7 +25,8 @@ const hub = await startHub({
 
 function report(): HubReport {
   const resident = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "latin1"));
-  return { counters: hub.counters, residentBytes: Number(resident?.[1]) * 1_024, faults };
+  const { counters, waitingBytes } = hub;
+  return { counters, waitingBytes, residentBytes: Number(resident?.[1]) * 1_024, faults };
 }
 
 process.on("message", () => process.send?.(report()));

@@ -101,7 +101,7 @@ export class World {
     else if (dice < 0.86) worker.proxy.holdFlow(this.#random() < 0.5);
     else if (dice < 0.89) worker.proxy.holdRequests(this.#random() < 0.5);
     else if (dice < 0.91) worker.proxy.cut();
-    else if (dice < 0.92) await this.#replaceHub();
+    else if (dice < 0.93) await this.#replaceHub();
     else await new Promise((resolve) => setTimeout(resolve, 20 * this.#random()));
     if (this.#random() < 0.5) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -143,7 +143,7 @@ export class World {
     const add = (name: string, times: number): void => {
       sums[name] = (sums[name] ?? 0) + times;
     };
-    add("hubs", this.#hubs - 1);
+    add("new brokers", this.#hubs - 1);
     for (const { link } of this.#workers) {
       const {
         lost,
@@ -287,7 +287,13 @@ export class World {
     await this.#kit.start();
   }
 
+  /** With the memory of the broker, or without: then everything is numbered anew. */
   async #replaceHub(): Promise<void> {
+    if (this.#random() < 0.5) {
+      await this.#kit.stopHub();
+      await this.#kit.start();
+      return;
+    }
     await this.#kit.stop();
     await this.#startHub();
   }

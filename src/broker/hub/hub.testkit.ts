@@ -60,9 +60,9 @@ export class HubKit {
     return this.#broker;
   }
 
-  /** Starts a hub with a new broker, whose epochs differ from those before. */
+  /** Starts a hub with a new broker, whose epochs differ from those before, or with the one kept. */
   async start(): Promise<Hub> {
-    this.#broker = new MemoryBroker({
+    this.#broker ??= new MemoryBroker({
       settingsOf: conformanceSettings,
       onSinkError: (cause) => this.errors.push(cause),
       ...this.#options.broker,
@@ -77,10 +77,15 @@ export class HubKit {
     return this.#hub;
   }
 
-  async stop(): Promise<void> {
+  /** Stops the hub alone, as one would end whose broker is elsewhere. */
+  async stopHub(): Promise<void> {
     await this.#hub?.stop(0);
-    await this.#broker?.stop(0);
     this.#hub = undefined;
+  }
+
+  async stop(): Promise<void> {
+    await this.stopHub();
+    await this.#broker?.stop(0);
     this.#broker = undefined;
   }
 
