@@ -75,7 +75,12 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const settings = settingsOf(config);
   const counters = createCounters();
   const gatewayCounters = createGatewayCounters();
-  const { broker, counters: brokerCounters, isAvailable, stop: stopBroker } = await brokerOf(config, options, log);
+  const {
+    broker,
+    counters: brokerCounters,
+    isAvailable,
+    stop: stopBroker,
+  } = await brokerOf(config, options, log);
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
   const api = createHttpApi({
