@@ -1,6 +1,8 @@
 import { delay } from "../support/clock.js";
 import { Histogram, type HistogramData } from "../support/histogram.js";
+import { cpuTime } from "../support/proc.js";
 import { digits, progress } from "../support/report.js";
+import type { Role } from "../support/served-node.js";
 import { type Arena, BEAT_MS } from "./arena.js";
 import type { FleetPhase } from "./fleet.js";
 import { describeHandshakes, type Handshakes, handshakesOf } from "./handshakes.js";
@@ -37,6 +39,8 @@ export interface StormSeen {
   readonly stallMs: number;
   /** Reads at the broker where rings did not reach back, replacements' empty ones above all; many resumes share one. */
   readonly historyReads: number;
+  /** What the server's processes used that live in the end, by role; publishing is in it. */
+  readonly cpuMicros: Readonly<Record<Role, number>>;
   /** Clients that were lost in the quiet before; nobody should be. */
   readonly lostBefore: number;
   readonly troubles: readonly string[];
@@ -50,9 +54,15 @@ export async function measureStorm(arena: Arena, plan: StormPlan): Promise<Storm
   progress(`publishing ${plan.rate} messages a second for ${plan.quietSeconds} s`);
   const [quiet, stallMsBefore] = await withStalls(arena, quietPhase(arena, plan));
   const readsBefore = await historyReads(arena);
+  const cpuBefore = await cpuOf(arena);
   const [storm, stallMs] = await withStalls(arena, stormPhase(arena, plan));
+  const cpuMicros = { supervisor: 0, worker: 0, hub: 0 };
+  for (const [pid, { role, micros }] of await cpuOf(arena))
+    cpuMicros[role] += micros - (cpuBefore.get(pid)?.micros ?? 0);
   const reads = await historyReads(arena);
   const { all, witnesses } = storm.phase;
+  const late =
+    storm.missing === 0 ? [] : [`${storm.missing} were not back after ${plan.deadlineMs / 1_000} s`];
   return {
     counts: all.counts,
     handshakes: handshakesOf(all),
@@ -67,8 +77,9 @@ export async function measureStorm(arena: Arena, plan: StormPlan): Promise<Storm
     stallMs,
     // Workers that are new since then begin at none, those that are gone are not counted before.
     historyReads: [...reads].reduce((sum, [pid, count]) => sum + count - (readsBefore.get(pid) ?? 0), 0),
+    cpuMicros,
     lostBefore: quiet.all.counts.lost,
-    troubles: [...troubles(quiet.all), ...troubles(all)],
+    troubles: [...late, ...troubles(quiet.all), ...troubles(all)],
   };
 }
 
@@ -83,12 +94,12 @@ async function quietPhase(arena: Arena, { rate, quietSeconds }: StormPlan): Prom
 async function stormPhase(
   arena: Arena,
   { rate, deadlineMs, strike }: StormPlan,
-): Promise<{ phase: FleetPhase; messages: number }> {
+): Promise<{ phase: FleetPhase; messages: number; missing: number }> {
   const stream = arena.background(rate);
-  await arena.allLive(await strike(), deadlineMs);
+  const missing = await arena.allLive(await strike(), deadlineMs);
   const messages = await stream.stop();
-  await arena.caughtUp();
-  return { phase: await arena.fleet.phase(), messages };
+  if (missing === 0) await arena.caughtUp();
+  return { phase: await arena.fleet.phase(), messages, missing };
 }
 
 async function withStalls<T>(arena: Arena, during: Promise<T>): Promise<[T, number]> {
@@ -102,6 +113,14 @@ async function historyReads(arena: Arena): Promise<Map<number, number>> {
   await delay(BEAT_MS);
   const { workers } = await arena.node.status();
   return new Map(workers.map(({ pid, report }) => [pid ?? 0, report?.counters.engine.historyReads ?? 0]));
+}
+
+/** CPU that each process has used since its start. */
+async function cpuOf({
+  node,
+}: Arena): Promise<Map<number, { readonly role: Role; readonly micros: number }>> {
+  const processes = await node.processes();
+  return new Map(processes.map(({ pid, role }) => [pid, { role, micros: cpuTime(pid).micros }]));
 }
 
 /** For the report of a scenario. */
@@ -120,6 +139,10 @@ export function stormRows(seen: StormSeen): string[][] {
       "– resumed",
       `${digits(counts.recovered)} subscriptions, ${digits(counts.replayed)} messages replayed; ` +
         `${digits(seen.historyReads)} reads of history, the rest from rings`,
+    ],
+    [
+      "– server CPU a comeback, workers / hubs",
+      `${digits(seen.cpuMicros.worker / counts.comebacks)} / ${digits(seen.cpuMicros.hub / counts.comebacks)} µs`,
     ],
     ["– witnesses' latency p50 / p99 / p99.9, before", describeMs(seen.quietMicros)],
     ["– during", describeMs(seen.witnessMicros)],

@@ -121,7 +121,7 @@ export class HubPeer implements RoomPeer {
       this.#reader.push(chunk);
     } catch (cause) {
       if (cause instanceof MalformedRecord) this.#owner.counters.malformed += 1;
-      this.#owner.fault(cause);
+      this.#owner.fault(new Error(`the link of worker "${this.worker}" is closed: ${cause}`, { cause }));
       this.destroy();
     }
     // Live messages are cut off before it comes to this: these are answers that it does not read, so it may ask for no more.

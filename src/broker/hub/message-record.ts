@@ -65,8 +65,8 @@ export function readMessage(
     throw new MalformedRecord("a message with a number that is none");
   const hasOrigin = (view.getUint8(start + 5) & HAS_ORIGIN) !== 0;
   const origin = hasOrigin ? readText(bytes, originStart, frameStart) : undefined;
-  const frame = new Uint8Array(end - frameStart);
-  frame.set(bytes.subarray(frameStart, end));
+  // A third cheaper than a new array and `set`. Not `bytes.slice`, which is a view where the bytes are a Buffer.
+  const frame = Uint8Array.prototype.slice.call(bytes, frameStart, end);
   const key = dataEnd === frame.length ? undefined : keyOf(frame, dataEnd);
   return { room, offset, prev, time, key, origin, frame, dataStart, dataEnd };
 }
