@@ -20,18 +20,29 @@ export interface House {
 export interface AdmissionOptions extends Pick<UpgradePolicy, "origins"> {
   readonly gate: HandshakeGate;
   readonly counters: GatewayCounters;
+  /** From 0 up to 1. */
+  readonly random: () => number;
 }
+
+/**
+ * When those may come back who find the server full or leaving: soon, since another attempt most likely comes to another
+ * worker, and not together.
+ */
+const RETRY_MS_MIN = 500;
+const RETRY_MS_MAX = 1_500;
 
 /** Decides about handshakes, and counts those refused. */
 export class Admission {
   readonly #origins: readonly string[];
   readonly #gate: HandshakeGate;
   readonly #counters: GatewayCounters;
+  readonly #random: () => number;
 
-  constructor({ origins, gate, counters }: AdmissionOptions) {
+  constructor({ origins, gate, counters, random }: AdmissionOptions) {
     this.#origins = origins;
     this.#gate = gate;
     this.#counters = counters;
+    this.#random = random;
   }
 
   /** A handshake that is to be answered now. */
@@ -53,7 +64,8 @@ export class Admission {
       key: req.getHeader("sec-websocket-key"),
       protocol: req.getHeader("sec-websocket-protocol"),
     };
-    const policy = { origins: this.#origins, connectionsMax: socketsMax };
+    const retryMs = Math.round(RETRY_MS_MIN + this.#random() * (RETRY_MS_MAX - RETRY_MS_MIN));
+    const policy = { origins: this.#origins, connectionsMax: socketsMax, retryMs };
     const decision = decideUpgrade(request, policy, sockets, leaving);
     if (decision.kind === "refuse") this.#counters.upgradesRefused += 1;
     return decision;

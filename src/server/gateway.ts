@@ -129,7 +129,7 @@ class UwsGateway implements Gateway {
     const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
     this.#descriptors = new DescriptorGuard(gatewayLimits, files);
     this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random);
-    this.#admission = new Admission({ origins, gate: this.#gate, counters });
+    this.#admission = new Admission({ origins, gate: this.#gate, counters, random: Math.random });
     const isCrowded = () => this.#leaving || this.#plainConnections * 2 > gatewayLimits.plainConnections;
     this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
     this.#engine = options.createEngine({

@@ -224,13 +224,13 @@ const ORIGINS: readonly [origins: readonly string[], origin: string, host: strin
 
 test("which pages may connect", () => {
   for (const [origins, origin, host, allowed] of ORIGINS) {
-    const policy = { origins, connectionsMax: 1 };
+    const policy = { origins, connectionsMax: 1, retryMs: 2_000 };
     const decision = decideUpgrade({ ...GOOD, origin, host }, policy, 0, false);
     assert.equal(decision.kind, allowed ? "accept" : "refuse", `${origin} at ${host}, allowed: ${origins}`);
   }
 });
 
 test("a draining server takes no new connections", () => {
-  const decision = decideUpgrade(GOOD, { origins: [], connectionsMax: 1 }, 0, true);
+  const decision = decideUpgrade(GOOD, { origins: [], connectionsMax: 1, retryMs: 2_000 }, 0, true);
   assert.equal(decision.kind === "refuse" && decision.error.code, "unavailable");
 });

@@ -21,6 +21,8 @@ export interface UpgradePolicy {
    */
   readonly origins: readonly string[];
   readonly connectionsMax: number;
+  /** When those may come back who find the server full or leaving. */
+  readonly retryMs: number;
 }
 
 export type UpgradeDecision =
@@ -31,9 +33,6 @@ export type UpgradeDecision =
       readonly header: string;
     }
   | { readonly kind: "refuse"; readonly error: CodedError };
-
-/** Another attempt most likely comes to another worker, which has room. */
-const RETRY_MS = 1_000;
 
 /** Every check of a WebSocket handshake (RFC 6455, 4.2.1) that uWebSockets.js leaves out, and ours. Pure. */
 export function decideUpgrade(
@@ -75,12 +74,12 @@ function refusalOfPolicy(
     const text = `pages of origin ${quote(request.origin)} may not connect: add it to origins`;
     return new CodedError("forbidden", text);
   }
-  if (draining) return new CodedError("unavailable", "the server is going away", RETRY_MS);
+  if (draining) return new CodedError("unavailable", "the server is going away", policy.retryMs);
   if (connections >= policy.connectionsMax)
     return new CodedError(
       "unavailable",
       `the server is full: ${policy.connectionsMax} connections`,
-      RETRY_MS,
+      policy.retryMs,
     );
   return undefined;
 }
