@@ -278,7 +278,7 @@ function report(options: Options, result: Result): Table {
   ];
   if (storm !== undefined) rows.push([`storm: ${digits(storm.counts.cut)} cut`, ""], ...stormRows(storm));
   return {
-    title: `Connections: ${digits(options.connections)} with ${options["rooms-each"]} rooms each, ${workers} workers`,
+    title: `Connections: ${digits(options.connections)} with ${options["rooms-each"]} of ${digits(options.rooms)} rooms each, ${workers} workers`,
     columns: ["what", "measured"],
     rows,
     notes: [

@@ -96,7 +96,7 @@ function report(options: Options, { storm, witnesses, verdicts, kernelEvents, ki
   const found = [...storm.troubles];
   if (storm.lostBefore > 0) found.push(`${storm.lostBefore} connections were lost before the storm`);
   return {
-    title: `Storm: ${killed.length} of ${options.workers} workers killed, ${digits(options.connections)} connections with ${options["rooms-each"]} rooms each`,
+    title: `Storm: ${killed.length} of ${options.workers} workers killed, ${digits(options.connections)} connections with ${options["rooms-each"]} of ${digits(options.rooms)} rooms each`,
     columns: ["what", "measured"],
     rows: [["lost their worker", digits(storm.counts.lost)], ...stormRows(storm)],
     notes: [

@@ -131,8 +131,9 @@ export class Arena {
     return startStream(this.publisher, { firstRoom: 1, rooms: rooms - 1, perSecond });
   }
 
-  /** From now on nobody waits for the pace. */
+  /** From now on nobody waits for the pace, and clients leave the cores to the servers. */
   async storm(): Promise<void> {
+    this.fleet.giveWay();
     await this.fleet.setPace(STORM_PACE);
   }
 

@@ -15,6 +15,7 @@ import { type Counts, sumCounts, Tally } from "./tally.js";
 
 /** A client process, wherever it runs. It answers one request at a time. */
 export interface Agent {
+  readonly pid: number;
   ask(request: AgentRequest, deadlineMs: number): Promise<AgentReply>;
   stop(): Promise<void>;
 }
@@ -57,9 +58,7 @@ export interface FleetPhase {
   readonly witnesses: Tally;
 }
 
-/**
- * Priority of agents in a storm (nice): clients live elsewhere in earnest, so here they get what the servers leave.
- */
+/** Priority (nice) of agents in a storm. */
 const NICE = 10;
 
 /** Many subscribers in a few processes, told what to do as one. */
@@ -77,7 +76,6 @@ export class Fleet {
       { length: count },
       () => new Child<AgentRequest, AgentReply>("fleet/agent.js", { execArgv }),
     );
-    for (const { pid } of agents.slice(apart)) setPriority(pid, NICE);
     return new Fleet(agents, { witnesses });
   }
 
@@ -108,6 +106,11 @@ export class Fleet {
 
   async setPace(pace: PaceLimits): Promise<void> {
     await this.#askAll({ kind: "pace", pace: this.#share(pace) });
+  }
+
+  /** From now on agents but the witnesses' get what the servers leave of the cores: in earnest clients live elsewhere. */
+  giveWay(): void {
+    for (const { pid } of this.#agents.slice(this.#witnesses > 0 ? 1 : 0)) setPriority(pid, NICE);
   }
 
   async status(heads?: readonly (number | null)[]): Promise<FleetStatus> {

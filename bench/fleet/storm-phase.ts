@@ -41,6 +41,8 @@ export interface StormSeen {
   readonly historyReads: number;
   /** What the server's processes used that live in the end, by role; publishing is in it. */
   readonly cpuMicros: Readonly<Record<Role, number>>;
+  /** Of each worker in the end. */
+  readonly connections: readonly number[];
   /** Clients that were lost in the quiet before; nobody should be. */
   readonly lostBefore: number;
   readonly troubles: readonly string[];
@@ -78,6 +80,7 @@ export async function measureStorm(arena: Arena, plan: StormPlan): Promise<Storm
     // Workers that are new since then begin at none, those that are gone are not counted before.
     historyReads: [...reads].reduce((sum, [pid, count]) => sum + count - (readsBefore.get(pid) ?? 0), 0),
     cpuMicros,
+    connections: (await arena.node.status()).workers.map(({ report }) => report?.connections ?? 0),
     lostBefore: quiet.all.counts.lost,
     troubles: [...late, ...troubles(quiet.all), ...troubles(all)],
   };
@@ -155,6 +158,10 @@ export function stormRows(seen: StormSeen): string[][] {
     [
       "– latency of those who came back, p50 / max",
       `${millis(Histogram.from(seen.returningMicros).quantile(0.5))} / ${millis(seen.returningMicros.max)} ms`,
+    ],
+    [
+      "– connections of a worker then",
+      `${digits(Math.min(...seen.connections))} to ${digits(Math.max(...seen.connections))}`,
     ],
     ["– published meanwhile", `${seen.messages} messages, ${seen.publishRetries} batches sent again`],
   ];
