@@ -88,8 +88,8 @@ const limits = z
       16,
       1_000_000,
       4_096,
-      "connections that are no socket (yet); above half each is closed after its reply, above it new ones are reset " +
-        "(counted: connectionsRefused)",
+      "places of a worker for connections that are no socket (yet), besides those that sockets leave; above half each is " +
+        "closed after its reply, where no place is left new ones are reset (counted: connectionsRefused)",
     ),
     laneSockets: limit(
       "laneSockets",

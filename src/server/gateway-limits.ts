@@ -5,9 +5,9 @@ export interface GatewayLimits extends HandshakeLimits {
   /** WebSocket connections of this process. */
   readonly connections: number;
   /**
-   * TCP connections that are no WebSocket (yet). Without a bound, connections that say nothing would use up the open
-   * files of the process, and nobody could connect any more. Above half of it each is closed after its reply, above it
-   * new ones are closed at once.
+   * Places for TCP connections that are no WebSocket (yet), which WebSockets never take. Such connections may take what
+   * WebSockets leave of {@link connections}, too. Above half of it each is closed after its reply; where no place is left of
+   * either kind, new ones are closed at once.
    */
   readonly plainConnections: number;
   /** A socket that sends nothing for this long is closed: 8 to 960, a bound of uWebSockets.js. */
@@ -67,8 +67,10 @@ export interface GatewayCounters {
   handshakesOverRate: number;
   /** Of these, because the event loop was late. */
   handshakesOverLag: number;
-  /** TCP connections closed at once because there were too many that are no WebSocket. */
+  /** TCP connections closed at once because there were too many. */
   connectionsRefused: number;
+  /** WebSockets closed because the process ran out of open files. */
+  connectionsShed: number;
   /** WebSocket messages so long that the connection was cut. */
   payloadsCut: number;
   /** Exceptions in handlers. Always 0, or a bug. */
@@ -84,6 +86,7 @@ export function createGatewayCounters(): GatewayCounters {
     handshakesOverRate: 0,
     handshakesOverLag: 0,
     connectionsRefused: 0,
+    connectionsShed: 0,
     payloadsCut: 0,
     faults: 0,
   };
