@@ -76,8 +76,9 @@ export class EpochKeeper {
     for (const stream of streams.all()) {
       const mark = marks.get(stream.name) ?? "";
       if (mark === stream.mark) continue;
+      const { epoch } = stream;
       const info = await reads.info(stream);
-      this.#renumber(stream, mark, info.lastSequence);
+      if (stream.epoch === epoch) this.#renumber(stream, mark, info.lastSequence);
     }
   }
 
@@ -116,7 +117,7 @@ export class EpochKeeper {
     let isKnown = await this.#recognize(stream, known.anchors);
     if (isKnown === undefined && info.lastSequence < known.seen) isKnown = (await probe(stream)) > known.seen;
     if (stream.epoch !== known.epoch) return;
-    if (isKnown === false) await this.#mark(stream);
+    if (isKnown === false) await this.#mark(stream, known.epoch);
     if (this.#frozen.get(stream) === known) this.#frozen.delete(stream);
   }
 
@@ -129,11 +130,11 @@ export class EpochKeeper {
     return undefined;
   }
 
-  /** Writes that the stream has a new numbering, unless somebody else has. */
-  async #mark(stream: Stream): Promise<void> {
+  /** Writes that the stream has a new numbering, unless somebody else has, or this node has learnt of one meanwhile. */
+  async #mark(stream: Stream, epoch: string): Promise<void> {
     const { control, reads } = this.#options;
-    const { epoch } = stream;
     const marks = await control.readEpochs();
+    if (stream.epoch !== epoch) return;
     let mark = marks.value.get(stream.name) ?? "";
     if (mark === stream.mark) {
       mark = randomBytes(6).toString("hex");
@@ -143,7 +144,7 @@ export class EpochKeeper {
       );
       // Somebody else was faster, or a try whose answer was lost: what stands there now counts.
       if (!isWritten) {
-        await this.#mark(stream);
+        await this.#mark(stream, epoch);
         return;
       }
     }
