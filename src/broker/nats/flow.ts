@@ -126,11 +126,14 @@ export class RoomFlow extends Flow {
   verified = -1;
   /** When the last delivered message was stored, about. */
   #lastStoredMs = 0;
+  /** When it was last known that nothing is stored behind the last message. */
+  #completeMs: number;
 
   constructor(room: OpenRoom, place: RoomPlace, tools: FlowTools) {
     super(room.stream, tools, false);
     this.room = room;
     this.place = place;
+    this.#completeMs = tools.nowMs();
   }
 
   /** @param head The room's last message. 0: none is kept, and all up to `seen` is known. */
@@ -141,14 +144,24 @@ export class RoomFlow extends Flow {
   }
 
   override deliver(item: StoredMessage): void {
-    this.#lastStoredMs = item.storedMs ?? this.tools.nowMs();
+    const nowMs = this.tools.nowMs();
+    this.#lastStoredMs = item.storedMs ?? nowMs;
+    this.#completeMs = nowMs;
     this.room.deliver(item);
   }
 
-  /** The last one has expired; within the least age of a stream there are so many sweeps that nothing else was missed. */
+  /**
+   * The last one has expired, and nothing else was missed: what came after the flow was last complete would still be kept.
+   * A node that was cut off for longer than messages are kept cannot know that.
+   */
   override isExpiry(): boolean {
     const { maxAgeMs } = this.stream.info;
-    return maxAgeMs > 0 && this.tools.nowMs() - this.#lastStoredMs >= maxAgeMs - EXPIRY_MARGIN_MS;
+    const nowMs = this.tools.nowMs();
+    return (
+      maxAgeMs > 0 &&
+      nowMs - this.#lastStoredMs >= maxAgeMs - EXPIRY_MARGIN_MS &&
+      nowMs - this.#completeMs < maxAgeMs - EXPIRY_MARGIN_MS
+    );
   }
 
   override reset(head: number, reason: ResetReason): void {
@@ -160,7 +173,10 @@ export class RoomFlow extends Flow {
     if (head > this.last) {
       this.tools.counters.sweptHoles += 1;
       this.exists(head);
-    } else if (head < last && last === this.last && !this.isExpiry()) this.chain.purged();
+      return;
+    }
+    if (head < last && last === this.last && !this.isExpiry()) this.chain.purged();
+    if (this.isLive && last === this.last) this.#completeMs = this.tools.nowMs();
   }
 
   protected override async readBack(goal: number, isStale: () => boolean): Promise<void> {
