@@ -40,11 +40,11 @@ export function runChild(role: "worker" | "hub", startProgram: StartProgram): vo
 }
 
 async function run(role: string, startProgram: StartProgram, message: StartMessage): Promise<void> {
-  let ending: { readonly seconds: number } | undefined;
+  let isDraining = false;
   let program: Program | undefined;
   const drain = (seconds: number, why: string): void => {
-    if (ending !== undefined) return;
-    ending = { seconds };
+    if (isDraining) return;
+    isDraining = true;
     log?.debug({ why, seconds }, "draining");
     // Where it has not started yet, there is nobody to send elsewhere.
     if (program === undefined) process.exit(0);
