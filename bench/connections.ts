@@ -9,6 +9,7 @@
 import { Arena } from "./fleet/arena.js";
 import { describeHandshakes, type Handshakes, handshakesOf } from "./fleet/handshakes.js";
 import { describeMs, millis } from "./fleet/latency.js";
+import { measureStorm, type StormSeen, stormRows, WITNESS_NOTE } from "./fleet/storm-phase.js";
 import { type Tally, troubles } from "./fleet/tally.js";
 import { delay } from "./support/clock.js";
 import { Histogram, type HistogramData } from "./support/histogram.js";
@@ -22,6 +23,7 @@ import { summarize } from "./support/statistics.js";
 
 const OPTIONS = {
   connections: { default: 100_000, help: "clients" },
+  witnesses: { default: 1_000, help: "of them, in a process of their own, whom the storm spares" },
   workers: { default: 0, help: "workers; 0: one for every 15,000 connections, at least 2" },
   "rooms-each": { default: 3, help: "rooms of each client; the first is everybody's" },
   rooms: { default: 1_001, help: "rooms in all" },
@@ -59,6 +61,7 @@ async function measure(options: Options): Promise<Result> {
       flags: splitArgs(options.serve),
     },
     connections: options.connections,
+    witnesses: options.witnesses,
     rooms: { rooms: options.rooms, roomsEach: options["rooms-each"], shared: true },
     bytes: options.bytes,
     connectRate: options["connect-rate"],
@@ -91,7 +94,7 @@ interface Result {
   readonly opened: Opened;
   readonly held: Held;
   readonly broadcasts: Broadcasts;
-  readonly storm: Storm | undefined;
+  readonly storm: StormSeen | undefined;
   readonly verdicts: Readonly<Record<string, number>>;
   readonly kernelEvents: string;
 }
@@ -121,7 +124,7 @@ async function open(arena: Arena, options: Options): Promise<Opened> {
   const cpuMicros = meter.cpuMicros();
   await delay(options["settle-seconds"] * 1_000);
   const kernel = kernelMemory();
-  const tally = await fleet.phase();
+  const { all: tally } = await fleet.phase();
   const workerBytes = await grownBytes(node, "worker", meter);
   progress(
     `connected in ${digits(seconds)} s, ${kib(sum(workerBytes) / options.connections)} KiB of RSS each`,
@@ -165,7 +168,7 @@ async function hold(arena: Arena, options: Options): Promise<Held> {
   await delay(options["hold-seconds"] * 1_000);
   const cpuMicros = meter.cpuMicros();
   const { seconds } = meter;
-  const tally = await fleet.phase();
+  const { all: tally } = await fleet.phase();
   return {
     seconds,
     pings: tally.counts.pings,
@@ -192,7 +195,7 @@ async function broadcast(arena: Arena, options: Options): Promise<Broadcasts> {
   const found: string[] = [];
   for (let number = 1; number <= options.broadcasts; number++) {
     const meter = await meterOf(arena.node);
-    const tally = await arena.broadcast();
+    const { all: tally } = await arena.broadcast();
     deliveries.push(tally.counts.steady);
     lastMicros.push(tally.steadyMicros.max);
     cpuMicros.push(meter.cpuMicros() / Math.max(1, tally.counts.steady));
@@ -208,48 +211,18 @@ async function broadcast(arena: Arena, options: Options): Promise<Broadcasts> {
   return { deliveries, lastMicros, cpuMicros, latencyMicros: latency.toJSON(), troubles: found };
 }
 
-interface Storm {
-  readonly clients: number;
-  readonly messages: number;
-  readonly handshakes: Handshakes;
-  readonly comebackMicros: HistogramData;
-  readonly quietMicros: HistogramData;
-  readonly othersMicros: HistogramData;
-  readonly recovered: number;
-  readonly replayed: number;
-  readonly lost: number;
-  readonly troubles: readonly string[];
-}
-
-async function cutAndComeBack(arena: Arena, options: Options): Promise<Storm> {
-  const { fleet } = arena;
-  await arena.storm();
-  await fleet.phase();
-  progress(`publishing ${options["storm-rate"]} messages a second for ${options["quiet-seconds"]} s`);
-  const quietStream = arena.background(options["storm-rate"]);
-  await delay(options["quiet-seconds"] * 1_000);
-  await quietStream.stop();
-  await arena.caughtUp();
-  const quiet = await fleet.phase();
-  const stream = arena.background(options["storm-rate"]);
-  const clients = await fleet.cut(Math.round(options.connections * options["storm-share"]));
-  progress(`${clients} connections cut`);
-  await arena.allLive(options.connections, STORM_DEADLINE_MS);
-  const messages = await stream.stop();
-  await arena.caughtUp();
-  const storm = await fleet.phase();
-  return {
-    clients,
-    messages,
-    handshakes: handshakesOf(storm),
-    comebackMicros: storm.comebackMicros.toJSON(),
-    quietMicros: quiet.steadyMicros.toJSON(),
-    othersMicros: storm.steadyMicros.toJSON(),
-    recovered: storm.counts.recovered,
-    replayed: storm.counts.replayed,
-    lost: storm.counts.lost + quiet.counts.lost,
-    troubles: [...troublesOf(quiet), ...troublesOf(storm)],
-  };
+/** A share of the clients loses its connections at once. */
+async function cutAndComeBack(arena: Arena, options: Options): Promise<StormSeen> {
+  return await measureStorm(arena, {
+    rate: options["storm-rate"],
+    quietSeconds: options["quiet-seconds"],
+    deadlineMs: STORM_DEADLINE_MS,
+    strike: async () => {
+      const cut = await arena.fleet.cut(Math.round(options.connections * options["storm-share"]));
+      progress(`${cut} connections cut`);
+      return options.connections;
+    },
+  });
 }
 
 /** Besides what never may be: here nobody cuts a connection but we. */
@@ -272,9 +245,12 @@ function report(options: Options, result: Result): Table {
   const { workerBytes, hubBytes } = opened;
   const sizes = summarize(workerBytes);
   const last = summarize(broadcasts.lastMicros);
-  const allTroubles = [opened, held, broadcasts, ...(storm === undefined ? [] : [storm])].flatMap(
-    (part) => part.troubles,
-  );
+  const found = [opened, held, broadcasts].flatMap((part) => part.troubles);
+  if (storm !== undefined) {
+    found.push(...storm.troubles);
+    const lost = storm.lostBefore + storm.counts.lost;
+    if (lost > 0) found.push(`${lost} connections were lost in the storm that were not cut`);
+  }
   const rows: string[][] = [
     [
       "connected",
@@ -300,32 +276,18 @@ function report(options: Options, result: Result): Table {
     ["– latency p50 / p99 / p99.9", describeMs(broadcasts.latencyMicros)],
     ["– server CPU a delivery", `${digits(summarize(broadcasts.cpuMicros).median)} µs`],
   ];
-  if (storm !== undefined) rows.push(...stormRows(storm));
+  if (storm !== undefined) rows.push([`storm: ${digits(storm.counts.cut)} cut`, ""], ...stormRows(storm));
   return {
     title: `Connections: ${digits(options.connections)} with ${options["rooms-each"]} rooms each, ${workers} workers`,
     columns: ["what", "measured"],
     rows,
     notes: [
-      allTroubles.length === 0
+      found.length === 0
         ? "No connection lost, every message delivered to every client exactly once and in order."
-        : `TROUBLE: ${allTroubles.join(" | ")}`,
+        : `TROUBLE: ${found.join(" | ")}`,
       `Kernel events: ${result.kernelEvents}. Overdue handshakes: ${JSON.stringify(result.verdicts)}.`,
-      "Clients share the host with the servers. Server: supervisor, workers and hubs together.",
+      `Server: supervisor, workers and hubs together. ${WITNESS_NOTE}`,
     ],
     raw: result,
   };
-}
-
-function stormRows(storm: Storm): string[][] {
-  const comeback = Histogram.from(storm.comebackMicros);
-  return [
-    [
-      `storm: ${digits(storm.clients)} cut`,
-      `all back and caught up after ${digits(comeback.max / 1_000_000)} s (median ${digits(comeback.quantile(0.5) / 1_000_000)} s)`,
-    ],
-    ["– handshakes", describeHandshakes(storm.handshakes)],
-    ["– resumed", `${digits(storm.recovered)} subscriptions, ${digits(storm.replayed)} messages replayed`],
-    ["– others' latency p50 / p99 / p99.9, before", describeMs(storm.quietMicros)],
-    ["– during", describeMs(storm.othersMicros)],
-  ];
 }

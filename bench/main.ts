@@ -5,12 +5,23 @@ import { codec } from "./codec.js";
 import { connections } from "./connections.js";
 import { burst, fanout } from "./fanout.js";
 import { httpPublish } from "./http-publish.js";
+import { hub } from "./hub.js";
 import { idle } from "./idle.js";
 import { storm } from "./storm.js";
 import { formatTable, machine } from "./support/report.js";
 import { describeOptions, type Scenario } from "./support/scenario.js";
 
-const SCENARIOS: readonly Scenario[] = [codec, fanout, burst, idle, httpPublish, connections, storm, bigroom];
+const SCENARIOS: readonly Scenario[] = [
+  codec,
+  fanout,
+  burst,
+  idle,
+  httpPublish,
+  connections,
+  storm,
+  bigroom,
+  hub,
+];
 
 async function main(args: readonly string[]): Promise<void> {
   const [name, ...rest] = args;

@@ -4,6 +4,7 @@ import { bigroom } from "./bigroom.js";
 import { connections } from "./connections.js";
 import { burst, fanout } from "./fanout.js";
 import { httpPublish } from "./http-publish.js";
+import { hub } from "./hub.js";
 import { idle } from "./idle.js";
 import { storm } from "./storm.js";
 import type { Scenario } from "./support/scenario.js";
@@ -60,6 +61,7 @@ test("connections holds everybody, delivers every broadcast, and takes back who 
     ...small,
     ...[
       "--connections=200",
+      "--witnesses=20",
       "--rooms=21",
       "--broadcast-seconds=0",
       "--storm-share=0.2",
@@ -74,12 +76,22 @@ test("connections holds everybody, delivers every broadcast, and takes back who 
 });
 
 test("storm: who lost a killed worker is back and has everything", { timeout: 60_000 }, async () => {
-  const small = ["--connections=300", "--workers=3", "--kill=2", "--rooms=21", "--quiet-seconds=0.5"];
+  const small = [
+    "--connections=300",
+    "--workers=3",
+    "--kill=2",
+    "--rooms=21",
+    "--witnesses=60",
+    "--quiet-seconds=0.5",
+  ];
   const [table] = await storm.run(small);
   const rows = new Map(table?.rows.map(([name, value]) => [name, value]));
   const lost = Number(rows.get("lost their worker"));
   assert.ok(lost > 0 && lost < 300, `${lost} lost their worker`);
-  assert.match(rows.get("resumed") ?? "", new RegExp(`^${(3 * lost).toLocaleString("en-US")} subscriptions`));
+  assert.match(
+    rows.get("– resumed") ?? "",
+    new RegExp(`^${(3 * lost).toLocaleString("en-US")} subscriptions`),
+  );
   assert.match(table?.notes[0] ?? "", /^Every subscription recovered/);
 });
 
@@ -90,10 +102,30 @@ test("bigroom tells the stalls of both servers", { timeout: 60_000 }, async () =
     assert.ok(0 < Number(p50) && Number(p50) <= Number(p99) && Number(p99) <= Number(longest), name);
 });
 
+test("hub hands every message to every worker, and publishes through the links", {
+  timeout: 60_000,
+}, async () => {
+  const small = [
+    "--workers=2",
+    "--rooms=10",
+    "--rates=2000",
+    "--seconds=0.3",
+    "--publishers=1",
+    "--in-flight=4",
+  ];
+  const [delivery, through] = await hub.run(small);
+  const [row] = delivery?.rows ?? [];
+  assert.equal(row?.[0], "2,000");
+  for (const micros of [2, 3, 5, 6, 7].map((column) => Number.parseFloat(row?.[column] ?? "")))
+    assert.ok(micros > 0 && micros < 100_000, JSON.stringify(row));
+  assert.ok(Number(through?.rows[0]?.[0]?.replaceAll(",", "")) > 0);
+});
+
 test("what cannot be measured is refused before anything starts", async () => {
   await assert.rejects(fanout.run(["--servers=engine,nobody"]), /nobody/);
   await assert.rejects(fanout.run(["--rooms=1", "--rooms-each=3"]), /rooms-each/);
   await assert.rejects(storm.run(["--workers=3", "--kill=3"]), /--kill 3/);
   await assert.rejects(connections.run(["--broadcasts=0"]), /--broadcasts/);
+  await assert.rejects(hub.run(["--bytes=7"]), /--bytes 7/);
   await assert.rejects(idle.run(["--subscribers=many"]), /many/);
 });

@@ -8,16 +8,16 @@
  */
 
 import { Arena } from "./fleet/arena.js";
-import { describeHandshakes, type Handshakes, handshakesOf } from "./fleet/handshakes.js";
-import { describeMs, millis } from "./fleet/latency.js";
-import { type Counts, type Tally, troubles } from "./fleet/tally.js";
-import { delay } from "./support/clock.js";
-import { Histogram, type HistogramData } from "./support/histogram.js";
+import { measureStorm, type StormSeen, stormRows, WITNESS_NOTE } from "./fleet/storm-phase.js";
 import { digits, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 
 const OPTIONS = {
   connections: { default: 75_000, help: "clients" },
+  witnesses: {
+    default: 1_500,
+    help: "of them, in a process of their own; those who would lose their worker leave",
+  },
   workers: { default: 9, help: "workers" },
   kill: { default: 6, help: "workers that are killed at once" },
   "rooms-each": { default: 3, help: "rooms of each client; the first is everybody's" },
@@ -40,38 +40,21 @@ export const storm = defineScenario({
   run: async (options) => [report(options, await measure(options))],
 });
 
-/** Workers report every second or more often. */
-const BEAT_MS = 1_500;
-
 interface Result {
   readonly killed: readonly number[];
-  readonly lost: number;
-  readonly messages: number;
-  /** Reads at the broker where a ring did not reach back, replacements' empty rings above all; many resumes share one. */
-  readonly historyReads: number;
-  /** Batches that the publisher had to send again. */
-  readonly publishRetries: number;
-  readonly counts: Counts;
-  readonly handshakes: Handshakes;
-  readonly comebackMicros: HistogramData;
-  readonly quietMicros: HistogramData;
-  readonly othersMicros: HistogramData;
-  /** Deliveries to those who came back: what they missed arrives late. */
-  readonly returningMicros: HistogramData;
+  readonly witnesses: number;
+  readonly storm: StormSeen;
   readonly verdicts: Readonly<Record<string, number>>;
   readonly kernelEvents: string;
-  readonly troubles: readonly string[];
 }
 
 async function measure(options: Options): Promise<Result> {
   if (options.kill < 1 || options.kill >= options.workers)
     throw new Error(`--kill ${options.kill}: at least one and not all of the ${options.workers} workers`);
   const arena = await Arena.start({
-    node: {
-      workers: options.workers,
-      flags: splitArgs(options.serve),
-    },
+    node: { workers: options.workers, flags: splitArgs(options.serve) },
     connections: options.connections,
+    witnesses: options.witnesses,
     rooms: { rooms: options.rooms, roomsEach: options["rooms-each"], shared: true },
     bytes: options.bytes,
     connectRate: options["connect-rate"],
@@ -80,108 +63,50 @@ async function measure(options: Options): Promise<Result> {
   try {
     progress(`connecting ${options.connections}`);
     await arena.connectAll();
-    await arena.storm();
-    const quiet = await quietPhase(arena, options);
-    const killed = (await arena.node.processes())
-      .filter(({ role }) => role === "worker")
-      .slice(0, options.kill)
-      .map(({ pid }) => pid);
-    const readsBefore = await historyReads(arena, killed);
-    const stream = arena.background(options.rate);
-    for (const pid of killed) process.kill(pid, "SIGKILL");
-    progress(`${killed.length} workers killed`);
-    await arena.someLost();
-    await arena.allLive(options.connections, options["deadline-seconds"] * 1_000);
-    const messages = await stream.stop();
-    await arena.caughtUp();
-    const tally = await arena.fleet.phase();
-    await delay(BEAT_MS);
-    const reads = (await historyReads(arena, killed)) - readsBefore;
-    return resultOf(arena, { killed, messages, historyReads: reads }, quiet, tally);
+    const { node, workers } = await arena.node.status();
+    const doomed = workers.slice(0, options.kill);
+    // Witnesses are those who keep their worker.
+    const dismissed = await arena.fleet.dismissWitnesses(doomed.map(({ index }) => `${node}.${index}`));
+    const killed = doomed.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+    const storm = await measureStorm(arena, {
+      rate: options.rate,
+      quietSeconds: options["quiet-seconds"],
+      deadlineMs: options["deadline-seconds"] * 1_000,
+      strike: async () => {
+        for (const pid of killed) process.kill(pid, "SIGKILL");
+        progress(`${killed.length} workers killed`);
+        await arena.someLost();
+        return options.connections - dismissed;
+      },
+    });
+    const witnesses = options.witnesses - dismissed;
+    return {
+      killed,
+      witnesses,
+      storm,
+      verdicts: Object.fromEntries(arena.verdicts),
+      kernelEvents: arena.kernelEvents,
+    };
   } finally {
     await arena.stop();
   }
 }
 
-async function quietPhase(arena: Arena, options: Options): Promise<Tally> {
-  progress(`publishing ${options.rate} messages a second for ${options["quiet-seconds"]} s`);
-  await arena.fleet.phase();
-  const stream = arena.background(options.rate);
-  await delay(options["quiet-seconds"] * 1_000);
-  await stream.stop();
-  await arena.caughtUp();
-  return await arena.fleet.phase();
-}
-
-/** Reads at the broker that resumes made necessary, of all workers but those. */
-async function historyReads(arena: Arena, killed: readonly number[]): Promise<number> {
-  const { workers } = await arena.node.status();
-  const others = workers.filter(({ pid }) => pid !== undefined && !killed.includes(pid));
-  return others.reduce((sum, { report }) => sum + (report?.counters.engine.historyReads ?? 0), 0);
-}
-
-function resultOf(
-  arena: Arena,
-  facts: Pick<Result, "killed" | "messages" | "historyReads">,
-  quiet: Tally,
-  tally: Tally,
-): Result {
+function report(options: Options, { storm, witnesses, verdicts, kernelEvents, killed }: Result): Table {
+  const found = [...storm.troubles];
+  if (storm.lostBefore > 0) found.push(`${storm.lostBefore} connections were lost before the storm`);
   return {
-    ...facts,
-    lost: tally.counts.lost,
-    publishRetries: arena.publisher.retries,
-    counts: tally.counts,
-    handshakes: handshakesOf(tally),
-    comebackMicros: tally.comebackMicros.toJSON(),
-    quietMicros: quiet.steadyMicros.toJSON(),
-    othersMicros: tally.steadyMicros.toJSON(),
-    returningMicros: tally.returningMicros.toJSON(),
-    verdicts: Object.fromEntries(arena.verdicts),
-    kernelEvents: arena.kernelEvents,
-    troubles: [
-      ...(quiet.counts.lost > 0 ? [`${quiet.counts.lost} connections were lost before`] : []),
-      ...troubles(quiet),
-      ...troubles(tally),
-    ],
-  };
-}
-
-function report(options: Options, result: Result): Table {
-  const comeback = Histogram.from(result.comebackMicros);
-  const seconds = (share: number): string => digits(comeback.quantile(share) / 1_000_000);
-  const ratio =
-    Histogram.from(result.othersMicros).quantile(0.99) / Histogram.from(result.quietMicros).quantile(0.99);
-  const { counts } = result;
-  return {
-    title: `Storm: ${options.kill} of ${options.workers} workers killed, ${digits(options.connections)} connections with ${options["rooms-each"]} rooms each`,
+    title: `Storm: ${killed.length} of ${options.workers} workers killed, ${digits(options.connections)} connections with ${options["rooms-each"]} rooms each`,
     columns: ["what", "measured"],
-    rows: [
-      ["lost their worker", digits(result.lost)],
-      [
-        "all back and caught up after",
-        `${digits(comeback.max / 1_000_000)} s (half after ${seconds(0.5)} s, 99 % after ${seconds(0.99)} s)`,
-      ],
-      ["handshakes", describeHandshakes(result.handshakes)],
-      [
-        "resumed",
-        `${digits(counts.recovered)} subscriptions, ${digits(counts.replayed)} messages replayed; ${digits(result.historyReads)} reads of history, the rest from rings`,
-      ],
-      ["others' latency p50 / p99 / p99.9, before", describeMs(result.quietMicros)],
-      ["– during", describeMs(result.othersMicros)],
-      ["– p99 during ÷ before", digits(ratio)],
-      [
-        "latency of those who came back, p50 / max",
-        `${millis(Histogram.from(result.returningMicros).quantile(0.5))} / ${millis(result.returningMicros.max)} ms`,
-      ],
-      ["published meanwhile", `${result.messages} messages, ${result.publishRetries} batches sent again`],
-    ],
+    rows: [["lost their worker", digits(storm.counts.lost)], ...stormRows(storm)],
     notes: [
-      result.troubles.length === 0
+      found.length === 0
         ? "Every subscription recovered; every message delivered to every client exactly once and in order."
-        : `TROUBLE: ${result.troubles.join(" | ")}`,
-      `Ends of attempts and connections: ${JSON.stringify(result.handshakes.reasons)}.`,
-      `Kernel events: ${result.kernelEvents}. Overdue handshakes: ${JSON.stringify(result.verdicts)}.`,
+        : `TROUBLE: ${found.join(" | ")}`,
+      `${witnesses} witnesses. ${WITNESS_NOTE}`,
+      `Ends of attempts and connections: ${JSON.stringify(storm.handshakes.reasons)}.`,
+      `Kernel events: ${kernelEvents}. Overdue handshakes: ${JSON.stringify(verdicts)}.`,
     ],
-    raw: result,
+    raw: { killed, witnesses, storm, verdicts, kernelEvents },
   };
 }

@@ -28,6 +28,8 @@ export type AgentRequest =
   | { readonly kind: "phase" }
   /** Resets that many live connections, chosen at random; they come back by themselves. */
   | { readonly kind: "cut"; readonly connections: number }
+  /** Ends for good those that are connected to one of these nodes, as `welcome` names them. */
+  | { readonly kind: "dismiss"; readonly nodes: readonly string[] }
   /** Gives up the handshakes that were reported as unanswered; they are tried again. */
   | { readonly kind: "release" }
   | { readonly kind: "disconnect" };
@@ -36,7 +38,9 @@ export type AgentReply =
   | { readonly kind: "done" }
   | { readonly kind: "status"; readonly status: AgentStatus }
   | { readonly kind: "phase"; readonly tally: TallyData }
-  | { readonly kind: "cut"; readonly connections: number };
+  /** How many connections it was. */
+  | { readonly kind: "cut"; readonly connections: number }
+  | { readonly kind: "dismiss"; readonly connections: number };
 
 export const MEMBER_STATES = [
   /** Until its time to connect, the first or the next. */
@@ -48,6 +52,8 @@ export const MEMBER_STATES = [
   /** Welcome there, not every room is live yet. */
   "subscribing",
   "live",
+  /** Ended for good. */
+  "dismissed",
   /** Handshake overdue; kept as it is until `release`, so that the kernel can be asked about it. */
   "overdue",
 ] as const;

@@ -25,6 +25,8 @@ function answer(request: AgentRequest): AgentReply {
       return { kind: "phase", tally: crowd.phase() };
     case "cut":
       return { kind: "cut", connections: crowd.cut(request.connections) };
+    case "dismiss":
+      return { kind: "dismiss", connections: crowd.dismiss(request.nodes) };
     case "release":
       crowd.release();
       return { kind: "done" };

@@ -20,6 +20,14 @@ test("a refusal has its status and when to come back", () => {
     status: 503,
     retryMs: 250,
   });
+  assert.deepEqual(
+    parseAnswer(`${refusal("Retry-After: 2\r\n")}{"error":{"code":"unavailable","retryMs":1234}}`),
+    {
+      kind: "refused",
+      status: 503,
+      retryMs: 1_234,
+    },
+  );
   // A date, or what stands in the body, is no number of seconds.
   for (const headers of ["", "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n", "X-Retry-After: 9\r\n"])
     assert.deepEqual(parseAnswer(`${refusal(headers)}\r\nRetry-After: 7\r\n`), {

@@ -2,7 +2,7 @@
 export type HandshakeAnswer =
   /** 101; frames begin at `end`. */
   | { readonly kind: "switched"; readonly end: number }
-  /** Another status; `retryMs` is what its Retry-After asks for. */
+  /** Another status; `retryMs` is what its body asks for, to the millisecond, or its Retry-After, in whole seconds. */
   | { readonly kind: "refused"; readonly status: number; readonly retryMs: number | undefined }
   /** Not HTTP. */
   | { readonly kind: "broken"; readonly why: string }
@@ -22,11 +22,13 @@ export function parseAnswer(text: string): HandshakeAnswer {
   const status = /^HTTP\/1\.1 (\d{3}) /.exec(text);
   if (status === null) return broken(text);
   if (status[1] === "101") return { kind: "switched", end: end + 4 };
+  // Rounded up to seconds, a crowd would come back together; the body is one small write with the head.
+  const exact = /"retryMs":(\d+)/.exec(text.slice(end));
   const retry = /\r\nretry-after:[ \t]*(\d+(?:\.\d+)?)[ \t]*\r\n/i.exec(text.slice(0, end + 2));
   return {
     kind: "refused",
     status: Number(status[1]),
-    retryMs: retry === null ? undefined : Number(retry[1]) * 1_000,
+    retryMs: exact !== null ? Number(exact[1]) : retry === null ? undefined : Number(retry[1]) * 1_000,
   };
 }
 

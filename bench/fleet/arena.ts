@@ -1,11 +1,10 @@
-import { hostMicros } from "../support/clock.js";
+import { delay, hostMicros } from "../support/clock.js";
 import { listenCounters, listenEventsSince } from "../support/kernel.js";
 import { Publisher, type Stream, startStream } from "../support/publisher.js";
 import { progress } from "../support/report.js";
 import { ServedNode, type ServedNodeOptions } from "../support/served-node.js";
-import { Fleet, type FleetPlan, type FleetStatus } from "./fleet.js";
+import { Fleet, type FleetPhase, type FleetPlan, type FleetStatus } from "./fleet.js";
 import type { RoomPlan } from "./rooms.js";
-import type { Counts, Tally } from "./tally.js";
 import { explainOverdue } from "./verdict.js";
 
 export interface ArenaOptions {
@@ -15,6 +14,8 @@ export interface ArenaOptions {
   readonly rooms: RoomPlan;
   /** Bytes of a message's data. */
   readonly bytes: number;
+  /** How many of the connections are witnesses, see {@link FleetOptions.witnesses}. */
+  readonly witnesses: number;
   /** New connections a second. */
   readonly connectRate: number;
   readonly answerMs: number;
@@ -27,6 +28,8 @@ const STORM_PACE = { perSecond: 1_000_000, inFlight: 60_000 };
 const PING_MS = 22_000;
 const CONNECT_SLACK_MS = 120_000;
 const SETTLE_MS = 30_000;
+/** Workers report once a second. */
+export const BEAT_MS = 1_100;
 const PROGRESS_MS = 2_000;
 
 /** A served node, the fleet that connects to it, and a publisher. */
@@ -41,7 +44,7 @@ export class Arena {
 
   private constructor(node: ServedNode, options: ArenaOptions) {
     this.node = node;
-    this.fleet = Fleet.local(options.connections);
+    this.fleet = Fleet.local(options.connections, options.witnesses);
     const { bytes } = options;
     this.publisher = new Publisher(options.rooms.rooms, { port: node.port, bytes, retry: true });
     this.#options = options;
@@ -88,18 +91,17 @@ export class Arena {
     };
     const startedMs = performance.now();
     await this.fleet.connect(plan);
-    await this.allLive(connections, (connections / connectRate) * 4_000 + CONNECT_SLACK_MS);
+    const missing = await this.allLive(connections, (connections / connectRate) * 4_000 + CONNECT_SLACK_MS);
+    if (missing > 0) throw new Error(`${missing} of ${connections} did not get live`);
     return (performance.now() - startedMs) / 1_000;
   }
 
-  /** Waits until that many are live, and tells how it goes. @throws Error at the deadline. */
-  async allLive(connections: number, deadlineMs: number): Promise<FleetStatus> {
-    const status = await this.fleet.until(({ states }) => states.live === connections, deadlineMs, {
+  /** Waits until that many are live, and tells how it goes; how many are not at the deadline. */
+  async allLive(connections: number, deadlineMs: number): Promise<number> {
+    const { states } = await this.fleet.until((status) => status.states.live === connections, deadlineMs, {
       onStatus: (seen) => this.#look(seen, connections),
     });
-    if (status.states.live !== connections)
-      throw new Error(`not all are live: ${JSON.stringify({ ...status.states, ...told(status.counts) })}`);
-    return status;
+    return connections - states.live;
   }
 
   /** Waits until the first connections are lost, so that nobody takes the time before for the time after. */
@@ -116,7 +118,7 @@ export class Arena {
   }
 
   /** One message to everybody; resolves with the phase when all have it. */
-  async broadcast(): Promise<Tally> {
+  async broadcast(): Promise<FleetPhase> {
     await this.fleet.phase();
     await this.publisher.publish({ room: 0, dueMicros: hostMicros() }, 1);
     await this.caughtUp();
@@ -132,6 +134,25 @@ export class Arena {
   /** From now on nobody waits for the pace. */
   async storm(): Promise<void> {
     await this.fleet.setPace(STORM_PACE);
+  }
+
+  /** The longest that a worker's event loop stood still while that was going on, by what workers say once a second. */
+  async longestStall(during: Promise<unknown>): Promise<number> {
+    const ended = during.then(
+      () => "ended",
+      () => "ended",
+    );
+    // What they said last is of the time before.
+    await delay(BEAT_MS);
+    let longestMs = 0;
+    for (let isLast = false; !isLast; ) {
+      isLast = (await Promise.race([ended, delay(BEAT_MS / 2)])) === "ended";
+      // Of the last second they speak when it is over.
+      if (isLast) await delay(BEAT_MS);
+      const { workers } = await this.node.status();
+      for (const { lag } of workers) longestMs = Math.max(longestMs, lag?.maxMs ?? 0);
+    }
+    return longestMs;
   }
 
   async stop(): Promise<void> {
@@ -157,9 +178,4 @@ export class Arena {
     }
     await this.fleet.release();
   }
-}
-
-/** The counts that are not 0. */
-function told(counts: Counts): Record<string, number> {
-  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
 }

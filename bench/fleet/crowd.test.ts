@@ -90,6 +90,21 @@ test("every attempt is counted by how it ended, and all come through in the end"
   assert.equal(counts.lost + counts.comebacks, 0, "who was never live lost nothing");
 });
 
+test("an answer after the deadline still counts, as a late one", async () => {
+  let answer = (): void => {};
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const server = await serve({ turn: () => ({ kind: "wait", until: answered }) });
+  const crowd = crowdAt(server, { answerMs: 100 });
+  await until(crowd, "it is overdue", ({ states }) => states.overdue === 1);
+  answer();
+  await until(crowd, "it is live", ({ states }) => states.live === 1);
+  crowd.release();
+  const { welcomes, late, unanswered } = phaseOf(crowd).counts;
+  assert.deepEqual([welcomes, late, unanswered], [1, 1, 0]);
+});
+
 test("a refusal's time is honoured", async () => {
   const server = await serve({
     turn: (attempt) =>

@@ -16,6 +16,8 @@ import { checkRooms, type RoomPlan, roomOf } from "./rooms.js";
 import { Tally, type TallyData } from "./tally.js";
 
 const TICK_MS = 5;
+/** More at once would keep the others' messages waiting in this process, as if the server were late. */
+const STARTS_PER_TICK = 25;
 const CHECK_MS = 500;
 /** Each connection pings once a round, in the slice that it was given at random. */
 const PING_SLICES = 200;
@@ -42,6 +44,8 @@ export class Crowd implements MemberHost {
   #ready: Appointment[] = [];
   #nextReady = 0;
   readonly #pace: Pace;
+  /** Not one copy of the same name a member. */
+  readonly #names = new Map<string, string>();
   readonly #underWay = new Set<Member>();
   readonly #timers: NodeJS.Timeout[];
 
@@ -76,9 +80,10 @@ export class Crowd implements MemberHost {
 
   status(heads: readonly (number | null)[] = []): AgentStatus {
     const { connections, first } = this.#assignment;
-    const behind = this.ledger.behind(
-      heads.length === 0 ? 0 : connections,
-      (place, slot) => heads[roomOf(this.rooms, first + place, slot)] ?? undefined,
+    const behind = this.ledger.behind(heads.length === 0 ? 0 : connections, (place, slot) =>
+      this.#members[place]?.state === "dismissed"
+        ? undefined
+        : (heads[roomOf(this.rooms, first + place, slot)] ?? undefined),
     );
     return {
       states: { ...this.#states },
@@ -111,6 +116,13 @@ export class Crowd implements MemberHost {
     return count;
   }
 
+  /** Ends for good who is connected to one of these nodes, as `welcome` names them; returns how many. */
+  dismiss(nodes: readonly string[]): number {
+    const dismissed = this.#members.filter(({ node }) => nodes.includes(node));
+    for (const member of dismissed) member.dismiss();
+    return dismissed.length;
+  }
+
   release(): void {
     for (const member of this.#members) if (member.state === "overdue") member.release();
   }
@@ -123,6 +135,13 @@ export class Crowd implements MemberHost {
   target(place: number): LinkTarget {
     const { host, port, localAddresses } = this.#assignment;
     return { host, port, localAddress: localAddresses[place % localAddresses.length] };
+  }
+
+  nameOf(node: unknown): string {
+    const name = String(node);
+    const known = this.#names.get(name);
+    if (known === undefined) this.#names.set(name, name);
+    return known ?? name;
   }
 
   moved(member: Member, from: MemberState): void {
@@ -141,7 +160,9 @@ export class Crowd implements MemberHost {
     const now = performance.now();
     for (let due = this.#agenda.take(now); due !== undefined; due = this.#agenda.take(now))
       this.#ready.push(due);
-    for (let next = this.#peek(); next !== undefined && this.#pace.begin(now); next = this.#peek()) {
+    for (let starts = 0; starts < STARTS_PER_TICK; starts++) {
+      const next = this.#peek();
+      if (next === undefined || !this.#pace.begin(now)) break;
       this.#nextReady += 1;
       // First: a start that leaves an old connection moves through a state that is not under way.
       next.leave();

@@ -1,3 +1,4 @@
+import { setPriority } from "node:os";
 import { Child } from "../support/child.js";
 import { delay } from "../support/clock.js";
 import {
@@ -40,27 +41,55 @@ export interface FleetStatus {
   readonly overdue: readonly OverdueHandshake[];
 }
 
+export interface FleetOptions {
+  /** Tells fleets of one host apart: each has source addresses of its own. */
+  readonly group?: number;
+  /**
+   * How many of the connections the first agent has, which is never told to cut any: what they see is not what the work of
+   * others in their own process did. 0: the first agent is as the others.
+   */
+  readonly witnesses?: number;
+}
+
+/** What a phase came to: for all agents, and for the witnesses among them. */
+export interface FleetPhase {
+  readonly all: Tally;
+  readonly witnesses: Tally;
+}
+
+/**
+ * Priority of agents in a storm (nice): clients live elsewhere in earnest, so here they get what the servers leave.
+ */
+const NICE = 10;
+
 /** Many subscribers in a few processes, told what to do as one. */
 export class Fleet {
   readonly #agents: readonly Agent[];
   readonly #group: number;
+  readonly #witnesses: number;
 
-  /** As many local processes as the connections need. */
-  static local(connections: number): Fleet {
-    const count = Math.max(1, Math.ceil(connections / CONNECTIONS_PER_AGENT));
+  /** As many local processes as the connections need, the witnesses' own besides. */
+  static local(connections: number, witnesses: number): Fleet {
+    const apart = witnesses > 0 ? 1 : 0;
+    const count = apart + Math.max(1, Math.ceil((connections - witnesses) / CONNECTIONS_PER_AGENT));
     const execArgv = ["--max-semi-space-size=16"];
-    return new Fleet(Array.from({ length: count }, () => new Child("fleet/agent.js", { execArgv })));
+    const agents = Array.from(
+      { length: count },
+      () => new Child<AgentRequest, AgentReply>("fleet/agent.js", { execArgv }),
+    );
+    for (const { pid } of agents.slice(apart)) setPriority(pid, NICE);
+    return new Fleet(agents, { witnesses });
   }
 
-  /** @param group tells fleets of one host apart: each has source addresses of its own. */
-  constructor(agents: readonly Agent[], group = 0) {
+  constructor(agents: readonly Agent[], { group = 0, witnesses = 0 }: FleetOptions = {}) {
     this.#agents = agents;
     this.#group = group;
+    this.#witnesses = witnesses;
   }
 
   /** Begins to connect; each agent gets its share and a source address of its own. */
   async connect(plan: FleetPlan): Promise<void> {
-    const assignments = shares(plan.connections, this.#agents.length).map(
+    const assignments = this.#shares(plan.connections).map(
       ({ first, count }, agent): Assignment => ({
         ...plan,
         localAddresses: addressesOf(this.#group, agent, count),
@@ -111,22 +140,35 @@ export class Fleet {
     }
   }
 
-  /** What the phase came to, all agents together; the next one begins. */
-  async phase(): Promise<Tally> {
-    const tally = new Tally();
-    for (const reply of await this.#askAll({ kind: "phase" })) tally.add(expect(reply, "phase").tally);
-    return tally;
+  /** What the phase came to; the next one begins. */
+  async phase(): Promise<FleetPhase> {
+    const phase = { all: new Tally(), witnesses: new Tally() };
+    const replies = await this.#askAll({ kind: "phase" });
+    for (const [agent, reply] of replies.entries()) {
+      const { tally } = expect(reply, "phase");
+      phase.all.add(tally);
+      if (agent === 0 && this.#witnesses > 0) phase.witnesses.add(tally);
+    }
+    return phase;
   }
 
-  /** Cuts that many connections, spread evenly over the agents; how many there were to cut. */
+  /** Cuts that many connections, spread evenly over the agents but the witnesses'; how many there were to cut. */
   async cut(connections: number): Promise<number> {
-    const parts = shares(connections, this.#agents.length);
+    const spared = this.#witnesses > 0 ? [{ count: 0 }] : [];
+    const parts = [...spared, ...shares(connections, this.#agents.length - spared.length)];
     const replies = await Promise.all(
       this.#agents.map((agent, index) =>
         agent.ask({ kind: "cut", connections: parts[index]?.count ?? 0 }, ANSWER_MS),
       ),
     );
     return replies.reduce((sum, reply) => sum + expect(reply, "cut").connections, 0);
+  }
+
+  /** Ends for good the witnesses that are connected to one of these nodes; how many that were. */
+  async dismissWitnesses(nodes: readonly string[]): Promise<number> {
+    const [witness] = this.#agents;
+    if (witness === undefined || this.#witnesses === 0) return 0;
+    return expect(await witness.ask({ kind: "dismiss", nodes }, ANSWER_MS), "dismiss").connections;
   }
 
   async release(): Promise<void> {
@@ -143,6 +185,16 @@ export class Fleet {
 
   async #askAll(request: AgentRequest): Promise<AgentReply[]> {
     return await Promise.all(this.#agents.map((agent) => agent.ask(request, ANSWER_MS)));
+  }
+
+  #shares(connections: number): { first: number; count: number }[] {
+    if (this.#witnesses === 0) return shares(connections, this.#agents.length);
+    const witnesses = Math.min(this.#witnesses, connections);
+    const others = shares(connections - witnesses, this.#agents.length - 1);
+    return [
+      { first: 0, count: witnesses },
+      ...others.map(({ first, count }) => ({ first: witnesses + first, count })),
+    ];
   }
 
   #share({ perSecond, inFlight }: PaceLimits): PaceLimits {

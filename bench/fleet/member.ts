@@ -26,6 +26,8 @@ export interface MemberHost {
   readonly rooms: RoomPlan;
   readonly ledger: Ledger;
   readonly tally: Tally;
+  /** A node's name, the same string for all. */
+  nameOf(node: unknown): string;
   moved(member: Member, from: MemberState): void;
   /** The member is to be started again after this time, unless it has made another appointment by then. */
   later(member: Member, delayMs: number): void;
@@ -62,6 +64,7 @@ export class Member implements LinkOwner {
   #lostMicros = 0;
   /** Came back in this phase, so that its latency tells of the comeback, not of the server. */
   #returning = false;
+  #node = "";
   #oksDue = 0;
   #livesDue = 0;
   /** Number of the last appointment: earlier ones are void. */
@@ -75,6 +78,11 @@ export class Member implements LinkOwner {
 
   get state(): MemberState {
     return this.#state;
+  }
+
+  /** The server's process, as its welcome named it; "" before the first one. */
+  get node(): string {
+    return this.#node;
   }
 
   get link(): Link | undefined {
@@ -104,6 +112,13 @@ export class Member implements LinkOwner {
     this.#host.tally.counts.cut += 1;
     this.leave();
     this.#again(undefined);
+  }
+
+  /** Ends for good. */
+  dismiss(): void {
+    this.leave();
+    this.#appointment += 1;
+    this.#move("dismissed");
   }
 
   /** Ends the connection, if there is one, for good or until the next start. */
@@ -264,6 +279,7 @@ export class Member implements LinkOwner {
       case CODE_WELCOME:
         counts.welcomes += 1;
         if (this.#state === "overdue") counts.late += 1;
+        this.#node = this.#host.nameOf(value[1]?.node);
         this.#host.tally.handshakeMicros.record(hostMicros() - this.#startedMicros);
         this.#move("subscribing");
         return;

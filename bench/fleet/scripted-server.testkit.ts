@@ -12,7 +12,9 @@ export type Turn =
   | { readonly kind: "refuse"; readonly status: number; readonly headers: string }
   | { readonly kind: "reset" }
   | { readonly kind: "close" }
-  | { readonly kind: "silence" };
+  | { readonly kind: "silence" }
+  /** Switches when that is done. */
+  | { readonly kind: "wait"; readonly until: Promise<void> };
 
 /** Of one subscribe request. */
 export interface Subscribed {
@@ -56,7 +58,9 @@ export class ScriptedServer {
     this.#http.on("upgrade", (request, socket: Socket, head) => {
       const turn = script.turn?.(this.attemptsMs.length) ?? { kind: "switch" };
       this.attemptsMs.push(performance.now());
-      if (turn.kind === "switch") upgrader.handleUpgrade(request, socket, head, (peer) => this.#open(peer));
+      const upgrade = (): void => upgrader.handleUpgrade(request, socket, head, (peer) => this.#open(peer));
+      if (turn.kind === "switch") upgrade();
+      else if (turn.kind === "wait") void turn.until.then(upgrade);
       else if (turn.kind === "refuse") socket.end(`HTTP/1.1 ${turn.status} No\r\n${turn.headers}\r\n{}`);
       else if (turn.kind === "reset") socket.resetAndDestroy();
       else if (turn.kind === "close") socket.end();

@@ -95,7 +95,7 @@ export class Subscribers {
   /** @param group tells several such processes apart: each has source addresses of its own. */
   constructor({ pin, execArgv = [] }: ProcessOptions, group = 0) {
     this.child = new Child("fleet/agent.js", { execArgv, core: pin ? CLIENT_CORE : undefined });
-    this.#fleet = new Fleet([this.child], group);
+    this.#fleet = new Fleet([this.child], { group });
   }
 
   /** Resolves when all are subscribed. @throws Error where that takes too long. */
@@ -133,7 +133,7 @@ export class Subscribers {
     const cpu = cpuSince(server.child.pid, serverBefore);
     const clientCpu = cpuSince(this.child.pid, clientBefore);
     const elapsedMs = performance.now() - startedMs;
-    const seen = await this.#fleet.phase();
+    const { all: seen } = await this.#fleet.phase();
     const { steady, lost, frames, reads } = seen.counts;
     return {
       server: server.name,

@@ -167,6 +167,35 @@ export function flowTests(check: Check): void {
     assertChain(await seen.until(3), 0);
   });
 
+  check(
+    "an open room that loses continuity is told once, and goes on after the head it was told",
+    async (rig, t) => {
+      const { loseContinuity } = rig.fixture;
+      if (loseContinuity === undefined) return t.skip("the fixture cannot lose continuity");
+      const room = rig.room("log");
+      const sink = rig.collector();
+      const start = await rig.broker.open(room, sink);
+      const before = await rig.publishMany(room, 3);
+      assertChain(await sink.until(3), start.offset);
+      await loseContinuity(room);
+      await sink.until(3, 1);
+      const told = at(sink.resets, 0);
+      assert.equal(told.room, room);
+      assert.notDeepEqual(told.head, at(before, -1));
+      await rig.assertLost(room, at(before, -1), told.reason);
+      const after = await rig.publishMany(room, 3);
+      const flow = (await sink.until(6)).slice(3);
+      assertChain(flow, told.head.offset);
+      assert.deepEqual(offsetsOf(flow), offsetsOf(after));
+      for (const { epoch } of after) assert.equal(epoch, told.head.epoch);
+      assert.equal(sink.resets.length, 1);
+      assert.deepEqual(
+        offsetsOf((await rig.page(room, { after: told.head }, 10)).messages),
+        offsetsOf(after),
+      );
+    },
+  );
+
   check("a room that keeps no history flows and counts all the same", async (rig) => {
     const room = rig.room("bare");
     const sink = rig.collector();

@@ -39,6 +39,8 @@ export interface BrokerFixture {
   readonly advanceMs?: (ms: number) => Promise<void>;
   /** Makes the numbering of a room that is not open start anew. Left out: that test is skipped. */
   readonly renew?: (room: RoomName) => Promise<void>;
+  /** Makes open rooms lose continuity, this one at least, and returns when the broker can be used again. Left out: that test is skipped. */
+  readonly loseContinuity?: (room: RoomName) => Promise<void>;
   /** The bound on keys of a room's state, where it is small enough to be reached. Left out: that test is skipped. */
   readonly keysPerRoom?: number;
   /** Anything awaited comes within this time. Default 5,000. */
@@ -67,15 +69,18 @@ export class Collector implements Sink {
 
   reset(room: RoomName, head: Position, reason: ResetReason): void {
     this.resets.push({ room, head, reason });
+    this.#wake?.();
   }
 
-  /** Resolves with all messages once there are at least so many. */
-  async until(count: number): Promise<readonly Message[]> {
+  /** Resolves with all messages once there are at least so many, and at least so many resets. */
+  async until(count: number, resets = 0): Promise<readonly Message[]> {
     const deadline = Date.now() + this.#deadlineMs;
-    while (this.messages.length < count) {
+    while (this.messages.length < count || this.resets.length < resets) {
       const leftMs = deadline - Date.now();
-      if (leftMs <= 0)
-        assert.fail(`${this.messages.length} of ${count} messages after ${this.#deadlineMs} ms`);
+      if (leftMs <= 0) {
+        const come = `${this.messages.length} of ${count} messages, ${this.resets.length} of ${resets} resets`;
+        assert.fail(`${come} after ${this.#deadlineMs} ms`);
+      }
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, leftMs);
         this.#wake = () => {

@@ -3,12 +3,13 @@ import { nearest } from "../server/nearest.js";
 import { config } from "./config.js";
 import { doctor } from "./doctor.js";
 import { type Command, type ExitCode, Failure, type Io, UsageError } from "./io.js";
+import { nats } from "./nats.js";
 import { pub } from "./pub.js";
 import { serve } from "./serve.js";
 import { sub } from "./sub.js";
 import { readVersion } from "./version.js";
 
-const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor];
+const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, nats];
 
 const HELP = `fanwire: one message onto every subscriber's socket, in order, none lost in silence.
 

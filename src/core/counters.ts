@@ -11,9 +11,14 @@ export interface Counters {
   publishErrors: number;
   /** Messages handed over by the broker. */
   received: number;
-  /** Publishes to topics: one a room, wire and chunk. */
+  /** Publishes to topics: one a room, lane, wire and chunk. */
   topicPublishes: number;
   topicBytes: number;
+  /** Cohorts of sockets at the moment, each written to in a tick of its own. */
+  lanes: number;
+  laneFlushes: number;
+  /** Times that a lane had something to send and had to leave the tick to others. */
+  laneWaits: number;
   replayedMessages: number;
   /** Replays that the ring could not serve. */
   historyReads: number;
@@ -42,6 +47,9 @@ export function createCounters(): Counters {
     received: 0,
     topicPublishes: 0,
     topicBytes: 0,
+    lanes: 0,
+    laneFlushes: 0,
+    laneWaits: 0,
     replayedMessages: 0,
     historyReads: 0,
     ringEvictions: 0,

@@ -19,8 +19,11 @@ export const SETTINGS: Record<string, RoomSettings> = {
 export const settingsOf = (room: RoomName): RoomSettings =>
   SETTINGS[room.split(".")[0] ?? ""] ?? DEFAULT_ROOM_SETTINGS;
 
-/** A socket in memory: what was sent to it, decoded, and a buffer that a test fills and drains. */
+const SETTLE_TICKS_MAX = 1_000;
+
+/** A socket in memory: what was sent to it, decoded where it is binary, and a buffer that a test fills and drains. */
 export class TestSocket implements Outbox {
+  readonly binary: boolean;
   readonly frames: ServerFrame[] = [];
   readonly chunks: Uint8Array[] = [];
   readonly topics = new Set<string>();
@@ -28,10 +31,14 @@ export class TestSocket implements Outbox {
   dropping = false;
   closedWith: number | undefined;
 
+  constructor({ binary }: ServerWire) {
+    this.binary = binary;
+  }
+
   send(bytes: Uint8Array): "sent" | "buffered" | "dropped" {
     if (this.dropping) return "dropped";
     this.chunks.push(bytes.slice());
-    this.frames.push(...decodeServer(bytes.slice()));
+    if (this.binary) this.frames.push(...decodeServer(bytes.slice()));
     return "sent";
   }
 
@@ -66,8 +73,8 @@ export class EngineRig {
   readonly sockets: { readonly socket: TestSocket; readonly session: Session }[] = [];
   readonly published: { readonly topic: string; readonly bytes: Uint8Array }[] = [];
   tickAsked = false;
-  /** A publish to this topic throws. */
-  failing: string | undefined;
+  /** Whether a publish to this topic throws. */
+  failing: (topic: string) => boolean = () => false;
 
   constructor(limits: Partial<Limits> = {}, wrap: (broker: Broker) => Broker = (broker) => broker) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
@@ -90,7 +97,7 @@ export class EngineRig {
   }
 
   connect(wire: ServerWire = msgpackWire): TestConnection {
-    const socket = new TestSocket();
+    const socket = new TestSocket(wire);
     const session = this.engine.connect(`s${this.sockets.length}`, wire, socket);
     this.sockets.push({ socket, session });
     return new TestConnection(this, socket, session);
@@ -100,9 +107,12 @@ export class EngineRig {
     return this.broker.publish({ room: parseRoom(room), data: Uint8Array.of(data), key });
   }
 
-  /** Lets promises settle and ticks until nothing is asked for any more. */
+  /** Lets promises settle and ticks until nothing is asked for any more. Rejects where that does not end. */
   async settle(): Promise<void> {
+    let ticks = 0;
     do {
+      ticks += 1;
+      if (ticks > SETTLE_TICKS_MAX) throw new Error(`a tick is asked for after ${SETTLE_TICKS_MAX} of them`);
       this.tickAsked = false;
       await new Promise(setImmediate);
       this.engine.tick(this.nowMs);
@@ -111,7 +121,7 @@ export class EngineRig {
   }
 
   #publish(topic: string, bytes: Uint8Array): void {
-    if (topic === this.failing) throw new Error("on purpose");
+    if (this.failing(topic)) throw new Error("on purpose");
     this.published.push({ topic, bytes });
     for (const { socket } of this.sockets) if (socket.topics.has(topic)) socket.send(bytes);
   }

@@ -242,10 +242,10 @@ test("a room whose flush throws costs neither the other rooms nor what comes lat
   const client = rig.connect();
   for (const room of ["chat.a", "chat.b", "chat.c"]) await client.subscribe(room);
   client.socket.take();
-  rig.failing = "b.chat.b";
+  rig.failing = (topic) => topic === "b.0.chat.b";
   for (const room of ["chat.a", "chat.b", "chat.c"]) await rig.publish(room, 1);
   assert.throws(() => rig.engine.tick(rig.nowMs), /on purpose/);
-  rig.failing = undefined;
+  rig.failing = () => false;
   await rig.publish("chat.b", 2);
   await rig.settle();
   const rooms = client.socket
@@ -260,7 +260,7 @@ test("a publisher without echo is back on its topic after a flush that threw", a
   const rig = new EngineRig();
   const client = rig.connect();
   await client.subscribe("chat.a", { echo: false });
-  rig.failing = "b.chat.a";
+  rig.failing = (topic) => topic === "b.0.chat.a";
   const publish: ClientFrame = {
     type: "publish",
     ref: 0,
@@ -270,7 +270,7 @@ test("a publisher without echo is back on its topic after a flush that threw", a
   };
   client.session.receive(encodeClient(publish), rig.nowMs);
   assert.throws(() => rig.engine.tick(rig.nowMs), /on purpose/);
-  rig.failing = undefined;
+  rig.failing = () => false;
   client.socket.take();
   await rig.publish("chat.a", 2);
   await rig.settle();

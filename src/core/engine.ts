@@ -1,6 +1,7 @@
 import type { ServerWire } from "../protocol/wire.js";
 import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
+import { Lanes } from "./lanes.js";
 import type { Limits } from "./limits.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
@@ -21,13 +22,17 @@ export interface EngineOptions {
   readonly counters: Counters;
 }
 
-/** What a turn counts at the least, so that turns that send nothing end the tick too. */
-const TURN_BYTES_MIN = 64;
+/**
+ * What a turn counts at the least. A small one costs a write, some 7 µs whatever its bytes: with the default of
+ * `replayBytesPerTick` this makes 2,048 turns, so that a storm of resumes holds a tick up for some 20 ms.
+ */
+const TURN_BYTES_MIN = 512;
 
 /** One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. */
 export class Engine implements SessionHost {
   readonly broker: Broker;
   readonly rooms: Rooms;
+  readonly lanes: Lanes;
   readonly reader: HistoryReader;
   readonly limits: Limits;
   readonly counters: Counters;
@@ -46,6 +51,7 @@ export class Engine implements SessionHost {
     this.limits = limits;
     this.counters = counters;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
+    this.lanes = new Lanes(limits.laneSockets, counters);
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
     this.#slow = new SlowWatch(limits.slowMs, counters);
   }
@@ -74,8 +80,13 @@ export class Engine implements SessionHost {
     const lagging = this.#lagging;
     this.#lagging = [];
     for (const session of lagging) session.lag(nowMs);
-    this.rooms.flush(this.#fanout, this.#packer);
-    this.#takeTurns(nowMs);
+    try {
+      this.rooms.takeIn(this.lanes);
+      this.lanes.flush(this.#fanout, this.#packer);
+      this.#takeTurns(nowMs);
+    } finally {
+      if (this.lanes.isWaiting || this.#turns.length > 0) this.#fanout.requestTick();
+    }
   }
 
   /** About once a second: closes idle rooms, retries reads, closes sockets that are too slow for too long. */
@@ -122,9 +133,8 @@ export class Engine implements SessionHost {
           left -= Math.max(TURN_BYTES_MIN, session.turn(this.#packer, nowMs));
         }
       } finally {
-        if (done < turns.length) this.#turns.unshift(...turns.slice(done));
+        if (done < turns.length) this.#turns = turns.slice(done).concat(this.#turns);
       }
     }
-    if (this.#turns.length > 0) this.#fanout.requestTick();
   }
 }

@@ -25,7 +25,7 @@ export interface Limits extends DecodeLimits {
   readonly openRooms: number;
   /** Messages a history request or page returns at the most; also the cap of `last`. */
   readonly historyMessages: number;
-  /** Sockets that are written to in one tick, so that the loop is served between. */
+  /** Sockets of a lane, and sockets that are flushed to in one tick, at some 7 to 10 µs each, so that the loop is served between. */
   readonly laneSockets: number;
   /** How often a client must send something. */
   readonly pingMs: number;
@@ -49,6 +49,6 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   roomLingerMs: 10_000,
   openRooms: 100_000,
   historyMessages: 1_000,
-  laneSockets: 2_000,
+  laneSockets: 500,
   pingMs: 25_000,
 });

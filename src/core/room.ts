@@ -1,46 +1,40 @@
 import type { Position, ResetReason } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
-import type { ServerWire } from "../protocol/wire.js";
 import type { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
-import type { Packer } from "./packer.js";
-import type { Fanout } from "./ports.js";
+import { Flow, type Point } from "./flow.js";
+import type { Lane } from "./lane.js";
+import type { Lanes } from "./lanes.js";
 import { Ring } from "./ring.js";
+import { type Member, type Parted, RoomLane } from "./room-lane.js";
 import type { RoomSettings } from "./settings.js";
 
-/** A session as its rooms see it. */
-export interface Member {
-  readonly id: string;
-  readonly wire: ServerWire;
-  join(topic: string): void;
-  leave(topic: string): void;
-  send(bytes: Uint8Array): void;
+/** A reset, and how many of the messages that wait with it came before it. */
+interface PendingReset {
+  readonly reason: ResetReason;
+  readonly head: Position;
+  readonly after: number;
 }
 
-type Pending = { readonly message: Message } | { readonly reset: ResetReason; readonly head: Position };
-
 /**
- * One open room of this process. The broker's flow waits in `pending` until {@link Room.flush} puts it on the
- * topics and into the ring in one synchronous step. So `head` is what every live member was sent, and a
- * subscription that has been replayed up to `head` joins without a gap or a duplicate.
+ * One open room of this process. The broker's flow waits in `pending` until {@link Room.takeIn} puts it into the
+ * ring and moves `head`; from there each lane sends it in its own turn. So the head says what can be replayed, and
+ * {@link Room.sentTo} what a lane's live members were sent: a subscription joins where it stands exactly there.
  */
-export class Room {
+export class Room implements Parted {
   readonly name: RoomName;
   readonly settings: RoomSettings;
   readonly ring: Ring;
-  /** Counts resets, so that a replay under way notices one. */
-  resets = 0;
-  #head: Position;
+  readonly flow: Flow;
+  readonly counters: Counters;
   #lastReset: ResetReason = "epoch";
-  /** Position of the newest message received, flushed or not. */
-  #received: Position;
-  #pending: Pending[] = [];
-  readonly #counters: Counters;
-  readonly #live = new Map<ServerWire, number>();
-  /** Live members that must not get what they publish themselves (`echo: false`). */
-  #echoless: Map<string, Member> | undefined;
-  #waiting: (() => void)[] = [];
+  /** Offset of the newest message received, taken in or not. */
+  #received: number;
+  #pending: Message[] = [];
+  #pendingResets: PendingReset[] | undefined;
+  /** By lane, those where somebody is live or waits. */
+  readonly #parts = new Map<Lane, RoomLane>();
 
   constructor(
     name: RoomName,
@@ -52,192 +46,134 @@ export class Room {
   ) {
     this.name = name;
     this.settings = settings;
-    this.#head = head;
-    this.#received = head;
-    this.#counters = counters;
+    this.#received = head.offset;
+    this.counters = counters;
+    this.flow = new Flow(head);
     this.ring = new Ring(budget, ringMessages, head.offset);
   }
 
-  /** The last flushed message's position. */
+  /** The position of the last message taken in. */
   get head(): Position {
-    return this.#head;
+    return this.flow.last.position;
   }
 
-  /** Whether something waits for a flush. */
-  get hasPending(): boolean {
-    return this.#pending.length > 0;
+  /** Counts resets, so that a replay under way notices one. */
+  get resets(): number {
+    return this.flow.last.resets;
   }
 
   get lastReset(): ResetReason {
     return this.#lastReset;
   }
 
-  /** The uWS topic of this room's live members on one wire. */
-  topic(wire: ServerWire): string {
-    return wire.binary ? `b.${this.name}` : `j.${this.name}`;
+  /** How far the room's live members in this lane were sent it; the head, where there are none. */
+  sentTo(lane: Lane): Point {
+    return this.#parts.get(lane)?.sent ?? this.flow.last;
   }
 
-  /** Counts a live member; call it in the same synchronous step as the topic's join. */
+  /** Puts a member on its lane's topic. It must stand at {@link Room.sentTo}, checked in the same synchronous step. */
   enter(member: Member, echo: boolean): void {
-    this.#live.set(member.wire, (this.#live.get(member.wire) ?? 0) + 1);
-    if (echo) return;
-    this.#echoless ??= new Map();
-    this.#echoless.set(member.id, member);
+    this.#part(member.lane).enter(member, echo);
   }
 
+  /** Takes a live member off. */
   leave(member: Member): void {
-    this.#live.set(member.wire, (this.#live.get(member.wire) ?? 0) - 1);
-    this.#echoless?.delete(member.id);
+    this.#parts.get(member.lane)?.leave(member);
   }
 
-  /** Calls back once, after the next flush. */
-  afterFlush(wake: () => void): void {
-    this.#waiting.push(wake);
+  /** Calls back once, after the lane's next flush of this room. */
+  afterFlush(lane: Lane, wake: () => void): void {
+    this.#part(lane).afterFlush(wake);
   }
 
-  /** Takes the next message from the broker. True where the room now waits for its first flush. */
+  forget({ lane }: RoomLane): void {
+    this.#parts.delete(lane);
+  }
+
+  /** Takes the next message from the broker. True where the room now waits to be taken in. */
   receive(message: Message): boolean {
-    const first = this.#pending.length === 0;
+    const first = !this.#hasPending;
     if (!this.settings.ephemeral) {
-      if (message.offset <= this.#received.offset) {
-        this.#counters.chainBroken += 1;
+      if (message.offset <= this.#received) {
+        this.counters.chainBroken += 1;
         return false;
       }
       // The port promises a gapless flow; members are told rather than left with a hole if it is ever broken.
-      if (message.prev > this.#received.offset) {
-        this.#counters.chainBroken += 1;
-        this.reset({ epoch: this.#received.epoch, offset: message.prev }, "expired");
+      if (message.prev > this.#received) {
+        this.counters.chainBroken += 1;
+        this.reset({ epoch: this.#epoch, offset: message.prev }, "expired");
       }
-      this.#received = { epoch: this.#received.epoch, offset: message.offset };
+      this.#received = message.offset;
     }
-    this.#pending.push({ message });
+    this.#pending.push(message);
     return first;
   }
 
-  /** Continuity is lost after what was received so far. True where the room now waits for its first flush. */
+  /** Continuity is lost after what was received so far. True where the room now waits to be taken in. */
   reset(head: Position, reason: ResetReason): boolean {
-    this.#received = head;
-    return this.#pending.push({ reset: reason, head }) === 1;
+    const first = !this.#hasPending;
+    this.#received = head.offset;
+    this.#pendingResets ??= [];
+    this.#pendingResets.push({ reason, head, after: this.#pending.length });
+    return first;
   }
 
-  /**
-   * Puts what is pending on the topics, packed, and into the ring, up to the first reset; what is behind it waits for
-   * another tick: leaving a topic in the tick that published to it could lose what uWS still holds for the socket.
-   */
-  flush(fanout: Fanout, packer: Packer): void {
-    const resetAt = this.#pending.findIndex((item) => "reset" in item);
-    const end = resetAt < 0 ? this.#pending.length : resetAt + 1;
+  /** Puts what is pending into the ring, moves the head, and queues the room at each of its lanes. */
+  takeIn(lanes: Lanes): void {
     const pending = this.#pending;
-    this.#pending = pending.slice(end);
-    const messages: Message[] = [];
-    for (let index = 0; index < end; index += 1) {
-      const item = pending[index];
-      if (item === undefined) continue;
-      if ("message" in item) {
-        messages.push(item.message);
-        continue;
-      }
-      this.#flushMessages(messages, fanout, packer);
-      messages.length = 0;
-      this.#flushReset(item.head, item.reset, fanout);
-    }
-    this.#flushMessages(messages, fanout, packer);
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const wake of waiting) wake();
+    const resets = this.#pendingResets;
+    this.#pending = [];
+    this.#pendingResets = undefined;
+    if (resets === undefined) this.#takeMessages(pending);
+    else this.#takeAll(pending, resets);
+    for (const [lane, part] of this.#parts) lanes.queue(lane, part);
   }
 
-  #flushMessages(messages: readonly Message[], fanout: Fanout, packer: Packer): void {
+  /** Gives up what it holds: nobody is in it any more. */
+  close(): void {
+    this.#pending = [];
+    this.#pendingResets = undefined;
+    this.ring.clear(this.head.offset);
+  }
+
+  get #hasPending(): boolean {
+    return this.#pending.length > 0 || this.#pendingResets !== undefined;
+  }
+
+  /** The epoch of what is received now. */
+  get #epoch(): string {
+    return (this.#pendingResets?.at(-1)?.head ?? this.head).epoch;
+  }
+
+  #takeAll(pending: readonly Message[], resets: readonly PendingReset[]): void {
+    let taken = 0;
+    for (const { reason, head, after } of resets) {
+      this.flow.append(pending.slice(taken, after), reason, head);
+      this.#lastReset = reason;
+      this.counters.resets += 1;
+      // What came before it went to the lanes only: nobody can resume there any more.
+      this.ring.clear(head.offset);
+      taken = after;
+    }
+    this.#takeMessages(pending.slice(taken));
+  }
+
+  #takeMessages(messages: readonly Message[]): void {
     const last = messages[messages.length - 1];
     if (last === undefined) return;
-    // First of all, so that whoever misses one of these, for whatever reason, can be replayed.
-    if (!this.settings.ephemeral) {
-      for (const message of messages) this.#counters.ringEvictions += this.ring.append(message);
-      this.#head = { epoch: this.#head.epoch, offset: last.offset };
+    if (this.settings.ephemeral) {
+      this.flow.append(messages, undefined, this.head);
+      return;
     }
-    const own = this.#echoless === undefined ? [] : this.#leaveOut(messages, this.#echoless);
-    try {
-      for (const [wire, members] of this.#live) {
-        if (members > 0) this.#publish(messages, wire, fanout, packer);
-      }
-    } finally {
-      // Left over only where a publish threw.
-      if (own.length > 0) packer.take();
-      for (const member of own) this.#sendOthers(messages, member, packer);
-    }
+    for (const message of messages) this.counters.ringEvictions += this.ring.append(message);
+    this.flow.append(messages, undefined, { epoch: this.head.epoch, offset: last.offset });
   }
 
-  #publish(messages: readonly Message[], wire: ServerWire, fanout: Fanout, packer: Packer): void {
-    const topic = this.topic(wire);
-    for (const message of messages) {
-      const frame = wire.encodeMessage(message);
-      if (packer.add(frame)) continue;
-      this.#emit(topic, wire, fanout, packer);
-      packer.add(frame);
-    }
-    this.#emit(topic, wire, fanout, packer);
-  }
-
-  #emit(topic: string, wire: ServerWire, fanout: Fanout, packer: Packer): void {
-    const chunk = packer.take();
-    if (chunk === undefined) return;
-    this.#counters.topicPublishes += 1;
-    this.#counters.topicBytes += chunk.length;
-    fanout.publish(topic, chunk, wire.binary);
-  }
-
-  /** Takes the members that published some of these themselves off the topic for one flush. */
-  #leaveOut(messages: readonly Message[], echoless: Map<string, Member>): Member[] {
-    const own = new Set<Member>();
-    for (const { origin } of messages) {
-      const member = origin === undefined ? undefined : echoless.get(origin);
-      if (member !== undefined) own.add(member);
-    }
-    for (const member of own) member.leave(this.topic(member.wire));
-    return [...own];
-  }
-
-  /** Sends such a member the others' messages, chained over its own, and puts it back on the topic. */
-  #sendOthers(messages: readonly Message[], member: Member, packer: Packer): void {
-    const send = (): void => {
-      const chunk = packer.take();
-      if (chunk !== undefined) member.send(chunk);
-    };
-    let delivered = messages[0]?.prev ?? 0;
-    for (const message of messages) {
-      if (message.origin === member.id) continue;
-      const frame = member.wire.encodeMessage(message, Math.min(message.prev, delivered));
-      if (!packer.add(frame)) {
-        send();
-        packer.add(frame);
-      }
-      delivered = message.offset;
-    }
-    send();
-    member.join(this.topic(member.wire));
-    const last = messages[messages.length - 1];
-    // Its own message was the last: the position moves past it without the message.
-    if (last !== undefined && last.offset > delivered) {
-      member.send(member.wire.encode({ type: "live", room: this.name, offset: last.offset }));
-    }
-  }
-
-  #flushReset(head: Position, reason: ResetReason, fanout: Fanout): void {
-    this.#head = head;
-    this.#lastReset = reason;
-    this.resets += 1;
-    this.#counters.resets += 1;
-    this.ring.clear(head.offset);
-    for (const [wire, members] of this.#live) {
-      if (members <= 0) continue;
-      const frame = wire.encode({
-        type: "reset",
-        room: this.name,
-        epoch: head.epoch,
-        offset: head.offset,
-        reason,
-      });
-      fanout.publish(this.topic(wire), frame, wire.binary);
-    }
+  #part(lane: Lane): RoomLane {
+    const found = this.#parts.get(lane);
+    if (found !== undefined) return found;
+    const part = new RoomLane(this, lane);
+    this.#parts.set(lane, part);
+    return part;
   }
 }

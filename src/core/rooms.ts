@@ -4,9 +4,9 @@ import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
+import type { Lanes } from "./lanes.js";
 import type { Limits } from "./limits.js";
-import type { Packer } from "./packer.js";
-import type { Broker, Fanout, Sink } from "./ports.js";
+import type { Broker, Sink } from "./ports.js";
 import { Room } from "./room.js";
 import type { RoomSettings, SettingsOf } from "./settings.js";
 
@@ -20,7 +20,7 @@ interface Slot {
 
 /**
  * The rooms that are open in this process: opened at the broker for the first member, closed some time after the
- * last. Also the broker's sink, and the list of rooms that wait for a flush.
+ * last. Also the broker's sink, and the list of rooms that wait to be taken in.
  */
 export class Rooms implements Sink {
   readonly #broker: Broker;
@@ -32,7 +32,7 @@ export class Rooms implements Sink {
   readonly #slots = new Map<RoomName, Slot>();
   /** Open rooms without members, the longest empty first. */
   readonly #empty = new Map<RoomName, Slot>();
-  #unflushed: Room[] = [];
+  #waiting: Room[] = [];
   /** Messages that came while the open call was still on its way back. */
   readonly #early = new Map<RoomName, ((room: Room) => void)[]>();
 
@@ -88,15 +88,11 @@ export class Rooms implements Sink {
     this.#deliver(name, (room) => room.reset(head, reason));
   }
 
-  /** Puts everything that the broker handed over on the topics. What throws costs its own room's tick only. */
-  flush(fanout: Fanout, packer: Packer): void {
-    const unflushed = this.#unflushed;
-    this.#unflushed = [];
-    try {
-      for (const room of unflushed) room.flush(fanout, packer);
-    } finally {
-      for (const room of unflushed) this.#wait(room, room.hasPending);
-    }
+  /** Takes in all that the broker handed over, and queues it at the lanes. Nothing is sent. */
+  takeIn(lanes: Lanes): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const room of waiting) room.takeIn(lanes);
   }
 
   /** Closes rooms that have been empty for long enough, and drops what has expired from the rings. */
@@ -116,7 +112,7 @@ export class Rooms implements Sink {
     if (room === undefined) return false;
     this.#empty.delete(name);
     this.#slots.delete(name);
-    room.ring.clear(room.head.offset);
+    room.close();
     this.#broker.close(name);
     return true;
   }
@@ -177,7 +173,7 @@ export class Rooms implements Sink {
 
   #wait(room: Room, first: boolean): void {
     if (!first) return;
-    this.#unflushed.push(room);
+    this.#waiting.push(room);
     this.#requestTick();
   }
 }

@@ -9,6 +9,8 @@ import type {
 } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
+import type { Lane } from "./lane.js";
+import type { Lanes } from "./lanes.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
@@ -17,6 +19,7 @@ import { type Opening, type Owner, type Shared, Subscriptions } from "./subscrip
 /** What a session asks of the engine. */
 export interface SessionHost extends Shared {
   readonly broker: Broker;
+  readonly lanes: Lanes;
   /** Asks for a call of {@link Session.turn} in the next tick. */
   wantTurn(session: Session): void;
   /** The same, but some time later. */
@@ -39,6 +42,8 @@ type State =
 export class Session implements Owner {
   readonly id: string;
   readonly wire: ServerWire;
+  /** Where it has its place until it is closed. */
+  readonly lane: Lane;
   readonly #host: SessionHost;
   readonly #outbox: Outbox;
   readonly #subscriptions: Subscriptions;
@@ -55,6 +60,7 @@ export class Session implements Owner {
     this.wire = wire;
     this.#outbox = outbox;
     this.#host = host;
+    this.lane = host.lanes.acquire();
     this.#subscriptions = new Subscriptions(this, host);
   }
 
@@ -122,6 +128,7 @@ export class Session implements Owner {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#subscriptions.closeAll(nowMs);
+    this.#host.lanes.release(this.lane);
     this.#host.counters.connections -= 1;
   }
 

@@ -4,7 +4,8 @@ import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
 import type { Counters } from "./counters.js";
 import type { Packer } from "./packer.js";
-import type { Member, Room } from "./room.js";
+import type { Room } from "./room.js";
+import type { Member } from "./room-lane.js";
 
 /** Messages fetched for one subscription, handed out before anything from the ring. */
 export interface Fetched {
@@ -60,7 +61,7 @@ export type Slice =
   | "live"
   /** The ring does not reach back: read history after the cursor. */
   | "history"
-  /** Ahead of what this process was handed: wait for the room's next flush. */
+  /** Ahead of what its lane was sent, or even of what this process was handed: wait for the lane's next flush. */
   | "ahead";
 
 /** One session's place in one room. Holds no offset while live: then the topic does all the work. */
@@ -82,15 +83,19 @@ export class Subscription {
   }
 
   /**
-   * Fills the packer with what comes next. At the head it joins the topic and adds `live` in this same synchronous
-   * step: no gap, no duplicate, no merge. The caller sends the chunk before anything else is flushed.
+   * Fills the packer with what comes next. Where its lane's topic stands it joins that and adds `live` in this same
+   * synchronous step: no gap, no duplicate, no merge. The caller sends the chunk before anything else is flushed.
    */
   replay(room: Room, replay: Replay, member: Member, packer: Packer, counters: Counters): Slice {
     const { wire } = member;
     if (replay.lost !== undefined || replay.resets !== room.resets)
       return this.#restart(room, replay, wire, packer);
+    const sent = room.sentTo(member.lane);
+    // The topic has still to get a reset that lies behind this replay: until then its offsets mean something else.
+    if (sent.resets !== room.resets) return "ahead";
+    const { offset } = sent.position;
     for (;;) {
-      const message = nextMessage(room, replay);
+      const message = nextMessage(room, replay, offset);
       if (message === "history") return "history";
       if (message === undefined) break;
       if (this.echo || message.origin !== member.id) {
@@ -100,9 +105,8 @@ export class Subscription {
       }
       advance(replay, message);
     }
-    if (replay.cursor > room.head.offset) return "ahead";
-    if (!packer.add(wire.encode({ type: "live", room: room.name, offset: room.head.offset }))) return "full";
-    member.join(room.topic(wire));
+    if (replay.cursor > offset) return "ahead";
+    if (!packer.add(wire.encode({ type: "live", room: room.name, offset }))) return "full";
     room.enter(member, this.echo);
     this.state = LIVE;
     return "live";
@@ -120,9 +124,7 @@ export class Subscription {
 
   /** Takes a live subscription off its topic. */
   leave(member: Member): void {
-    if (this.state.kind !== "live" || this.room === undefined) return;
-    member.leave(this.room.topic(member.wire));
-    this.room.leave(member);
+    if (this.state.kind === "live") this.room?.leave(member);
   }
 }
 
@@ -135,8 +137,8 @@ export function createReplay(
   return { kind: "replaying", cursor, delivered, resets, lost: undefined, fetched, next: 0 };
 }
 
-/** The next message to send, undefined at the end of what is here, "history" where some are missing before that. */
-function nextMessage(room: Room, replay: Replay): Message | "history" | undefined {
+/** The next message to send, undefined where the replay has reached `end`, "history" where some are missing before that. */
+function nextMessage(room: Room, replay: Replay, end: number): Message | "history" | undefined {
   const { fetched } = replay;
   if (fetched !== undefined) {
     const message = fetched.messages[replay.next];
@@ -144,7 +146,7 @@ function nextMessage(room: Room, replay: Replay): Message | "history" | undefine
     replay.cursor = Math.max(replay.cursor, fetched.upTo);
     replay.fetched = undefined;
   }
-  if (replay.cursor >= room.head.offset) return undefined;
+  if (replay.cursor >= end) return undefined;
   if (!room.ring.covers(replay.cursor)) return "history";
   const message = room.ring.at(room.ring.indexAfter(replay.cursor));
   // `prev` is rewritten for the client, so a hole must be seen here.

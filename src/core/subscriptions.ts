@@ -5,7 +5,8 @@ import type { Counters } from "./counters.js";
 import type { HistoryReader } from "./history-reader.js";
 import type { Limits } from "./limits.js";
 import type { Packer } from "./packer.js";
-import type { Member, Room } from "./room.js";
+import type { Room } from "./room.js";
+import type { Member } from "./room-lane.js";
 import type { Rooms } from "./rooms.js";
 import { checkOptions, resolveStart } from "./start.js";
 import { createReplay, LAGGED, READING, type Replay, type Start, Subscription } from "./subscription.js";
@@ -113,7 +114,7 @@ export class Subscriptions {
       if (slice === "full") return;
       this.#unqueue(subscription);
       if (slice === "history") this.#readHistory(subscription, room, state);
-      if (slice === "ahead") room.afterFlush(() => this.#queue(subscription));
+      if (slice === "ahead") room.afterFlush(this.#owner.lane, () => this.#queue(subscription));
     }
   }
 

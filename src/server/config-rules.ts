@@ -68,6 +68,21 @@ export const RULES: readonly Rule[] = [
         : [],
   },
   {
+    keys: ["nats"],
+    check: ({ nats }) => {
+      const ways = [nats.user, nats.token, nats.nkeyFile, nats.credsFile].filter((way) => way !== "");
+      if (ways.length > 1)
+        return [
+          { path: ["nats"], allowed: "at most one of nats.user, nats.token, nats.nkeyFile, nats.credsFile" },
+        ];
+      if ((nats.user === "") !== (nats.password === ""))
+        return [{ path: ["nats", "user"], allowed: "user and password, or neither" }];
+      if ((nats.certFile === "") !== (nats.keyFile === ""))
+        return [{ path: ["nats", "certFile"], allowed: "certFile and keyFile, or neither" }];
+      return [];
+    },
+  },
+  {
     keys: ["defaults"],
     check: ({ defaults }) => ephemeralRule(["defaults"], defaults),
   },

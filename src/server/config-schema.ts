@@ -4,30 +4,12 @@ import { z } from "zod";
 import { DEFAULT_MEMORY_LIMITS } from "../broker/memory-limits.js";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.js";
 import { DEFAULT_ROOM_SETTINGS } from "../core/settings.js";
+import { integer, key } from "./config-keys.js";
+import { broker, nats } from "./config-nats.js";
 
 const KIB = 1_024;
 const MIB = 1_048_576;
 const GIB = 1_073_741_824;
-
-/**
- * What a key's `.meta` may say besides its description. All of it comes out in the table of `fanwire config --help`.
- */
-export interface KeyMeta {
-  readonly description: string;
-  /** What is allowed, where type and bounds do not say it. */
-  readonly allowed?: string;
-  /** The default in words, where it differs from run to run. */
-  readonly defaultText?: string;
-  /** Never shown. */
-  readonly secret?: boolean;
-  /** A second name for environment and flag, in the form of a key. */
-  readonly alias?: string;
-}
-
-const key = <T extends z.ZodType>(type: T, meta: KeyMeta): T => type.meta({ ...meta });
-
-const integer = (min: number, max: number, standard: number, description: string) =>
-  key(z.int().min(min).max(max).default(standard), { description });
 
 const limit = (name: keyof Limits, min: number, max: number, description: string) =>
   integer(min, max, DEFAULT_LIMITS[name], description);
@@ -106,8 +88,8 @@ const limits = z
       16,
       1_000_000,
       4_096,
-      "connections that are no socket (yet); above half each is closed after its reply, above it new ones are reset " +
-        "(counted: connectionsRefused)",
+      "places of a worker for connections that are no socket (yet), besides those that sockets leave; above half each is " +
+        "closed after its reply, where no place is left new ones are reset (counted: connectionsRefused)",
     ),
     laneSockets: limit(
       "laneSockets",
@@ -306,6 +288,8 @@ export const configSchema = z.strictObject({
   }),
   log,
   limits,
+  broker,
+  nats,
   memory,
   defaults,
   namespaces: key(z.record(namespaceName, namespace).default({}), {

@@ -192,7 +192,7 @@ function unknownName(name: string, source: Source, names: Iterable<string>): Con
 
 /** Text as the value that the schema expects; what does not look like one stays text for the schema to refuse. */
 function coerce(text: string, node: SchemaNode): unknown {
-  if (takes(node, "integer") && /^[+-]?\d+$/.test(text)) return Number(text);
+  if ((takes(node, "integer") || takes(node, "number")) && /^[+-]?\d+$/.test(text)) return Number(text);
   if (takes(node, "boolean") && /^(?:true|false)$/.test(text)) return text === "true";
   if (node.type === "object") return fromJson(text);
   if (node.type !== "array") return text;

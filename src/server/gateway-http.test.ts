@@ -235,10 +235,13 @@ test("above half of the places each connection is closed after its reply, so tha
   assert.equal(rig.gatewayCounters.connectionsRefused, 0);
 });
 
-test("connections that are no WebSocket are bounded", async (t) => {
-  const rig = await startRig(t, { http: echo, gatewayLimits: { plainConnections: 5 } });
-  // WebSockets do not count among them.
+test("connections are bounded; those that are no WebSocket keep places of their own", async (t) => {
+  const rig = await startRig(t, { http: echo, gatewayLimits: { connections: 10, plainConnections: 5 } });
   for (let opened = 0; opened < 10; opened += 1) await RawWebSocket.open(rig.port);
+  const refused = await RawSocket.connect(rig.port);
+  refused.write(handshake());
+  assert.equal((await refused.answer()).status, 503);
+  await refused.closed;
   const silent = await Promise.all(Array.from({ length: 5 }, () => RawSocket.connect(rig.port)));
   const extra = await Promise.all(Array.from({ length: 100 }, () => RawSocket.connect(rig.port)));
   for (const raw of extra) raw.write(handshake());

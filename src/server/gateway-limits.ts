@@ -1,11 +1,13 @@
+import type { HandshakeLimits } from "./handshake-gate.js";
+
 /** Caps on sockets and requests, in one place; those of the protocol stand in core/limits.ts. */
-export interface GatewayLimits {
+export interface GatewayLimits extends HandshakeLimits {
   /** WebSocket connections of this process. */
   readonly connections: number;
   /**
-   * TCP connections that are no WebSocket (yet). Without a bound, connections that say nothing would use up the open
-   * files of the process, and nobody could connect any more. Above half of it each is closed after its reply, above it
-   * new ones are closed at once.
+   * Places for TCP connections that are no WebSocket (yet), which WebSockets never take. Such connections may take what
+   * WebSockets leave of {@link connections}, too. Above half of it each is closed after its reply; where no place is left of
+   * either kind, new ones are closed at once.
    */
   readonly plainConnections: number;
   /** A socket that sends nothing for this long is closed: 8 to 960, a bound of uWebSockets.js. */
@@ -32,6 +34,8 @@ export interface GatewayLimits {
 export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   connections: 100_000,
   plainConnections: 4_096,
+  handshakesPerSecond: 2_000,
+  handshakeLagMs: 200,
   // Browsers let the timers of hidden pages run once a minute.
   idleSeconds: 120,
   bodyBytes: 1_048_576,
@@ -57,9 +61,16 @@ export interface GatewayCounters {
   httpRefused: number;
   /** Connections cut because the client took their reply too slowly. */
   repliesCut: number;
+  /** Handshakes refused for any reason. */
   upgradesRefused: number;
-  /** TCP connections closed at once because there were too many that are no WebSocket. */
+  /** Of these, because too many came at once. */
+  handshakesOverRate: number;
+  /** Of these, because the event loop was late. */
+  handshakesOverLag: number;
+  /** TCP connections closed at once because there were too many. */
   connectionsRefused: number;
+  /** WebSockets closed because the process ran out of open files. */
+  connectionsShed: number;
   /** WebSocket messages so long that the connection was cut. */
   payloadsCut: number;
   /** Exceptions in handlers. Always 0, or a bug. */
@@ -72,7 +83,10 @@ export function createGatewayCounters(): GatewayCounters {
     httpRefused: 0,
     repliesCut: 0,
     upgradesRefused: 0,
+    handshakesOverRate: 0,
+    handshakesOverLag: 0,
     connectionsRefused: 0,
+    connectionsShed: 0,
     payloadsCut: 0,
     faults: 0,
   };

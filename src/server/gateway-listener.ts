@@ -28,14 +28,19 @@ export interface ListenOptions {
   readonly sharePort: boolean;
 }
 
-/** A turn of the loop this short leaves next to nothing in the accept queue. Doubles as long as none is. */
-const QUIET_MS = 0.1;
-const QUIET_GROWS_MS = 10;
+/** So short a time after the accept queue was seen empty, next to nothing is in it. */
+const QUIET_MS = 0.05;
+/** On a machine so busy that no moment is that quiet, twice as long a time will do after each of these, up to 1 ms. */
+const PATIENCE_MS = 10;
+const QUIET_MS_MAX = 1;
 
 /** The port of one process, from the listen to the close. */
 export class Listener {
   readonly port: number;
-  #socket: us_listen_socket | undefined;
+  readonly #socket: us_listen_socket;
+  #state: "open" | "closing" | "closed" = "open";
+  #closingMs = 0;
+  #acceptedMs = 0;
   #closed: Promise<void> | undefined;
 
   private constructor(socket: us_listen_socket) {
@@ -56,26 +61,52 @@ export class Listener {
 
   /**
    * Listens no more, within about `deadlineMs`. What the kernel has queued for the listener at its close is reset, so it
-   * waits for a turn of the loop that was short: each turn accepts all that is queued, so what is left came within that
-   * turn. What came so late, and what is half through its TCP handshake, the kernel hands on to other listeners of
-   * the port where `net.ipv4.tcp_migrate_req` is 1.
+   * waits for a moment at which that is next to nothing, and goes on accepting until then. What comes within that
+   * moment, and what is half through its TCP handshake, the kernel hands on to other listeners of the port where
+   * `net.ipv4.tcp_migrate_req` is 1, and resets otherwise.
    */
   close(deadlineMs: number): Promise<void> {
     this.#closed ??= this.#close(deadlineMs);
     return this.#closed;
   }
 
+  /** To be called of every connection that is accepted. uWebSockets.js accepts until the queue is empty. */
+  accepted(): void {
+    if (this.#state === "closing") this.#acceptedMs = performance.now();
+  }
+
+  /** To be called in handlers of anything else: where accepting went before, it is over and the queue was empty just now. */
+  handling(): void {
+    if (this.#state === "closing" && this.#isQuiet(performance.now(), this.#acceptedMs)) this.#shut();
+  }
+
   async #close(deadlineMs: number): Promise<void> {
-    const startMs = performance.now();
-    let turnMs = startMs;
+    this.#state = "closing";
+    this.#closingMs = performance.now();
+    let turnMs = Number.NEGATIVE_INFINITY;
     for (;;) {
       await nextTurn();
+      if (this.#hasClosed()) return;
       const nowMs = performance.now();
-      const quietMs = QUIET_MS * 2 ** ((nowMs - startMs) / QUIET_GROWS_MS);
-      if (nowMs - turnMs <= quietMs || nowMs - startMs >= deadlineMs) break;
-      turnMs = performance.now();
+      // What was queued when this turn began is accepted by now.
+      if (this.#isQuiet(nowMs, Math.max(turnMs, this.#acceptedMs)) || nowMs - this.#closingMs >= deadlineMs)
+        break;
+      turnMs = nowMs;
     }
-    if (this.#socket !== undefined) uWS.us_listen_socket_close(this.#socket);
-    this.#socket = undefined;
+    this.#shut();
+  }
+
+  #isQuiet(nowMs: number, emptyMs: number): boolean {
+    const quietMs = QUIET_MS * 2 ** Math.floor((nowMs - this.#closingMs) / PATIENCE_MS);
+    return nowMs - emptyMs <= Math.min(quietMs, QUIET_MS_MAX);
+  }
+
+  #hasClosed(): boolean {
+    return this.#state === "closed";
+  }
+
+  #shut(): void {
+    this.#state = "closed";
+    uWS.us_listen_socket_close(this.#socket);
   }
 }

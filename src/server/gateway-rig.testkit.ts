@@ -8,6 +8,7 @@ import type { Broker } from "../core/ports.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../core/settings.js";
 import { namespaceOf, parseRoom } from "../protocol/room-name.js";
 import { type Gateway, type GatewayOptions, startGateway } from "./gateway.js";
+import type { OpenFiles } from "./gateway-descriptors.js";
 import {
   createGatewayCounters,
   DEFAULT_GATEWAY_LIMITS,
@@ -44,6 +45,7 @@ export interface RigOptions {
   readonly http?: HttpHandler;
   readonly port?: number;
   readonly sharePort?: boolean;
+  readonly openFiles?: OpenFiles;
   /** Default: one of its own. Not stopped with the rig. */
   readonly broker?: Broker;
   /** Settings by namespace. */
@@ -70,9 +72,11 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
     host: "127.0.0.1",
     port: options.port ?? 0,
     sharePort: options.sharePort ?? false,
+    ...(options.openFiles === undefined ? {} : { openFiles: options.openFiles }),
     origins: options.origins ?? [],
     limits,
-    gatewayLimits: { ...DEFAULT_GATEWAY_LIMITS, ...options.gatewayLimits },
+    // A busy machine makes any loop late; only tests of that want to be refused for it.
+    gatewayLimits: { ...DEFAULT_GATEWAY_LIMITS, handshakeLagMs: 60_000, ...options.gatewayLimits },
     counters: gatewayCounters,
     log: logInto(lines),
     http: options.http ?? (async () => ({ status: 404, headers: {}, body: "nothing here" })),

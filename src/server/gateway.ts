@@ -9,7 +9,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine } from "../core/engine.js";
 import type { Limits } from "../core/limits.js";
 import type { Fanout } from "../core/ports.js";
+import type { CodedError } from "../protocol/errors.js";
 import { wireFor } from "../protocol/wire.js";
+import { Admission, type House } from "./gateway-admission.js";
+import { DescriptorGuard, type OpenFiles } from "./gateway-descriptors.js";
 import { tellInPortions } from "./gateway-drain.js";
 import { HttpFront } from "./gateway-http.js";
 import { type GatewayCounters, type GatewayLimits, HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
@@ -17,10 +20,12 @@ import { Listener, type ListenOptions } from "./gateway-listener.js";
 import { BoundedLog, type GatewayLog } from "./gateway-log.js";
 import { writeReply } from "./gateway-reply.js";
 import { Connection, type SessionFace } from "./gateway-socket.js";
+import { HandshakeGate, PROBE_MS } from "./handshake-gate.js";
 import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
 import type { HttpHandler } from "./http-types.js";
-import { decideUpgrade, type UpgradeDecision, type UpgradePolicy } from "./upgrade.js";
+import { openFilesMax, openFilesNow } from "./open-files.js";
+import type { UpgradePolicy } from "./upgrade.js";
 
 /** What the gateway calls of the engine. */
 export interface EngineFace extends Pick<Engine, "tick" | "sweep"> {
@@ -32,6 +37,8 @@ export interface GatewayOptions extends ListenOptions {
   readonly origins: readonly string[];
   readonly limits: Pick<Limits, "payloadBytes" | "bufferBytes">;
   readonly gatewayLimits: GatewayLimits;
+  /** Default: as the system says. */
+  readonly openFiles?: OpenFiles;
   readonly counters: GatewayCounters;
   readonly log: GatewayLog;
   /** Answers every request but those to `/ws`. */
@@ -94,7 +101,9 @@ const GOING_AWAY = "the server goes away";
 class UwsGateway implements Gateway {
   readonly #options: GatewayOptions;
   readonly #log: BoundedLog;
-  readonly #policy: UpgradePolicy;
+  readonly #descriptors: DescriptorGuard;
+  readonly #gate: HandshakeGate;
+  readonly #admission: Admission;
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
   readonly #app = uWS.App();
@@ -106,6 +115,7 @@ class UwsGateway implements Gateway {
   #plainConnections = 0;
   #tickAsked = false;
   #sweeper: NodeJS.Timeout | undefined;
+  #prober: NodeJS.Timeout | undefined;
   #listener: Listener | undefined;
   /** Nothing new is taken any more. */
   #leaving = false;
@@ -116,7 +126,10 @@ class UwsGateway implements Gateway {
     const { gatewayLimits, counters, origins, http } = options;
     this.#options = options;
     this.#log = new BoundedLog(options.log);
-    this.#policy = { origins, connectionsMax: gatewayLimits.connections };
+    const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
+    this.#descriptors = new DescriptorGuard(gatewayLimits, files);
+    this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random);
+    this.#admission = new Admission({ origins, gate: this.#gate, counters });
     const isCrowded = () => this.#leaving || this.#plainConnections * 2 > gatewayLimits.plainConnections;
     this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
     this.#engine = options.createEngine({
@@ -137,11 +150,12 @@ class UwsGateway implements Gateway {
   async listen(): Promise<void> {
     this.#listener = await Listener.open(this.#app, this.#options);
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#prober = setInterval(() => this.#gate.probe(performance.now()), PROBE_MS);
   }
 
   async stopListening(deadlineMs = LISTENER_CLOSE_MS): Promise<void> {
-    this.#leaving = true;
     await this.#listener?.close(deadlineMs);
+    this.#leaving = true;
   }
 
   drain(drainMs: number): Promise<void> {
@@ -192,17 +206,21 @@ class UwsGateway implements Gateway {
 
   /** Counts connections; what opens one and says nothing is cut by uWebSockets.js after 8 to 12 seconds. */
   #filter(res: HttpResponse, count: number): void {
+    const fits = this.#descriptors.fits(this.#plainConnections, this.#connections.size);
     this.#plainConnections += count;
-    if (count < 0 || this.#plainConnections <= this.#options.gatewayLimits.plainConnections) return;
+    if (count > 0) this.#listener?.accepted();
+    else this.#listener?.handling();
+    if (count < 0 || fits) return;
     this.#options.counters.connectionsRefused += 1;
     cut(res);
   }
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
     try {
-      const decision = this.#decide(req);
+      this.#listener?.handling();
+      const decision = this.#admission.decide(req, this.#house(), performance.now());
       if (decision.kind === "refuse") {
-        this.#refuse(res, decision);
+        refuse(res, decision.error);
         return;
       }
       const connection = new Connection(wireFor(decision.subprotocol), this.#options.limits.bufferBytes);
@@ -218,6 +236,7 @@ class UwsGateway implements Gateway {
   /** Every request that is no handshake. */
   #request(res: HttpResponse, req: HttpRequest): void {
     try {
+      this.#listener?.handling();
       if (req.getUrl() === PATH) this.#requestOfSocket(res, req);
       else this.#http.take(res, req, Date.now());
     } catch (cause) {
@@ -228,27 +247,14 @@ class UwsGateway implements Gateway {
 
   /** A request to the socket's path that lacks something, so that it is no handshake. */
   #requestOfSocket(res: HttpResponse, req: HttpRequest): void {
-    const decision = this.#decide(req);
+    const decision = this.#admission.check(req, this.#house());
     if (decision.kind === "accept") throw new Error("uWebSockets.js did not take a valid handshake");
-    this.#refuse(res, decision);
+    refuse(res, decision.error);
   }
 
-  #decide(req: HttpRequest): UpgradeDecision {
-    const request = {
-      method: req.getCaseSensitiveMethod(),
-      host: req.getHeader("host"),
-      origin: req.getHeader("origin"),
-      upgrade: req.getHeader("upgrade"),
-      version: req.getHeader("sec-websocket-version"),
-      key: req.getHeader("sec-websocket-key"),
-      protocol: req.getHeader("sec-websocket-protocol"),
-    };
-    return decideUpgrade(request, this.#policy, this.#connections.size, this.#leaving);
-  }
-
-  #refuse(res: HttpResponse, refusal: UpgradeDecision & { kind: "refuse" }): void {
-    this.#options.counters.upgradesRefused += 1;
-    writeReply(res, errorReply(JSON_FORMAT, refusal.error), { close: true });
+  #house(): House {
+    const { socketsMax } = this.#descriptors;
+    return { sockets: this.#connections.size, socketsMax, leaving: this.#leaving };
   }
 
   #open(connection: Connection, socket: WebSocket<SocketData>): void {
@@ -296,10 +302,22 @@ class UwsGateway implements Gateway {
     try {
       this.#engine.sweep(Date.now());
       this.#http.sweep(Date.now());
+      this.#shed(this.#descriptors.sweep(this.#plainConnections, this.#connections.size));
     } catch (cause) {
       this.#fault("sweep", cause);
     }
     this.#log.sweep();
+  }
+
+  /** Rather than turn in circles: without a free descriptor nothing can be accepted, and nothing refused. */
+  #shed(count: number): void {
+    if (count === 0) return;
+    this.#options.counters.connectionsShed += count;
+    this.#log.warn({ count }, "open files run out: connections are closed to get some back");
+    for (const connection of [...this.#connections].slice(0, count)) {
+      this.#tell(connection, Math.round(Math.random() * SWEEP_MS));
+      connection.end(4503, "the server has no open files left");
+    }
   }
 
   async #drain(drainMs: number): Promise<void> {
@@ -324,6 +342,7 @@ class UwsGateway implements Gateway {
     await until(() => this.#http.pending === 0, endMs);
     await sleep(Math.min(LEAVE_MS, deadlineMs));
     clearInterval(this.#sweeper);
+    clearInterval(this.#prober);
     this.#app.close();
     this.#log.sweep();
   }
@@ -346,6 +365,10 @@ class UwsGateway implements Gateway {
     this.#options.counters.faults += 1;
     this.#log.error({ err: cause, where }, "a handler threw");
   }
+}
+
+function refuse(res: HttpResponse, error: CodedError): void {
+  writeReply(res, errorReply(JSON_FORMAT, error), { close: true });
 }
 
 /** Cuts a connection off, so that nothing hangs on it. */

@@ -2,10 +2,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
-import type { Broker } from "../core/ports.js";
+import { type RunningBroker, startBroker } from "./broker.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
-import { startEmbeddedBroker } from "./embedded-broker.js";
 import { startGateway } from "./gateway.js";
 import {
   createGatewayCounters,
@@ -31,11 +30,7 @@ export interface ServerOptions {
 }
 
 /** A broker outside of this process, with the totals of the way to it. */
-export interface SharedBroker {
-  readonly broker: Broker;
-  /** Reads them as they are now. */
-  readonly counters: () => Readonly<Record<string, number>>;
-}
+export type SharedBroker = Omit<RunningBroker, "stop">;
 
 /** A server that listens. */
 export interface RunningServer {
@@ -48,6 +43,8 @@ export interface RunningServer {
   readonly gatewayCounters: GatewayCounters;
   /** Of the embedded broker, or of the way to the shared one as it is now. */
   readonly brokerCounters: Readonly<Record<string, number>>;
+  /** Whether the broker can be reached and can store. */
+  readonly isBrokerAvailable: boolean;
   /** Rooms that are open now. */
   readonly openRooms: number;
   /**
@@ -78,7 +75,12 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const settings = settingsOf(config);
   const counters = createCounters();
   const gatewayCounters = createGatewayCounters();
-  const { broker, counters: brokerCounters, stop: stopBroker } = brokerOf(config, options, log);
+  const {
+    broker,
+    counters: brokerCounters,
+    isAvailable,
+    stop: stopBroker,
+  } = await brokerOf(config, options, log);
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
   const api = createHttpApi({
@@ -137,6 +139,9 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get brokerCounters() {
       return brokerCounters();
     },
+    get isBrokerAvailable() {
+      return isAvailable();
+    },
     get openRooms() {
       return engine?.openRooms ?? 0;
     },
@@ -149,26 +154,27 @@ function urlOf(host: string, port: number): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-function brokerOf(
-  config: Config,
-  { broker }: ServerOptions,
-  log: Logger,
-): SharedBroker & { stop(deadlineMs: number): Promise<void> } {
-  if (broker !== undefined) return { ...broker, stop: async () => {} };
-  const embedded = startEmbeddedBroker(config, log);
-  return { ...embedded, counters: () => ({ ...embedded.counters }) };
+async function brokerOf(config: Config, { broker }: ServerOptions, log: Logger): Promise<RunningBroker> {
+  return broker === undefined ? startBroker(config, log) : { ...broker, stop: async () => {} };
 }
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */
 function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log: Logger): GatewayLimits {
-  const { connections: configured, idleSeconds, bodyBytes } = config.limits;
+  const {
+    connections: configured,
+    idleSeconds,
+    bodyBytes,
+    handshakesPerSecond,
+    handshakeLagMs,
+  } = config.limits;
   const fitting = connectionLimits(config.limits, openFilesMax());
   if (fitting.connections < configured)
     log[sharePort ? "debug" : "info"](
       { configured, effective: fitting.connections },
       "fewer connections than configured: raise ulimit -n",
     );
-  return { ...DEFAULT_GATEWAY_LIMITS, ...fitting, idleSeconds, bodyBytes };
+  const handshakes = { handshakesPerSecond, handshakeLagMs };
+  return { ...DEFAULT_GATEWAY_LIMITS, ...fitting, ...handshakes, idleSeconds, bodyBytes };
 }
 
 /** What stands at `/` where no page is served. */

@@ -176,7 +176,7 @@ test("a full server refuses with a time to come back, and takes the next when on
   raw.write(handshake());
   const { status, headers, body } = await raw.answer();
   assert.equal(status, 503);
-  assert.equal(headers.get("retry-after"), "5");
+  assert.equal(headers.get("retry-after"), "1");
   assert.equal(JSON.parse(body.toString()).error.code, "unavailable");
   first.ws.send(OPCODE.close, Buffer.from([0x03, 0xe8]));
   await first.ws.closed;

@@ -32,7 +32,8 @@ export type UpgradeDecision =
     }
   | { readonly kind: "refuse"; readonly error: CodedError };
 
-const RETRY_MS = 5_000;
+/** Another attempt most likely comes to another worker, which has room. */
+const RETRY_MS = 1_000;
 
 /** Every check of a WebSocket handshake (RFC 6455, 4.2.1) that uWebSockets.js leaves out, and ours. Pure. */
 export function decideUpgrade(

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startHub } from "../broker/hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
-import { startEmbeddedBroker } from "../server/embedded-broker.js";
+import { startBroker } from "../server/broker.js";
 import { type Program, runChild } from "./child-program.js";
 
 /** For workers that have drained and are still closing. */
@@ -14,7 +14,7 @@ const STOP_MS = 1_000;
 runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   const socketPath = hubs[index];
   if (socketPath === undefined) throw new Error(`there is no socket for hub ${index}`);
-  const { broker, counters, stop } = startEmbeddedBroker(config, log, hubs.length);
+  const { broker, counters, isAvailable, stop } = await startBroker(config, log, hubs.length);
   const hub = await startHub({
     broker,
     socketPath,
@@ -22,7 +22,13 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
     onError: (cause) => log.error({ err: cause }, "the hub had an error"),
   });
   return {
-    report: () => ({ hub: { links: hub.links, counters: { hub: { ...hub.counters }, broker: counters } } }),
+    report: () => ({
+      hub: {
+        links: hub.links,
+        brokerAvailable: isAvailable(),
+        counters: { hub: { ...hub.counters }, broker: counters() },
+      },
+    }),
     drain: async (seconds) => {
       const endMs = Date.now() + (seconds > 0 ? seconds * 1_000 + WORKERS_MS : 0);
       while (hub.links > 0 && Date.now() < endMs) await sleep(POLL_MS);

@@ -1,4 +1,3 @@
-import type { BrokerCounters } from "../broker/counters.js";
 import type { Counters } from "../core/counters.js";
 import type { Config } from "../server/config.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
@@ -42,8 +41,8 @@ export interface BeatMessage {
 export interface WorkerReport {
   readonly connections: number;
   readonly rooms: number;
-  /** Every hub is reached. */
-  readonly linked: boolean;
+  /** Every hub is reached, or the broker that it hosts itself is there. */
+  readonly brokerAvailable: boolean;
   readonly counters: {
     readonly engine: Counters;
     readonly gateway: GatewayCounters;
@@ -55,7 +54,11 @@ export interface WorkerReport {
 export interface HubReport {
   /** Workers that are linked. */
   readonly links: number;
-  readonly counters: { readonly hub: Readonly<Record<string, number>>; readonly broker: BrokerCounters };
+  readonly brokerAvailable: boolean;
+  readonly counters: {
+    readonly hub: Readonly<Record<string, number>>;
+    readonly broker: Readonly<Record<string, number>>;
+  };
 }
 
 /** From a child. */

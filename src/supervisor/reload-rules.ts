@@ -5,7 +5,7 @@ import type { Config } from "../server/config.js";
  * What a running node cannot change: where it listens, who supervises, and what the hubs keep, since they keep it over
  * a reload. Everything else belongs to workers.
  */
-const FIXED = ["host", "port", "admin", "workers", "hubs", "watchdogMs", "memory"] as const;
+const FIXED = ["host", "port", "admin", "workers", "hubs", "watchdogMs", "broker", "nats", "memory"] as const;
 
 /** Why a node that runs with one configuration cannot go on with another; undefined where it can. */
 export function whyNotReloadable(now: Config, next: Config): string | undefined {

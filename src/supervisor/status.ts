@@ -71,10 +71,13 @@ export function statusOf(node: Supervisor): NodeStatus {
 function reasonsAgainst({ state, workers, hubs }: Supervisor): string[] {
   if (state === "starting" || state === "draining") return [`the node is ${state}`];
   const missing = [...hubs, ...workers].filter((slot) => !slot.isReady);
-  const unlinked = workers.filter((slot) => slot.isReady && slot.child?.report?.worker?.linked === false);
+  const cut = [...hubs, ...workers].filter((slot) => {
+    const report = slot.child?.report;
+    return slot.isReady && (report?.hub ?? report?.worker)?.brokerAvailable === false;
+  });
   return [
     ...missing.map((slot) => `${slot.role} ${slot.index} is ${slot.child?.state.kind ?? "being restarted"}`),
-    ...unlinked.map((slot) => `worker ${slot.index} has no link to the broker`),
+    ...cut.map((slot) => `${slot.role} ${slot.index} does not reach the broker`),
   ];
 }
 

@@ -26,7 +26,7 @@ runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Progra
   const shared = links.length === 0 ? {} : { broker: sharedBy(links) };
   const server = await startServer(own, { log, sharePort: true, ...shared });
   return {
-    report: () => ({ worker: reportOf(server, links) }),
+    report: () => ({ worker: reportOf(server) }),
     drain: async (seconds) => {
       await server.drain(seconds * 1_000);
       ending = true;
@@ -52,6 +52,7 @@ function linkTo(socketPath: string, config: Config, log: Logger, isEnding: () =>
 function sharedBy(links: readonly HubLink[]): SharedBroker {
   return {
     broker: partitioned(links),
+    isAvailable: () => links.every(({ linked }) => linked),
     counters: () => summed(links.map(({ counters }) => ({ ...counters }))),
   };
 }
@@ -63,11 +64,11 @@ function summed(all: readonly Readonly<Record<string, number>>[]): Record<string
   return sums;
 }
 
-function reportOf(server: RunningServer, links: readonly HubLink[]): WorkerReport {
+function reportOf(server: RunningServer): WorkerReport {
   return {
     connections: server.counters.connections,
     rooms: server.openRooms,
-    linked: links.every(({ linked }) => linked),
+    brokerAvailable: server.isBrokerAvailable,
     counters: { engine: server.counters, gateway: server.gatewayCounters, broker: server.brokerCounters },
   };
 }

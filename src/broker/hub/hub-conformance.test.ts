@@ -1,7 +1,7 @@
 import { encode } from "@msgpack/msgpack";
 import { parseRoom } from "../../protocol/room-name.js";
 import { conformance } from "../conformance.testkit.js";
-import { HubKit } from "./hub.testkit.js";
+import { DEADLINE_MS, HubKit } from "./hub.testkit.js";
 import { partitioned } from "./partitioned.js";
 
 const KEYS = 20;
@@ -19,9 +19,15 @@ async function fixture() {
     kit,
     broker: link,
     keysPerRoom: KEYS,
-    deadlineMs: 20_000,
+    deadlineMs: DEADLINE_MS,
     advanceMs: async (ms: number) => {
       nowMs += ms;
+    },
+    // A hub that dies takes its broker's memory along.
+    loseContinuity: async () => {
+      await kit.stop();
+      await kit.start();
+      await link.ready(DEADLINE_MS);
     },
     renew: async () => {
       for (let index = 0; index < ROOMS; index += 1)
@@ -38,9 +44,12 @@ conformance("three hubs by partition", async () => {
   return {
     broker: partitioned(fixtures.map(({ broker }) => broker)),
     keysPerRoom: KEYS,
-    deadlineMs: 20_000,
+    deadlineMs: DEADLINE_MS,
     advanceMs: async (ms) => {
       for (const { advanceMs } of fixtures) await advanceMs(ms);
+    },
+    loseContinuity: async () => {
+      for (const { loseContinuity } of fixtures) await loseContinuity();
     },
     renew: async () => {
       for (const { renew } of fixtures) await renew();

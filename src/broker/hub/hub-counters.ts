@@ -8,7 +8,7 @@ export interface HubCounters {
   bytesIn: number;
   bytesOut: number;
   recordsIn: number;
-  /** Messages that the broker handed over. */
+  /** Messages handed on live, each encoded once for all workers. */
   messages: number;
   /** Live records: one a message and worker that has the room open. */
   deliveries: number;

@@ -42,6 +42,9 @@ export const DEFAULT_HUB_LIMITS: HubLimits = Object.freeze({
 /** Records above this are malformed. Beyond anything that a configuration lets in, and still harmless to hold once. */
 export const RECORD_BYTES_MAX = 67_108_864;
 
+/** A publish above this is refused: what the hub makes of it, with another head, must be a record still. */
+export const PUBLISH_BYTES_MAX = RECORD_BYTES_MAX - 1_048_576;
+
 /** Messages of one read for a replay: small enough to hold, large enough that reading is not what it costs. */
 export const REPLAY_PAGE_MESSAGES = 256;
 

@@ -49,7 +49,7 @@ export function connectHub(options: HubLinkOptions): HubLink {
   return new Link(options);
 }
 
-/** How often deadlines are looked at: a timer a request would cost more than the request. */
+/** How often deadlines are looked at, at the least: a timer a request would cost more than the request. */
 const EXPIRE_MS = 250;
 
 class Link implements HubLink {
@@ -89,7 +89,7 @@ class Link implements HubLink {
       onDown: () => this.#down(),
       onError: this.#onError,
     });
-    this.#expiry = setInterval(() => this.#expire(), EXPIRE_MS).unref();
+    this.#expiry = setInterval(() => this.#expire(), Math.min(EXPIRE_MS, limits.requestMs / 4)).unref();
   }
 
   get linked(): boolean {

@@ -39,6 +39,7 @@ export class HubPeer implements RoomPeer {
   /** Publishes that wait for the broker. */
   #publishes = 0;
   #whenAnswered: (() => void) | undefined;
+  #finishing = false;
   #closed = false;
 
   constructor(owner: PeerOwner, socket: Socket) {
@@ -63,8 +64,14 @@ export class HubPeer implements RoomPeer {
     return this.#worker ?? "";
   }
 
+  /** Bytes that it has not read. */
+  get waitingBytes(): number {
+    return this.#output.waitingBytes;
+  }
+
   /** Takes no requests any more; resolves when those before are answered, and the answers are with the kernel. */
   async finish(): Promise<void> {
+    this.#finishing = true;
     this.#socket.pause();
     if (this.#publishes > 0 && !this.#closed)
       await new Promise<void>((resolve) => {
@@ -73,9 +80,10 @@ export class HubPeer implements RoomPeer {
     await this.#output.flushed();
   }
 
+  /** Cuts it off. Its rooms are left before this returns. */
   destroy(): void {
-    this.#reader.end();
     this.#socket.destroy();
+    this.#close();
   }
 
   deliver(record: Uint8Array): void {
@@ -113,9 +121,11 @@ export class HubPeer implements RoomPeer {
       this.#reader.push(chunk);
     } catch (cause) {
       if (cause instanceof MalformedRecord) this.#owner.counters.malformed += 1;
-      this.#owner.fault(cause);
+      this.#owner.fault(new Error(`the link of worker "${this.worker}" is closed: ${cause}`, { cause }));
       this.destroy();
     }
+    // Live messages are cut off before it comes to this: these are answers that it does not read, so it may ask for no more.
+    if (this.#output.waitingBytes > 2 * this.#bufferBytes) this.#socket.pause();
   }
 
   #handle(record: WorkerRecord): void {
@@ -225,6 +235,8 @@ export class HubPeer implements RoomPeer {
 
   #written(bytes: number): void {
     this.#owner.counters.bytesOut += bytes;
+    if (this.#socket.isPaused() && !this.#finishing && this.#output.waitingBytes <= this.#bufferBytes)
+      this.#socket.resume();
     this.#resumeFlow();
     this.#reads.written();
   }
@@ -234,6 +246,7 @@ export class HubPeer implements RoomPeer {
   }
 
   #close(): void {
+    if (this.#closed) return;
     this.#closed = true;
     this.#reader.end();
     this.#output.close();

@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Broker } from "../../core/ports.js";
 import { conformanceSettings } from "../conformance.testkit.js";
 import { MemoryBroker, type MemoryBrokerOptions } from "../memory.js";
 import { type Hub, startHub } from "./hub.js";
+import { createHubCounters } from "./hub-counters.js";
 import { DEFAULT_HUB_LIMITS, type HubLimits } from "./hub-limits.js";
 import { connectHub, type HubLink, type HubLinkOptions } from "./hub-link.js";
 
@@ -26,6 +28,8 @@ export class SocketFolder {
 export interface HubKitOptions {
   readonly limits?: Partial<HubLimits>;
   readonly broker?: Partial<MemoryBrokerOptions>;
+  /** What the hub has instead of its memory broker: something around it. */
+  readonly wrap?: (broker: MemoryBroker) => Broker;
 }
 
 /** A hub with a memory broker in this process, and links to it over a real socket. */
@@ -34,6 +38,8 @@ export class HubKit {
   readonly path = this.folder.at("hub.sock");
   readonly limits: HubLimits;
   readonly errors: unknown[] = [];
+  /** Of all hubs that there were. */
+  readonly counters = createHubCounters();
   readonly #options: HubKitOptions;
   readonly #links: HubLink[] = [];
   #hub: Hub | undefined;
@@ -54,26 +60,32 @@ export class HubKit {
     return this.#broker;
   }
 
-  /** Starts a hub with a new broker, whose epochs differ from those before. */
+  /** Starts a hub with a new broker, whose epochs differ from those before, or with the one kept. */
   async start(): Promise<Hub> {
-    this.#broker = new MemoryBroker({
+    this.#broker ??= new MemoryBroker({
       settingsOf: conformanceSettings,
       onSinkError: (cause) => this.errors.push(cause),
       ...this.#options.broker,
     });
     this.#hub = await startHub({
-      broker: this.#broker,
+      broker: this.#options.wrap?.(this.#broker) ?? this.#broker,
       socketPath: this.path,
       limits: this.limits,
+      counters: this.counters,
       onError: (cause) => this.errors.push(cause),
     });
     return this.#hub;
   }
 
-  async stop(): Promise<void> {
+  /** Stops the hub alone, as one would end whose broker is elsewhere. */
+  async stopHub(): Promise<void> {
     await this.#hub?.stop(0);
-    await this.#broker?.stop(0);
     this.#hub = undefined;
+  }
+
+  async stop(): Promise<void> {
+    await this.stopHub();
+    await this.#broker?.stop(0);
     this.#broker = undefined;
   }
 
@@ -103,10 +115,14 @@ export class HubKit {
 }
 
 /** Resolves when it is so; fails when it is not within the deadline. */
-export async function until(isSo: () => boolean, what = "what was waited for"): Promise<void> {
-  const deadline = performance.now() + DEADLINE_MS;
+export async function until(
+  isSo: () => boolean,
+  what = "what was waited for",
+  deadlineMs = DEADLINE_MS,
+): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
   while (!isSo()) {
-    if (performance.now() > deadline) throw new Error(`${what} has not come within ${DEADLINE_MS} ms`);
+    if (performance.now() > deadline) throw new Error(`${what} has not come within ${deadlineMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

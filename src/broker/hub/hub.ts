@@ -29,6 +29,8 @@ export interface Hub {
   readonly counters: HubCounters;
   /** Workers linked now. */
   readonly links: number;
+  /** Bytes that wait for workers now, all together. */
+  readonly waitingBytes: number;
   /**
    * Takes nothing new, answers the publishes under way, closes all links and then all rooms; cuts what is left at the
    * deadline. The broker goes on. A second call waits for the first.
@@ -75,6 +77,12 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
 
   get links(): number {
     return this.#peers.size;
+  }
+
+  get waitingBytes(): number {
+    let bytes = 0;
+    for (const peer of this.#peers) bytes += peer.waitingBytes;
+    return bytes;
   }
 
   async listen(path: string): Promise<void> {
@@ -153,7 +161,7 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
     const deadline = delay(deadlineMs, undefined, { signal: late.signal }).catch(() => {});
     await Promise.race([deadline, Promise.all([...this.#peers].map((peer) => peer.finish()))]);
     late.abort();
-    for (const peer of this.#peers) peer.destroy();
+    for (const peer of [...this.#peers]) peer.destroy();
     await closed;
   }
 }

@@ -89,7 +89,8 @@ export class LinkConnection {
       if (cause instanceof MalformedRecord) this.#options.counters.malformed += 1;
       reader.end();
       socket.destroy();
-      this.#options.onError(cause);
+      const { socketPath, onError } = this.#options;
+      onError(new Error(`the link to ${socketPath} is closed: ${cause}`, { cause }));
     }
   }
 

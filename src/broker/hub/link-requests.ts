@@ -160,7 +160,8 @@ export class LinkRequests {
     const { counters, limits } = this.#options;
     const late = (): CodedError => {
       counters.timeouts += 1;
-      return new CodedError("timeout", `the hub did not answer within ${limits.requestMs} ms`);
+      const text = `the hub did not answer within ${limits.requestMs} ms; a message may be stored or not`;
+      return new CodedError("timeout", text);
     };
     for (const [ref, publish] of this.#publishes) {
       if (publish.dueMs > nowMs) break;

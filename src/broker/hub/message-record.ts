@@ -3,6 +3,7 @@ import { CodedError } from "../../protocol/errors.js";
 import type { Message } from "../../protocol/message.js";
 import { parseRoom, type RoomName } from "../../protocol/room-name.js";
 import { textOf, utf8Length, writeUtf8 } from "../../protocol/text.js";
+import { PUBLISH_BYTES_MAX } from "./hub-limits.js";
 import { isCount, MalformedRecord, RECORD, type RecordTarget, type WorkerRecord } from "./record.js";
 
 // Written by hand, unlike the other records, because these run for every message of the box: `npm run bench -- hub`.
@@ -64,19 +65,21 @@ export function readMessage(
     throw new MalformedRecord("a message with a number that is none");
   const hasOrigin = (view.getUint8(start + 5) & HAS_ORIGIN) !== 0;
   const origin = hasOrigin ? readText(bytes, originStart, frameStart) : undefined;
-  const frame = new Uint8Array(end - frameStart);
-  frame.set(bytes.subarray(frameStart, end));
+  // A third cheaper than a new array and `set`. Not `bytes.slice`, which is a view where the bytes are a Buffer.
+  const frame = Uint8Array.prototype.slice.call(bytes, frameStart, end);
   const key = dataEnd === frame.length ? undefined : keyOf(frame, dataEnd);
   return { room, offset, prev, time, key, origin, frame, dataStart, dataEnd };
 }
 
-/** @throws CodedError `too_large` for a key, id or origin of 64 KiB and more. */
+/** @throws CodedError `too_large` for a key, id or origin of 64 KiB and more, and for 63 MiB of all. Nothing is written then. */
 export function writePublish(target: RecordTarget, ref: number, outgoing: Outgoing): void {
   const { room, data, key, id, origin } = outgoing;
   const keyBytes = key === undefined ? 0 : textBytes("key", key);
   const idBytes = id === undefined ? 0 : textBytes("id", id);
   const originBytes = origin === undefined ? 0 : textBytes("origin", origin);
   const size = PUBLISH_BYTES + room.length + keyBytes + idBytes + originBytes + data.length;
+  if (size > PUBLISH_BYTES_MAX)
+    throw new CodedError("too_large", `a publish of ${size} bytes; up to ${PUBLISH_BYTES_MAX} are allowed`);
   let at = target.reserve(size);
   const { bytes, view } = target;
   view.setUint32(at, size, true);

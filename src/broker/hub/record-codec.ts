@@ -24,7 +24,7 @@ const FROM_AFTER = 2;
 /** For "no retry time": any other is at least 0. */
 const NO_RETRY = -1;
 
-/** Writes any record but a message. @throws CodedError `too_large` for a text of 64 KiB and more in a publish. */
+/** Writes any record but a message. @throws CodedError `too_large` for a publish that is beyond what a record can say. */
 export function writeRecord(target: RecordTarget, record: WorkerRecord | HubRecord): void {
   switch (record.type) {
     case "hello":

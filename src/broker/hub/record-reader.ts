@@ -27,6 +27,7 @@ export class RecordReader {
 
   /** Takes the next bytes. @throws MalformedRecord for a length that is none, and whatever the handler throws. */
   push(chunk: Uint8Array): void {
+    if (this.#ended) return;
     let at = this.#restLength > 0 ? this.#complete(chunk) : 0;
     const view = this.#viewOf(chunk);
     while (!this.#ended && chunk.length - at >= 4) {
@@ -35,7 +36,7 @@ export class RecordReader {
       this.#onRecord(chunk, view, at, end);
       at = end;
     }
-    if (at < chunk.length) this.#keep(chunk, at, chunk.length);
+    if (!this.#ended && at < chunk.length) this.#keep(chunk, at, chunk.length);
   }
 
   /** Hands nothing over any more, not even what is left of the chunk at hand. */

@@ -61,12 +61,15 @@ const PING_MS = 3_000;
 /** One connection to NATS that comes back by itself, for as long as it is not closed. */
 export class NatsLink {
   readonly connection: NatsConnection;
+  /** Undefined: the client's own. */
+  readonly inboxPrefix: string | undefined;
   readonly #events: LinkEvents;
   #connected = true;
   #closing = false;
 
-  private constructor(connection: NatsConnection, events: LinkEvents) {
+  private constructor(connection: NatsConnection, events: LinkEvents, inboxPrefix: string | undefined) {
     this.connection = connection;
+    this.inboxPrefix = inboxPrefix;
     this.#events = events;
     void this.#watch();
   }
@@ -86,7 +89,7 @@ export class NatsLink {
     const end = Date.now() + deadlineMs;
     for (;;) {
       try {
-        return new NatsLink(await connect(options), events);
+        return new NatsLink(await connect(options), events, access.inboxPrefix);
       } catch (cause) {
         if (Date.now() + RETRY_MS >= end) throw unreachable(access, cause);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

@@ -23,7 +23,8 @@ export const ERR_CODE = {
   messageNotFound: 10_037,
   consumerNotFound: 10_014,
   wrongLastSequence: 10_071,
-  streamNameInUse: 10_058,
+  /** A cluster that has just formed says so for a while. */
+  noSuitablePeers: 10_005,
 } as const;
 
 export type Json = { readonly [field: string]: unknown };
@@ -97,7 +98,7 @@ export async function insist<T>(
 
 /** Whether the same call may well succeed a moment later. */
 export function isTransient(cause: unknown): boolean {
-  if (cause instanceof ApiError) return cause.status >= 500;
+  if (cause instanceof ApiError) return cause.status >= 500 || cause.errCode === ERR_CODE.noSuitablePeers;
   if (cause instanceof CodedError) return cause.code === "unavailable" || cause.code === "timeout";
   if (cause instanceof RequestError) return !(cause.cause instanceof PermissionViolationError);
   return isTimeout(cause) || cause instanceof NoRespondersError;

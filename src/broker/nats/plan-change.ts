@@ -1,4 +1,5 @@
 import {
+  canonical,
   type Difference,
   differences,
   differenceText,
@@ -179,15 +180,4 @@ function namesText(names: readonly string[]): string {
     index = end;
   }
   return runs.join(", ");
-}
-
-/** JSON with sorted keys, so that equal things are equal text. */
-function canonical(value: unknown): string {
-  return (
-    JSON.stringify(value, (_key, part: unknown) =>
-      typeof part === "object" && part !== null && !Array.isArray(part)
-        ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-        : part,
-    ) ?? "none"
-  );
 }

@@ -126,6 +126,17 @@ export function differenceText({ what, field, here, planned }: Difference): stri
   return `${what}: ${field} is ${here === "" ? '""' : here} here and ${planned === "" ? '""' : planned} in the plan`;
 }
 
+/** JSON with sorted keys, so that equal things are equal text. */
+export function canonical(value: unknown): string {
+  return (
+    JSON.stringify(value, (_key, part: unknown) =>
+      typeof part === "object" && part !== null && !Array.isArray(part)
+        ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+        : part,
+    ) ?? "none"
+  );
+}
+
 const FIELDS = ["messages", "seconds", "state", "ephemeral", "set"] as const;
 
 function parseJson(text: string): unknown {

@@ -61,8 +61,8 @@ describe("which streams there are", () => {
     assert.deepEqual(
       plan.sets.map(({ set, messages, seconds }) => [set.keyed, messages, seconds]),
       [
-        [false, 5_001, 7_200],
-        [true, 20_001, 0],
+        [false, 5_100, 7_200],
+        [true, 20_100, 0],
       ],
     );
     assert.equal(placeOf(plan, parseRoom("chat.a")).set?.keyed, false);
@@ -94,8 +94,8 @@ describe("which streams there are", () => {
     assert.deepEqual(
       plan.sets.map(({ set, messages, seconds }) => [set.name, messages, seconds]),
       [
-        ["", 1_001, 3_600],
-        ["bulk", 100_001, 600],
+        ["", 1_100, 3_600],
+        ["bulk", 100_100, 600],
       ],
     );
     const many = Array.from({ length: 8 }, (_, index) => [`n${index}`, `s${index}`]);
@@ -153,10 +153,10 @@ describe("what provisioning does", () => {
       ["update", "update"],
     );
     assert.equal(change.record?.generation, 0);
-    assert.deepEqual(change.record?.messagesMin, { in: 5_001 });
+    assert.deepEqual(change.record?.messagesMin, { in: 5_100 });
     assert.match(
       describeChange(change).join("\n"),
-      /update FW_0, FW_1: max_age 3600000000000 → 7200000000000, max_msgs_per_subject 5001 → 9001/,
+      /update FW_0, FW_1: max_age 3600000000000 → 7200000000000, max_msgs_per_subject 5100 → 9100/,
     );
   });
 
@@ -166,12 +166,12 @@ describe("what provisioning does", () => {
     const { losses } = deployment.plan(chat(2_000));
     assert.match(
       losses.join("; "),
-      /FW_0 would drop what is beyond max_msgs_per_subject 2001, 5001 until now/,
+      /FW_0 would drop what is beyond max_msgs_per_subject 2100, 5100 until now/,
     );
     for (const [name, stream] of deployment.streams) deployment.streams.set(name, { ...stream, messages: 0 });
     const empty = deployment.plan(chat(2_000));
     assert.deepEqual(empty.losses, []);
-    assert.deepEqual(empty.record?.messagesMin, { in: 2_001 });
+    assert.deepEqual(empty.record?.messagesMin, { in: 2_100 });
   });
 
   test("a bound where there was none loses data, none where there was one does not", () => {

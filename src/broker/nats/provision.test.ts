@@ -26,7 +26,7 @@ describe("provisioning", () => {
     await first.apply(false);
     for (const name of ["FW_CTL", "FW_0", "FW_3", "FW_KEY_3"]) await admin.api(`STREAM.INFO.${name}`);
     const { config } = await admin.stream("FW_KEY_1");
-    assert.equal(config.max_msgs_per_subject, 20_001);
+    assert.equal(config.max_msgs_per_subject, 20_100);
     assert.equal(config.max_age, 0);
     const again = await prepare(t, url, {});
     assert.deepEqual(describeChange(again.change), ["nothing to do"]);
@@ -59,12 +59,12 @@ describe("provisioning", () => {
     const lossy = await prepare(t, url, { settings: less });
     await assert.rejects(lossy.apply(false), (error) => {
       assert.ok(error instanceof CodedError && error.code === "bad_request");
-      assert.match(error.message, /--force.*FW_0 would drop what is beyond max_msgs_per_subject 501/);
+      assert.match(error.message, /--force.*FW_0 would drop what is beyond max_msgs_per_subject 600/);
       return true;
     });
-    assert.equal((await admin.stream("FW_0")).config.max_msgs_per_subject, 1_001);
+    assert.equal((await admin.stream("FW_0")).config.max_msgs_per_subject, 1_100);
     await lossy.apply(true);
-    assert.equal((await admin.stream("FW_0")).config.max_msgs_per_subject, 501);
+    assert.equal((await admin.stream("FW_0")).config.max_msgs_per_subject, 600);
     assert.deepEqual(describeChange((await prepare(t, url, { settings: less })).change), ["nothing to do"]);
   });
 

@@ -3,7 +3,7 @@ import { type NatsAccess, NatsLink } from "./connection.js";
 import { Control, type Versioned } from "./control.js";
 import { insist, JsApi, type Json, numberOf, objectOf } from "./js-api.js";
 import { type ExistingStream, type PlanChange, planChange, type Step } from "./plan-change.js";
-import { namespacesOf, type PlanRecord } from "./plan-record.js";
+import { canonical, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
 import { type NamespaceSettings, planStreams } from "./stream-plan.js";
 import { Subjects } from "./subjects.js";
@@ -132,7 +132,7 @@ async function writePlan(control: Control, plan: PlanRecord, after: number): Pro
   if (isWritten) return;
   // A try whose answer was lost may have written it.
   const now = await control.readPlan();
-  if (JSON.stringify(now?.value) !== JSON.stringify(plan))
+  if (canonical(now?.value) !== canonical(plan))
     throw new CodedError(
       "unavailable",
       "somebody else provisions at this moment: look at the plan again",

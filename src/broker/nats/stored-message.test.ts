@@ -139,6 +139,7 @@ function read(message: Partial<StoredMessage>) {
     storedMs: undefined,
     headers: "",
     data: Buffer.from("1"),
+    roomToken: "chat~a",
     keyToken: undefined,
     ...message,
   };

@@ -14,7 +14,9 @@ export interface StoredMessage {
   /** "" where it has none. */
   readonly headers: HeaderText;
   readonly data: Uint8Array;
-  /** The subject's last token in a keyed set, else undefined. */
+  /** The room in its subject. */
+  readonly roomToken: string;
+  /** The key in its subject, in a keyed set, else undefined. */
   readonly keyToken: string | undefined;
 }
 

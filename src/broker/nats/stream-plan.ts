@@ -12,9 +12,9 @@ import { type SetName, type Subjects, setName } from "./subjects.js";
  * moves the bounds of streams that stay: positions of clients survive it. Where one namespace keeps far more than the
  * others, give it a set of its own (`nats.sets`), or all rooms of the set use that much disk.
  *
- * - A plain set keeps one message more than asked for, which proves of a position that nothing after it is gone.
- * - At least {@link MESSAGES_MIN} messages and {@link SECONDS_MIN} seconds are kept: holes in the live flow are filled
- *   from there, also in a namespace that keeps no history.
+ * - A set keeps {@link MESSAGES_MORE} messages more than asked for, which prove of a position that nothing after it is
+ *   gone, and at least {@link SECONDS_MIN} seconds: holes in the live flow are filled from there, also in a namespace
+ *   that keeps no history.
  * - A keyed set has no bound of age, as the latest message of a key never expires. Each key keeps as many messages as
  *   the room's history may have, since all of them may be of one key.
  * - A namespace that changes between keyed, plain and ephemeral, or its set, and a change of the number of partitions,
@@ -53,8 +53,8 @@ export interface NamespaceSettings {
 /** What of a room's settings concerns storage. */
 export type StoredSettings = Pick<RoomSettings, "history" | "state" | "ephemeral">;
 
-/** Holes in the live flow are filled as far back as this many messages of a room, whatever its history. */
-export const MESSAGES_MIN = 100;
+/** Messages that a room or key keeps beyond its history: as many may come while a page of it is read. */
+export const MESSAGES_MORE = 100;
 
 /** Some times the interval of sweeps, which find the holes; also longer than {@link DUPLICATE_WINDOW_SECONDS}. */
 export const SECONDS_MIN = 300;
@@ -76,7 +76,7 @@ export function planStreams(settings: NamespaceSettings, subjects: Subjects): St
     const before = sets.get(idOf(set));
     sets.set(idOf(set), {
       set: before?.set ?? set,
-      messages: Math.max(before?.messages ?? MESSAGES_MIN, history.messages + 1),
+      messages: Math.max(before?.messages ?? 0, history.messages + MESSAGES_MORE),
       seconds: state ? 0 : Math.max(before?.seconds ?? SECONDS_MIN, history.seconds),
     });
     return { set: sets.get(idOf(set))?.set ?? set, history };

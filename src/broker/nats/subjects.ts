@@ -105,6 +105,12 @@ export class Subjects {
   }
 }
 
+/** Room and key of a stored or live subject, as tokens. */
+export function tokensOf(subject: string): { readonly room: string; readonly key: string | undefined } {
+  const [, , , room = "", key] = subject.split(".");
+  return { room, key };
+}
+
 /** Which streams: those of one name that do or do not keep state. */
 export interface SetName {
   readonly name: string;

@@ -22,8 +22,7 @@ const MUTANTS: readonly Mutant[] = [
     name: "join early: the topic is joined when the replay begins, not at the head",
     file: "core/subscriptions.js",
     find: "subscription.begin(start);",
-    replace:
-      "subscription.begin(start); this.#owner.join(subscription.room.topic(this.#owner.wire)); subscription.room.enter(this.#owner, true);",
+    replace: "subscription.begin(start); subscription.room.enter(this.#owner, true);",
   },
   {
     name: "lag one room only: a client that was told re-subscribes just one",
@@ -57,9 +56,75 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "live members lose a reset",
+    file: "core/room-lane.js",
+    find: "this.#sendReset(position, reset, fanout);",
+    replace: ";",
+  },
+  {
+    name: "a replay joins at the room's head, not where its lane's topic stands",
+    file: "core/subscription.js",
+    find: "room.sentTo(member.lane)",
+    replace: "room.flow.last",
+  },
+  {
+    name: "a replay joins a lane that has still to send a reset",
+    file: "core/subscription.js",
+    find: "sent.resets !== room.resets",
+    replace: "false",
+  },
+  {
+    name: "what a lane has still to send is let go when the others have sent it",
+    file: "core/flow.js",
+    find: "this.#first.holders === 0 && ",
+    replace: "",
+  },
+  {
+    name: "a lane that is behind skips to the end",
+    file: "core/room-lane.js",
+    find: "this.#sent = goal;",
+    replace: "this.#sent = flow.last;",
+  },
+  {
+    name: "a lane goes on behind a reset in the same tick, and leaves topics that it has just published to",
+    file: "core/room-lane.js",
+    find: "this.lane.queue(this);",
+    replace: "this.flush(fanout, packer);",
+  },
+  {
+    name: "a lane that everybody left gives up its place in the room twice",
+    file: "core/room-lane.js",
+    find: "if (this.#isIdle)\n            return;\n        const",
+    replace: "const",
+  },
+  {
+    name: "a room is not queued at a lane where nobody is live, though somebody waits",
     file: "core/room.js",
-    find: "this.#lastReset = reason;",
-    replace: "this.#lastReset = reason; this.#live.clear();",
+    find: "lanes.queue(lane, part);",
+    replace: "if (part.members > 0) lanes.queue(lane, part);",
+  },
+  {
+    name: "who waits for its lane is not woken",
+    file: "core/room-lane.js",
+    find: "wake();",
+    replace: ";",
+  },
+  {
+    name: "no tick is asked for lanes that wait",
+    file: "core/engine.js",
+    find: "this.lanes.isWaiting || ",
+    replace: "",
+  },
+  {
+    name: "a lane that does not fit into the tick loses its turn",
+    file: "core/lanes.js",
+    find: "turns.slice(done).concat(this.#waiting)",
+    replace: "this.#waiting",
+  },
+  {
+    name: "one tick flushes every lane",
+    file: "core/lanes.js",
+    find: "done > 0 && sockets > this.#socketsMax",
+    replace: "false",
   },
 ];
 

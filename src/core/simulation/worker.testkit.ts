@@ -9,7 +9,7 @@ import type { Link } from "./broker.testkit.js";
 import type { Scheduler } from "./scheduler.testkit.js";
 
 /** Frames that one socket may have queued from topics before it is flushed at once; 32 in uWS, fewer here to see it more. */
-const PENDING_MAX = 1;
+const PENDING_MAX = [1, 1, 4];
 
 /** What the far end of a socket is told. */
 export interface SocketPeer {
@@ -26,13 +26,26 @@ export class SimulatedWorker implements Fanout {
   readonly sockets = new Set<SimulatedSocket>();
   readonly topics = new Map<string, Set<SimulatedSocket>>();
   readonly faults: string[] = [];
+  readonly pendingMax: number;
   readonly #limits: Limits;
+  readonly #turnMs: number;
+  /** Sockets that a topic was flushed to in this tick. */
+  readonly #flushedTo = new Set<SimulatedSocket>();
   #tickAsked = false;
   #sessions = 0;
 
-  constructor(name: string, scheduler: Scheduler, link: Link, settingsOf: SettingsOf, limits: Limits) {
+  constructor(
+    name: string,
+    scheduler: Scheduler,
+    link: Link,
+    settingsOf: SettingsOf,
+    limits: Limits,
+    turnMs: number,
+  ) {
     this.scheduler = scheduler;
     this.#limits = limits;
+    this.#turnMs = turnMs;
+    this.pendingMax = scheduler.random.pick(PENDING_MAX);
     this.engine = new Engine({
       node: name,
       broker: link,
@@ -44,20 +57,32 @@ export class SimulatedWorker implements Fanout {
   }
 
   publish(topic: string, bytes: Uint8Array): void {
-    for (const socket of this.topics.get(topic) ?? []) socket.pend(bytes.slice());
+    for (const socket of this.topics.get(topic) ?? []) {
+      this.#flushedTo.add(socket);
+      socket.pend(bytes.slice());
+    }
   }
 
   requestTick(): void {
     if (this.#tickAsked) return;
     this.#tickAsked = true;
-    this.scheduler.soon(2, () => {
+    this.scheduler.soon(this.#turnMs, () => {
       this.#tickAsked = false;
       const dropped = [...this.sockets].filter((socket) => socket.droppedSinceTick);
       for (const socket of dropped) socket.droppedSinceTick = false;
+      this.#flushedTo.clear();
       this.engine.tick(this.scheduler.nowMs);
+      this.#checkBound();
       for (const socket of dropped) this.#checkLeft(socket);
       for (const socket of this.sockets) socket.flushPending();
     });
+  }
+
+  /** However many are in a room, the loop is served after so many writes. */
+  #checkBound(): void {
+    const { laneSockets } = this.#limits;
+    if (this.#flushedTo.size <= laneSockets) return;
+    this.faults.push(`a tick flushed to ${this.#flushedTo.size} sockets, the limit is ${laneSockets}`);
   }
 
   /** A socket that lost frames costs nothing from the next tick on: it is on no topic at all. */
@@ -97,7 +122,7 @@ export class SimulatedSocket implements Outbox {
   }
 
   pend(bytes: Uint8Array): void {
-    if (this.#pending.push(bytes) > PENDING_MAX) this.flushPending();
+    if (this.#pending.push(bytes) > this.#worker.pendingMax) this.flushPending();
   }
 
   flushPending(): void {
@@ -137,7 +162,10 @@ export class SimulatedSocket implements Outbox {
   }
 
   leave(topic: string): void {
-    this.#worker.topics.get(topic)?.delete(this);
+    const { topics } = this.#worker;
+    topics.get(topic)?.delete(this);
+    // Whoever leaves the last topic loses what was published to it in the same tick.
+    if (![...topics.values()].some((members) => members.has(this))) this.#pending = [];
   }
 
   close(code: CloseCode): void {

@@ -30,6 +30,10 @@ const SETTINGS: Record<string, RoomSettings> = {
   keyed: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 8, seconds: 3_600 }, state: true },
 };
 
+/** A lane a socket, a few, and one for all. */
+const LANE_SOCKETS = [1, 2, 3, 1_000];
+const TURN_MS = [2, 2, 30];
+
 const ROOMS = ["plain.a", "plain.b", "plain.c", "plain.d", "keyed.a", "keyed.b"].map(parseRoom);
 const settingsOf = (room: RoomName): RoomSettings =>
   SETTINGS[room.split(".")[0] ?? ""] ?? DEFAULT_ROOM_SETTINGS;
@@ -43,6 +47,7 @@ export interface Outcome {
   readonly gaps: number;
   readonly drops: number;
   readonly historyReads: number;
+  readonly laneWaits: number;
 }
 
 /** Runs one seed: publishers, workers, a broker that restarts, torn links, slow and broken sockets; then quiet. */
@@ -50,17 +55,15 @@ export async function simulate(seed: number): Promise<Outcome> {
   const scheduler = new Scheduler(seed);
   const { random } = scheduler;
   const broker = new SimulatedBroker(scheduler, settingsOf);
+  const limits = { ...LIMITS, laneSockets: random.pick(LANE_SOCKETS) };
+  // How long a turn of the loop takes: in long ones much comes in while lanes wait.
+  const turnMs = random.pick(TURN_MS);
   const workers = Array.from({ length: 1 + random.below(3) }, (_, index) => {
-    return new SimulatedWorker(`w${index}`, scheduler, broker.link(), settingsOf, LIMITS);
+    return new SimulatedWorker(`w${index}`, scheduler, broker.link(), settingsOf, limits, turnMs);
   });
   for (let count = random.below(10); count > 0; count -= 1) publish(broker, scheduler);
-  const clients = Array.from({ length: 2 + random.below(4) }, (_, index) => {
-    return new SimulatedClient(
-      `c${index}`,
-      scheduler,
-      workers,
-      ROOMS.filter(() => random.chance(0.8)).map((room) => wish(room, scheduler)),
-    );
+  const clients = Array.from({ length: 2 + random.below(6) }, (_, index) => {
+    return new SimulatedClient(`c${index}`, scheduler, workers, wishes(scheduler));
   });
   every(scheduler, 250, Number.POSITIVE_INFINITY, () => {
     for (const worker of workers) worker.engine.sweep(scheduler.nowMs);
@@ -71,6 +74,13 @@ export async function simulate(seed: number): Promise<Outcome> {
   broker.away = false;
   await scheduler.runUntil(CHAOS_MS + QUIET_MS);
   return outcome(broker, workers, clients);
+}
+
+/** Most of the rooms, or just one: then its topic is the socket's last. */
+function wishes(scheduler: Scheduler): Wish[] {
+  const { random } = scheduler;
+  const rooms = random.chance(0.2) ? [random.pick(ROOMS)] : ROOMS.filter(() => random.chance(0.8));
+  return rooms.map((room) => wish(room, scheduler));
 }
 
 function wish(room: RoomName, { random }: Scheduler): Wish {
@@ -119,6 +129,8 @@ function chaos(scheduler: Scheduler, broker: SimulatedBroker, clients: readonly 
     broker.away = !broker.away;
   });
   if (random.chance(0.2)) scheduler.soon(CHAOS_MS, () => broker.restart());
+  // So often that lanes stand on both sides of a reset, and of several.
+  if (random.chance(0.2)) every(scheduler, 20 + random.below(200), CHAOS_MS, () => broker.restart());
 }
 
 function outcome(
@@ -150,6 +162,7 @@ function outcome(
     gaps: sum(({ gaps }) => gaps),
     drops: count(({ counters }) => counters.dropped),
     historyReads: count(({ counters }) => counters.historyReads),
+    laneWaits: count(({ counters }) => counters.laneWaits),
   };
 }
 

@@ -1,0 +1,74 @@
+import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import { CodedError } from "../../protocol/errors.js";
+import type { Position } from "../../protocol/frames.js";
+import type { RoomName } from "../../protocol/room-name.js";
+
+/** A broker whose answers wait while the gate is shut. What it is asked, it does at once. */
+export class GatedBroker implements Broker {
+  /** Requests that wait now, and the most that ever did. */
+  waiting = 0;
+  waitingMax = 0;
+  /** So many requests of each kind fail from now on. */
+  readonly failing = { open: 0, history: 0 };
+  readonly #inner: Broker;
+  #isShut = false;
+  #held: (() => void)[] = [];
+
+  constructor(inner: Broker) {
+    this.#inner = inner;
+  }
+
+  shut(): void {
+    this.#isShut = true;
+  }
+
+  publish(outgoing: Outgoing): Promise<Position> {
+    return this.#gated(this.#inner.publish(outgoing));
+  }
+
+  async open(room: RoomName, sink: Sink): Promise<Position> {
+    this.#fail("open");
+    return this.#gated(this.#inner.open(room, sink));
+  }
+
+  close(room: RoomName): void {
+    this.#inner.close(room);
+  }
+
+  async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
+    this.#fail("history");
+    return this.#gated(this.#inner.history(room, from, limit));
+  }
+
+  state(room: RoomName): Promise<Snapshot> {
+    return this.#gated(this.#inner.state(room));
+  }
+
+  stop(deadlineMs: number): Promise<void> {
+    return this.#inner.stop(deadlineMs);
+  }
+
+  /** Lets all answers that wait go, and those after them. */
+  release(): void {
+    this.#isShut = false;
+    const held = this.#held;
+    this.#held = [];
+    for (const go of held) go();
+  }
+
+  #fail(kind: "open" | "history"): void {
+    if (this.failing[kind] === 0) return;
+    this.failing[kind] -= 1;
+    throw new CodedError("unavailable", "fails, on purpose", 10);
+  }
+
+  async #gated<T>(answer: Promise<T>): Promise<T> {
+    if (this.#isShut) {
+      this.waiting += 1;
+      this.waitingMax = Math.max(this.waitingMax, this.waiting);
+      await new Promise<void>((resolve) => this.#held.push(resolve));
+      this.waiting -= 1;
+    }
+    return answer;
+  }
+}

@@ -1,0 +1,31 @@
+import type { NatsLink } from "./connection.js";
+import type { Echoes } from "./echoes.js";
+import type { EphemeralRooms } from "./ephemeral.js";
+import type { EpochKeeper } from "./epoch-keeper.js";
+import type { Gate } from "./gate.js";
+import type { LiveFlows } from "./live-flows.js";
+import type { Delivery } from "./open-room.js";
+import type { Publisher } from "./publisher.js";
+import type { RoomReader } from "./room-reader.js";
+import type { StreamPlan } from "./stream-plan.js";
+import type { Streams } from "./streams.js";
+
+/** What a broker is made of. */
+export interface NatsParts {
+  readonly plan: StreamPlan;
+  readonly streams: Streams;
+  readonly delivery: Delivery;
+  /** The connection of live messages and publishes. */
+  readonly live: NatsLink;
+  readonly publisher: Publisher;
+  readonly flows: LiveFlows;
+  readonly ephemeral: EphemeralRooms;
+  readonly echoes: Echoes;
+  readonly keeper: EpochKeeper;
+  readonly rooms: RoomReader;
+  /** Holds back reads when there are many at once. */
+  readonly gate: Gate;
+  /** Why this node must not serve; undefined: it may. */
+  readonly refusal: () => string | undefined;
+  readonly stop: (deadlineMs: number) => Promise<void>;
+}

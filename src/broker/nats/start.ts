@@ -1,0 +1,325 @@
+import { ByteBudget } from "../../core/byte-budget.js";
+import { CodedError } from "../../protocol/errors.js";
+import type { RoomName } from "../../protocol/room-name.js";
+import { type NatsAccess, NatsLink } from "./connection.js";
+import { Control } from "./control.js";
+import { Echoes } from "./echoes.js";
+import { EphemeralRooms } from "./ephemeral.js";
+import { EpochKeeper } from "./epoch-keeper.js";
+import type { FlowTools } from "./flow.js";
+import { Gate } from "./gate.js";
+import { ApiError, ERR_CODE, insist } from "./js-api.js";
+import { DEFAULT_NATS_LIMITS, type NatsLimits } from "./limits.js";
+import { LiveFlows } from "./live-flows.js";
+import { ownHeaders } from "./message-headers.js";
+import { NatsBroker } from "./nats-broker.js";
+import { createNatsCounters, type NatsCounters } from "./nats-counters.js";
+import type { Delivery } from "./open-room.js";
+import { PartitionReader } from "./partition-reader.js";
+import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
+import { prepareProvisioning } from "./provision.js";
+import { Publisher } from "./publisher.js";
+import { RoomReader } from "./room-reader.js";
+import { SERVER_MIN, serverFeatures } from "./server-version.js";
+import { type NamespaceSettings, planStreams, type StreamPlan } from "./stream-plan.js";
+import { StreamReader } from "./stream-reader.js";
+import { messagesMinOf, Stream, Streams } from "./streams.js";
+import { Subjects } from "./subjects.js";
+import { Sweeper } from "./sweeper.js";
+import { Watch } from "./watch.js";
+
+/** Something that an operator may want to know. */
+export interface NatsNotice {
+  readonly level: "info" | "warn" | "error";
+  readonly text: string;
+}
+
+export interface NatsBrokerOptions {
+  readonly access: NatsAccess;
+  /** Settings of all namespaces; must be those that were provisioned. */
+  readonly settings: NamespaceSettings;
+  /** Begins the names of subjects and streams. Default: fw. */
+  readonly prefix?: string;
+  /** Must be the number that was provisioned. Default: 64. */
+  readonly partitions?: number;
+  /** Create streams that are not there. Default: true; never changes or removes what is there. */
+  readonly provision?: boolean;
+  /** Of streams that are created: undefined as many as the cluster allows, 3 at most. */
+  readonly replicas?: 1 | 3 | 5 | undefined;
+  /** Of one stream that is created; default -1: as much as the server gives. */
+  readonly maxBytes?: number;
+  /** Shown by the server's monitoring. Default: fanwire. */
+  readonly name?: string;
+  readonly limits?: Partial<NatsLimits>;
+  readonly counters?: NatsCounters;
+  /** How long the start may take. Default: 30 seconds. */
+  readonly startMs?: number;
+  /** Milliseconds since 1970. Default: the clock. */
+  readonly nowMs?: () => number;
+  /** NATS was lost, or is back. */
+  readonly onStatus?: (status: "away" | "back") => void;
+  readonly onNotice?: (notice: NatsNotice) => void;
+  /** Told what a sink threw; must not throw. Default: a process warning. */
+  readonly onSinkError?: (cause: unknown, room: RoomName) => void;
+}
+
+export const DEFAULT_PARTITIONS = 64;
+export const DEFAULT_PREFIX = "fw";
+
+const START_MS = 30_000;
+
+/**
+ * Connects to NATS, sees that this node's settings are those of the deployment, and serves.
+ * @throws CodedError `unavailable` where NATS cannot be reached in time or is too old; `bad_request` where nothing is
+ * provisioned and it may not do that itself, or where other settings were provisioned: it says which.
+ */
+export async function startNatsBroker(options: NatsBrokerOptions): Promise<NatsBroker> {
+  const startMs = options.startMs ?? START_MS;
+  const name = options.name ?? "fanwire";
+  const hooks: { watch: Watch | undefined } = { watch: undefined };
+  const live = await NatsLink.open(
+    options.access,
+    name,
+    {
+      disconnected: () => hooks.watch?.disconnected(),
+      reconnected: (server) => hooks.watch?.reconnected(server),
+      complained: (cause) => hooks.watch?.complained(cause),
+      closed: (cause) => hooks.watch?.closed(cause),
+    },
+    startMs,
+  );
+  let replay: NatsLink | undefined;
+  try {
+    replay = await NatsLink.open(options.access, `${name} replay`, {}, startMs);
+    const { broker, watch } = await assemble(options, live, replay, startMs);
+    hooks.watch = watch;
+    watch.start();
+    return broker;
+  } catch (cause) {
+    await Promise.all([live.close(), replay?.close()]);
+    throw cause;
+  }
+}
+
+async function assemble(
+  options: NatsBrokerOptions,
+  live: NatsLink,
+  replay: NatsLink,
+  startMs: number,
+): Promise<{ broker: NatsBroker; watch: Watch }> {
+  const { enough, version } = serverFeatures(live.serverVersion);
+  if (!enough)
+    throw new CodedError(
+      "unavailable",
+      `nats-server ${version} is too old: ${SERVER_MIN} or newer is needed`,
+    );
+  const subjects = new Subjects(options.prefix ?? DEFAULT_PREFIX, options.partitions ?? DEFAULT_PARTITIONS);
+  const plan = planStreams(options.settings, subjects);
+  const limits: NatsLimits = Object.freeze({ ...DEFAULT_NATS_LIMITS, ...options.limits });
+  const counters = options.counters ?? createNatsCounters();
+  const nowMs = options.nowMs ?? Date.now;
+  const control = new Control(replay, subjects);
+  const record = await agree(options, control, subjects, limits, startMs);
+  const reads = new StreamReader(replay);
+  const gate = new Gate(limits.cursors);
+  const streams = await readStreams(plan, record, control, reads, gate, startMs);
+  const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  const notice = options.onNotice ?? (() => undefined);
+  const onTrouble = (text: string): void => notice({ level: "warn", text });
+  const publisher = new Publisher(live, limits, counters, nowMs);
+  const keeper: EpochKeeper = new EpochKeeper({
+    streams,
+    reads,
+    control,
+    counters,
+    probe: (stream) => probe(publisher, subjects, stream, nowMs()),
+    onNewEpoch: (stream) => flows.restart(stream),
+    onTrouble,
+    wait,
+  });
+  const rooms = new RoomReader(reads, keeper.observe, limits.readBatch);
+  const partitions = new PartitionReader(reads, keeper.observe, limits.readBatch);
+  const tools: FlowTools = {
+    limits,
+    counters,
+    rooms,
+    partitions,
+    gate,
+    nowMs,
+    wait,
+    onRepeat: (stream) => void keeper.verify(stream),
+    onTrouble,
+  };
+  const onSinkError = options.onSinkError ?? warn;
+  const delivery: Delivery = {
+    limits,
+    counters,
+    nowMs,
+    tailBudget: new ByteBudget(limits.tailBytes),
+    onSinkError,
+  };
+  const liveReads = new StreamReader(live);
+  const heads = new PartitionReader(liveReads, keeper.observe, limits.readBatch);
+  const flows: LiveFlows = new LiveFlows({
+    link: live,
+    reads: liveReads,
+    heads,
+    subjects,
+    streams,
+    tools,
+    delivery,
+  });
+  const sweeper = new Sweeper(flows, reads, keeper.observe, tools);
+  const echoes = new Echoes(limits.graceMs, nowMs, (room, sequence) => flows.exists(room, sequence));
+  const ephemeral = new EphemeralRooms(live, subjects, delivery);
+  const watch = new Watch({
+    live,
+    replay,
+    control,
+    subjects,
+    streams,
+    settings: options.settings,
+    publisher,
+    flows,
+    ephemeral,
+    echoes,
+    keeper,
+    sweeper,
+    limits,
+    counters,
+    onStatus: options.onStatus ?? (() => undefined),
+    notice,
+  });
+  const broker = new NatsBroker({
+    plan,
+    streams,
+    delivery,
+    live,
+    publisher,
+    flows,
+    ephemeral,
+    echoes,
+    keeper,
+    rooms,
+    gate,
+    refusal: () => watch.refusal,
+    stop: (deadlineMs) => watch.stop(deadlineMs),
+  });
+  return { broker, watch };
+}
+
+/** The deployment's plan, made where there is none. @throws CodedError `bad_request` where it is another than this node's. */
+async function agree(
+  options: NatsBrokerOptions,
+  control: Control,
+  subjects: Subjects,
+  limits: NatsLimits,
+  startMs: number,
+): Promise<PlanRecord> {
+  const read = (): Promise<PlanRecord | undefined> =>
+    insist(
+      "NATS did not give the plan",
+      startMs,
+      async (timeoutMs) => (await control.readPlan(timeoutMs))?.value,
+    );
+  let record = await read();
+  if (record === undefined && (options.provision ?? true)) {
+    await provision(options, subjects, limits, startMs);
+    record = await read();
+  }
+  if (record === undefined)
+    throw new CodedError("bad_request", 'nothing is provisioned in NATS: run "fanwire nats provision" first');
+  const found = differences(subjects.partitions, namespacesOf(options.settings), record);
+  if (found.length === 0) return record;
+  throw new CodedError(
+    "bad_request",
+    `this node's settings are not those that were provisioned, and nodes that differ must not run together: ${found
+      .map(differenceText)
+      .join("; ")}. Set them alike, or run "fanwire nats provision" with the new ones`,
+  );
+}
+
+async function provision(
+  options: NatsBrokerOptions,
+  subjects: Subjects,
+  limits: NatsLimits,
+  startMs: number,
+): Promise<void> {
+  const provisioning = await prepareProvisioning({
+    access: options.access,
+    settings: options.settings,
+    prefix: subjects.prefix,
+    partitions: subjects.partitions,
+    replicas: options.replicas,
+    maxBytes: options.maxBytes ?? -1,
+    dataBytes: limits.dataBytes,
+    deadlineMs: startMs,
+  });
+  try {
+    await provisioning.apply(false);
+  } finally {
+    await provisioning.close();
+  }
+}
+
+/** What every stream's leader says. @throws CodedError `bad_request` where one is missing. */
+async function readStreams(
+  plan: StreamPlan,
+  record: PlanRecord,
+  control: Control,
+  reads: StreamReader,
+  gate: Gate,
+  startMs: number,
+): Promise<Streams> {
+  const { subjects } = plan;
+  const { value: marks } = await insist("NATS did not give the epochs", startMs, (timeoutMs) =>
+    control.readEpochs(timeoutMs),
+  );
+  const places = plan.sets.flatMap((set) =>
+    Array.from({ length: subjects.partitions }, (_, partition) => ({ set, partition })),
+  );
+  const streams = places.map(({ set, partition }) =>
+    gate.run(async () => {
+      const name = subjects.stream(set.set, partition);
+      try {
+        const info = await insist(`NATS did not tell of ${name}`, startMs, (timeoutMs) =>
+          reads.info({ name }, timeoutMs),
+        );
+        const identity = { generation: record.generation, mark: marks.get(name) ?? "" };
+        const messagesMin = messagesMinOf(record, set.set, set.messages);
+        return new Stream(subjects, set.set, partition, info, identity, messagesMin);
+      } catch (cause) {
+        if (cause instanceof ApiError && cause.errCode === ERR_CODE.streamNotFound)
+          throw new CodedError("bad_request", `stream ${name} is missing: run "fanwire nats provision"`);
+        throw cause;
+      }
+    }),
+  );
+  return new Streams(plan, await Promise.all(streams));
+}
+
+/** A message of no room: its token is none that a room has. */
+async function probe(
+  publisher: Publisher,
+  subjects: Subjects,
+  stream: Stream,
+  nowMs: number,
+): Promise<number> {
+  const id = publisher.nextId();
+  const { sequence } = await publisher.publish({
+    subject: subjects.storedOf(stream.set, stream.partition, NO_ROOM, undefined),
+    headers: ownHeaders({ time: nowMs, origin: undefined, key: undefined, id }),
+    data: NIL,
+    stream: stream.name,
+  });
+  return sequence;
+}
+
+const NO_ROOM = "~";
+const NIL = Uint8Array.of(0xc0);
+
+function warn(cause: unknown, room: RoomName): void {
+  process.emitWarning(
+    `the sink of room ${room} threw: ${cause instanceof Error ? cause.stack : String(cause)}`,
+  );
+}

@@ -1,0 +1,179 @@
+import type { NatsLink } from "./connection.js";
+import type { Control } from "./control.js";
+import type { Echoes } from "./echoes.js";
+import type { EphemeralRooms } from "./ephemeral.js";
+import type { EpochKeeper } from "./epoch-keeper.js";
+import { reasonOf } from "./js-api.js";
+import type { NatsLimits } from "./limits.js";
+import type { LiveFlows } from "./live-flows.js";
+import type { NatsCounters } from "./nats-counters.js";
+import { differences, differenceText, namespacesOf } from "./plan-record.js";
+import type { Publisher } from "./publisher.js";
+import type { NatsNotice } from "./start.js";
+import type { NamespaceSettings } from "./stream-plan.js";
+import type { Streams } from "./streams.js";
+import type { Subjects } from "./subjects.js";
+import type { Sweeper } from "./sweeper.js";
+
+export interface WatchOptions {
+  readonly live: NatsLink;
+  readonly replay: NatsLink;
+  readonly control: Control;
+  readonly subjects: Subjects;
+  readonly streams: Streams;
+  readonly settings: NamespaceSettings;
+  readonly publisher: Publisher;
+  readonly flows: LiveFlows;
+  readonly ephemeral: EphemeralRooms;
+  readonly echoes: Echoes;
+  readonly keeper: EpochKeeper;
+  readonly sweeper: Sweeper;
+  readonly limits: NatsLimits;
+  readonly counters: NatsCounters;
+  readonly onStatus: (status: "away" | "back") => void;
+  readonly notice: (notice: NatsNotice) => void;
+}
+
+/** How often it is looked at whether what was published came back. */
+const ECHO_TICK_MS = 250;
+
+/** After an election the new leader still works off what the old one left. */
+const SECOND_LOOK_MS = 3_000;
+
+/** After a reconnect nothing is on its way that was sent before. */
+const RECONNECT_GRACE_MS = 100;
+
+/** What happens by itself: lost connections, elections, changes of the plan, and the clock. */
+export class Watch {
+  readonly #options: WatchOptions;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #refusal: string | undefined;
+  #stopped = false;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+  }
+
+  /** Why this node must not serve any more; undefined: it may. */
+  get refusal(): string | undefined {
+    return this.#refusal;
+  }
+
+  start(): void {
+    const { live, subjects, echoes } = this.#options;
+    const subscribe = (subject: string, handle: (subject: string) => void): void => {
+      live.connection.subscribe(subject, {
+        callback: (cause, message) => {
+          if (cause === null) handle(message.subject);
+          else this.#warn(`cannot listen to ${subject}: ${cause.message}`);
+        },
+      });
+    };
+    subscribe(ADVISORIES, (subject) => this.#advised(subject.slice(subject.lastIndexOf(".") + 1)));
+    subscribe(subjects.liveControl("*"), () => void this.#readRecords());
+    this.#timers.add(setInterval(() => echoes.tick(), ECHO_TICK_MS));
+    this.#sweepLater();
+    // What changed between reading the records and listening to them.
+    void this.#readRecords();
+  }
+
+  disconnected(): void {
+    const { publisher, keeper, counters, onStatus } = this.#options;
+    counters.disconnects += 1;
+    keeper.disconnected();
+    publisher.disconnected();
+    this.#warn("the connection to NATS is lost");
+    onStatus("away");
+  }
+
+  reconnected(server: string): void {
+    const { publisher, onStatus, notice } = this.#options;
+    publisher.reconnected();
+    notice({ level: "info", text: `connected to NATS again, at ${server}` });
+    onStatus("back");
+    void this.#catchUp();
+  }
+
+  complained(cause: Error): void {
+    this.#warn(`NATS: ${cause.message}`);
+  }
+
+  closed(cause: Error | undefined): void {
+    this.#refusal = `the connection to NATS has ended: ${cause?.message ?? "closed"}`;
+    this.#options.notice({ level: "error", text: this.#refusal });
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    const { publisher, flows, ephemeral, keeper, sweeper, live, replay } = this.#options;
+    this.#stopped = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    keeper.stop();
+    sweeper.stop();
+    flows.closeAll();
+    ephemeral.closeAll();
+    await publisher.stop(deadlineMs);
+    await Promise.all([live.close(), replay.close()]);
+  }
+
+  /** Live messages were missed: whether the numbering is the same comes first, then what is missing. */
+  async #catchUp(): Promise<void> {
+    const { keeper, sweeper } = this.#options;
+    await keeper.verifyAll();
+    await Promise.all([sweeper.sweepAll(RECONNECT_GRACE_MS), this.#readRecords()]);
+  }
+
+  /** A stream has another leader, was created, deleted, restored, …: live messages may be lost. */
+  #advised(name: string): void {
+    const { streams, keeper, sweeper, limits } = this.#options;
+    const stream = streams.named(name);
+    if (stream === undefined) return;
+    const look = async (): Promise<void> => {
+      await keeper.verify(stream);
+      await sweeper.sweep(stream, limits.graceMs);
+    };
+    void look();
+    this.#later(SECOND_LOOK_MS, () => void look());
+  }
+
+  #sweepLater(): void {
+    const { limits, sweeper } = this.#options;
+    // Not all nodes at once.
+    this.#later(limits.sweepMs * (0.75 + Math.random() / 2), () => {
+      void sweeper.sweepAll(limits.graceMs);
+      void this.#readRecords();
+      this.#sweepLater();
+    });
+  }
+
+  async #readRecords(): Promise<void> {
+    const { control, keeper, streams, subjects, settings } = this.#options;
+    try {
+      await keeper.readMarks();
+      const plan = (await control.readPlan())?.value;
+      if (plan === undefined) return;
+      for (const stream of streams.all()) stream.replan(plan);
+      const moves = differences(subjects.partitions, namespacesOf(settings), plan).filter((one) => one.moves);
+      if (moves.length === 0) return;
+      this.#refusal = `rooms were moved while this node ran (${moves.map(differenceText).join("; ")}): start it again with the new settings`;
+      this.#options.notice({ level: "error", text: this.#refusal });
+    } catch (cause) {
+      // The next sweep reads them again.
+      if (!this.#stopped) this.#warn(`the deployment's records could not be read: ${reasonOf(cause)}`);
+    }
+  }
+
+  #later(ms: number, work: () => void): void {
+    if (this.#stopped) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      work();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  #warn(text: string): void {
+    if (!this.#stopped) this.#options.notice({ level: "warn", text });
+  }
+}
+
+const ADVISORIES = "$JS.EVENT.ADVISORY.STREAM.*.*";

@@ -1,0 +1,213 @@
+import type { Position, ResetReason } from "../protocol/frames.js";
+import type { Message } from "../protocol/message.js";
+import type { RoomName } from "../protocol/room-name.js";
+import { jsonWire, msgpackWire, type ServerWire } from "../protocol/wire.js";
+import type { Counters } from "./counters.js";
+import { type Flow, goalFrom, messagesBetween, type Point } from "./flow.js";
+import type { Flushable, Lane } from "./lane.js";
+import type { Packer } from "./packer.js";
+import type { Fanout } from "./ports.js";
+
+/** A session as its rooms see it. */
+export interface Member {
+  readonly id: string;
+  readonly wire: ServerWire;
+  readonly lane: Lane;
+  join(topic: string): void;
+  leave(topic: string): void;
+  send(bytes: Uint8Array): void;
+}
+
+/** What its part needs of a room. */
+export interface Parted {
+  readonly name: RoomName;
+  readonly flow: Flow;
+  readonly counters: Counters;
+  /** Nobody is in this part any more. */
+  forget(part: RoomLane): void;
+}
+
+const NOBODY: readonly Member[] = Object.freeze([]);
+
+/**
+ * One room's part in one lane: who of the lane is live in the room, and how far it was sent to them. It exists
+ * while somebody is live or waits for its flush. There may be one for every connection, so it is small.
+ */
+export class RoomLane implements Flushable {
+  readonly lane: Lane;
+  queued = false;
+  readonly #room: Parted;
+  #sent: Point;
+  /** Live members by wire. */
+  #binary = 0;
+  #text = 0;
+  /** Live members that must not get what they publish themselves (`echo: false`). */
+  #echoless: Map<string, Member> | undefined;
+  #waiting: (() => void)[] | undefined;
+
+  constructor(room: Parted, lane: Lane) {
+    this.#room = room;
+    this.lane = lane;
+    this.#sent = room.flow.enter();
+  }
+
+  /** What its live members were sent: everything before this point, nothing behind it. */
+  get sent(): Point {
+    return this.#sent;
+  }
+
+  get members(): number {
+    return this.#binary + this.#text;
+  }
+
+  /** Puts a member on the topic. It must have been sent everything up to {@link RoomLane.sent}, as the topic has. */
+  enter(member: Member, echo: boolean): void {
+    this.#count(member.wire, 1);
+    member.join(this.#topic(member.wire));
+    if (echo) return;
+    this.#echoless ??= new Map();
+    this.#echoless.set(member.id, member);
+  }
+
+  leave(member: Member): void {
+    this.#count(member.wire, -1);
+    member.leave(this.#topic(member.wire));
+    this.#echoless?.delete(member.id);
+    this.#forgetIfIdle();
+  }
+
+  /** Calls back once, after the next flush. */
+  afterFlush(wake: () => void): void {
+    this.#waiting ??= [];
+    this.#waiting.push(wake);
+  }
+
+  /**
+   * Puts what the room has taken in on the topics, packed, up to the first reset. What is behind that waits for
+   * another tick: leaving a topic in the tick that published to it could lose what uWS still holds for the socket.
+   */
+  flush(fanout: Fanout, packer: Packer): void {
+    // Everybody left since it was queued, and the flow has forgotten where it stood.
+    if (this.#isIdle) return;
+    const { flow } = this.#room;
+    const from = this.#sent;
+    const goal = goalFrom(from);
+    const messages = messagesBetween(from, goal);
+    // First of all, so that nothing is sent twice, whatever throws.
+    flow.move(from, goal);
+    this.#sent = goal;
+    try {
+      this.#send(messages, goal, fanout, packer);
+    } finally {
+      if (this.#waiting !== undefined) this.#wake(this.#waiting);
+      if (goal !== flow.last && !this.#isIdle) this.lane.queue(this);
+    }
+  }
+
+  #wake(waiting: readonly (() => void)[]): void {
+    this.#waiting = undefined;
+    for (const wake of waiting) wake();
+    this.#forgetIfIdle();
+  }
+
+  get #isIdle(): boolean {
+    return this.#waiting === undefined && this.members === 0;
+  }
+
+  #forgetIfIdle(): void {
+    if (!this.#isIdle) return;
+    this.#room.flow.leave(this.#sent);
+    this.#room.forget(this);
+  }
+
+  #count({ binary }: ServerWire, members: number): void {
+    if (binary) this.#binary += members;
+    else this.#text += members;
+  }
+
+  #topic({ binary }: ServerWire): string {
+    return (binary ? this.lane.binaryTopics : this.lane.textTopics) + this.#room.name;
+  }
+
+  #send(messages: readonly Message[], { reset, position }: Point, fanout: Fanout, packer: Packer): void {
+    try {
+      if (messages.length > 0) this.#sendMessages(messages, fanout, packer);
+    } finally {
+      if (reset !== undefined) this.#sendReset(position, reset, fanout);
+    }
+  }
+
+  #sendMessages(messages: readonly Message[], fanout: Fanout, packer: Packer): void {
+    const own = this.#echoless === undefined ? NOBODY : this.#leaveOut(messages, this.#echoless);
+    try {
+      if (this.#binary > 0) this.#publish(messages, msgpackWire, fanout, packer);
+      if (this.#text > 0) this.#publish(messages, jsonWire, fanout, packer);
+    } finally {
+      // Left over only where a publish threw.
+      if (own.length > 0) packer.take();
+      for (const member of own) this.#sendOthers(messages, member, packer);
+    }
+  }
+
+  #publish(messages: readonly Message[], wire: ServerWire, fanout: Fanout, packer: Packer): void {
+    const topic = this.#topic(wire);
+    for (const message of messages) {
+      const frame = wire.encodeMessage(message);
+      if (packer.add(frame)) continue;
+      this.#emit(topic, wire, fanout, packer);
+      packer.add(frame);
+    }
+    this.#emit(topic, wire, fanout, packer);
+  }
+
+  #emit(topic: string, wire: ServerWire, fanout: Fanout, packer: Packer): void {
+    const chunk = packer.take();
+    if (chunk === undefined) return;
+    const { counters } = this.#room;
+    counters.topicPublishes += 1;
+    counters.topicBytes += chunk.length;
+    fanout.publish(topic, chunk, wire.binary);
+  }
+
+  /** Takes the members that published some of these themselves off the topic for one flush. */
+  #leaveOut(messages: readonly Message[], echoless: Map<string, Member>): Member[] {
+    const own = new Set<Member>();
+    for (const { origin } of messages) {
+      const member = origin === undefined ? undefined : echoless.get(origin);
+      if (member !== undefined) own.add(member);
+    }
+    for (const member of own) member.leave(this.#topic(member.wire));
+    return [...own];
+  }
+
+  /** Sends such a member the others' messages, chained over its own, and puts it back on the topic. */
+  #sendOthers(messages: readonly Message[], member: Member, packer: Packer): void {
+    const send = (): void => {
+      const chunk = packer.take();
+      if (chunk !== undefined) member.send(chunk);
+    };
+    let delivered = messages[0]?.prev ?? 0;
+    for (const message of messages) {
+      if (message.origin === member.id) continue;
+      const frame = member.wire.encodeMessage(message, Math.min(message.prev, delivered));
+      if (!packer.add(frame)) {
+        send();
+        packer.add(frame);
+      }
+      delivered = message.offset;
+    }
+    send();
+    member.join(this.#topic(member.wire));
+    const last = messages[messages.length - 1];
+    // Its own message was the last: the position moves past it without the message.
+    if (last !== undefined && last.offset > delivered) {
+      member.send(member.wire.encode({ type: "live", room: this.#room.name, offset: last.offset }));
+    }
+  }
+
+  #sendReset(position: Position, reason: ResetReason, fanout: Fanout): void {
+    const frame = { type: "reset", room: this.#room.name, ...position, reason } as const;
+    if (this.#binary > 0) fanout.publish(this.#topic(msgpackWire), msgpackWire.encode(frame), true);
+    if (this.#text > 0) fanout.publish(this.#topic(jsonWire), jsonWire.encode(frame), false);
+  }
+}

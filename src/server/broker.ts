@@ -1,0 +1,89 @@
+import { createBrokerCounters } from "../broker/counters.js";
+import { MemoryBroker } from "../broker/memory.js";
+import type { Broker } from "../core/ports.js";
+import { type Config, settingsOf } from "./config.js";
+import type { Logger } from "./log.js";
+import { natsAccessOf, provisionOptionsOf } from "./nats-options.js";
+
+/** A broker that this process hosts. */
+export interface RunningBroker {
+  readonly broker: Broker;
+  /** Running totals, as they are now. */
+  readonly counters: () => Readonly<Record<string, number>>;
+  /** Whether it can store and read now. */
+  readonly isAvailable: () => boolean;
+  stop(deadlineMs: number): Promise<void>;
+}
+
+const SWEEP_MS = 1_000;
+/** Below the time that a supervisor gives a process to start, so that the reason is told. */
+const START_MS = 20_000;
+
+/**
+ * The broker that the configuration names. The only place that knows which there are.
+ * @param share How many processes of this node the rooms are spread over: each has its part of the memory.
+ * @throws CodedError where NATS cannot be reached, or is provisioned for other settings.
+ */
+export async function startBroker(config: Config, log: Logger, share = 1): Promise<RunningBroker> {
+  return config.broker === "memory" ? startMemory(config, log, share) : startNats(config, log, share);
+}
+
+function startMemory(config: Config, log: Logger, share: number): RunningBroker {
+  const counters = createBrokerCounters();
+  const { bytes, rooms, ids, keysPerRoom } = config.memory;
+  const part = (whole: number) => Math.ceil(whole / share);
+  const broker = new MemoryBroker({
+    settingsOf: settingsOf(config),
+    limits: { bytes: part(bytes), rooms: part(rooms), ids: part(ids), keysPerRoom },
+    counters,
+    onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),
+  });
+  const sweeper = setInterval(() => broker.sweep(Date.now()), SWEEP_MS);
+  const stop = async (deadlineMs: number): Promise<void> => {
+    clearInterval(sweeper);
+    await broker.stop(deadlineMs);
+  };
+  return { broker, counters: () => ({ ...counters }), isAvailable: () => true, stop };
+}
+
+async function startNats(config: Config, log: Logger, share: number): Promise<RunningBroker> {
+  const access = natsAccessOf(config);
+  if (access === undefined) throw new Error("broker names no NATS server");
+  // Nodes without NATS do without its client.
+  const { startNatsBroker } = await import("../broker/nats/index.js");
+  const { bytes, rooms, keysPerRoom } = config.memory;
+  const { depth, elements, dataBytes, keyBytes } = config.limits;
+  const { replicas, maxBytes, settings, prefix, partitions } = provisionOptionsOf(config, access);
+  const broker = await startNatsBroker({
+    access,
+    settings,
+    prefix,
+    partitions,
+    replicas,
+    maxBytes,
+    provision: config.nats.provision === "auto",
+    name: `fanwire ${config.node}`,
+    startMs: START_MS,
+    limits: {
+      depth,
+      elements,
+      dataBytes,
+      keyBytes,
+      keysPerRoom,
+      openRooms: rooms,
+      tailBytes: Math.ceil(bytes / share),
+    },
+    onStatus: (status) => {
+      if (status === "away") log.warn({}, "NATS is away: nothing is stored, who is connected stays");
+      else log.info({}, "NATS is back");
+    },
+    onNotice: ({ level, text }) => log[level]({}, text),
+    onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),
+  });
+  return {
+    broker,
+    counters: () => ({ ...broker.counters }),
+    isAvailable: () => broker.available,
+    stop: (deadlineMs) => broker.stop(deadlineMs),
+  };
+}

@@ -1,0 +1,68 @@
+import { CodedError } from "../protocol/errors.js";
+import type { GatewayCounters } from "./gateway-limits.js";
+import type { GateVerdict, HandshakeGate } from "./handshake-gate.js";
+import { decideUpgrade, type UpgradeDecision, type UpgradePolicy } from "./upgrade.js";
+
+/** What of a uWebSockets.js request is used; valid during the handler only. "" where a header is missing. */
+export interface HandshakeRequest {
+  getCaseSensitiveMethod(): string;
+  getHeader(lowerCaseName: string): string;
+}
+
+/** What handshakes find. */
+export interface House {
+  readonly sockets: number;
+  readonly socketsMax: number;
+  /** Nothing new is taken any more. */
+  readonly leaving: boolean;
+}
+
+export interface AdmissionOptions extends Pick<UpgradePolicy, "origins"> {
+  readonly gate: HandshakeGate;
+  readonly counters: GatewayCounters;
+}
+
+/** Decides about handshakes, and counts those refused. */
+export class Admission {
+  readonly #origins: readonly string[];
+  readonly #gate: HandshakeGate;
+  readonly #counters: GatewayCounters;
+
+  constructor({ origins, gate, counters }: AdmissionOptions) {
+    this.#origins = origins;
+    this.#gate = gate;
+    this.#counters = counters;
+  }
+
+  /** A handshake that is to be answered now. */
+  decide(req: HandshakeRequest, house: House, nowMs: number): UpgradeDecision {
+    const decision = this.check(req, house);
+    if (decision.kind === "refuse") return decision;
+    const verdict = this.#gate.decide(nowMs);
+    return verdict.kind === "admit" ? decision : this.#refuseStorm(verdict);
+  }
+
+  /** All but how many come at once. */
+  check(req: HandshakeRequest, { sockets, socketsMax, leaving }: House): UpgradeDecision {
+    const request = {
+      method: req.getCaseSensitiveMethod(),
+      host: req.getHeader("host"),
+      origin: req.getHeader("origin"),
+      upgrade: req.getHeader("upgrade"),
+      version: req.getHeader("sec-websocket-version"),
+      key: req.getHeader("sec-websocket-key"),
+      protocol: req.getHeader("sec-websocket-protocol"),
+    };
+    const policy = { origins: this.#origins, connectionsMax: socketsMax };
+    const decision = decideUpgrade(request, policy, sockets, leaving);
+    if (decision.kind === "refuse") this.#counters.upgradesRefused += 1;
+    return decision;
+  }
+
+  #refuseStorm({ kind, retryMs }: Exclude<GateVerdict, { kind: "admit" }>): UpgradeDecision {
+    this.#counters.upgradesRefused += 1;
+    this.#counters[kind === "rate" ? "handshakesOverRate" : "handshakesOverLag"] += 1;
+    const why = kind === "rate" ? "too many clients connect at once" : "this server is overloaded";
+    return { kind: "refuse", error: new CodedError("unavailable", `${why}: come back later`, retryMs) };
+  }
+}
