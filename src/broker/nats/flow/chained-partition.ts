@@ -24,7 +24,7 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
     }
     const { counters } = this.shared;
     if (following === "known") {
-      counters.duplicates += 1;
+      counters.knownMessages += 1;
       this.doubt(nowMs);
       return;
     }
@@ -61,6 +61,14 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
     }
   }
 
+  override exists(room: FlowRoom<M>, sequence: number): void {
+    if (sequence <= room.head) return;
+    room.needsUpTo = Math.max(room.needsUpTo, sequence);
+    if (room.state !== "live") return;
+    this.shared.counters.sweptHoles += 1;
+    this.#repair(room, sequence);
+  }
+
   protected override joined(room: FlowRoom<M>): void {
     this.shared.port.subscribe(room);
   }
@@ -93,7 +101,7 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
   ): void {
     if (room.state !== "live" || room.head > facts.upTo) return;
     if (last !== undefined && last > room.head) {
-      this.shared.counters.sweptUp += 1;
+      this.shared.counters.sweptHoles += 1;
       room.needsUpTo = Math.max(room.needsUpTo, last);
       this.#repair(room, last);
       return;
@@ -139,7 +147,7 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
       return false;
     };
     if (answer.upTo < room.askedAfter) {
-      counters.stale += 1;
+      counters.staleReads += 1;
       return again(false);
     }
     // Whatever was read in order is complete up to where the reading ended.
@@ -150,7 +158,7 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
       if (room.isClosed) return true;
       if (message.sequence <= room.head) continue;
       this.saw(message);
-      counters.recovered += 1;
+      counters.repairedMessages += 1;
       room.deliver(message);
     }
     if (room.isClosed) return true;
@@ -167,8 +175,8 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
   }
 
   /**
-   * Tells the room what a page shows to be gone, up to where what is left begins. Where nothing is left that takes
-   * XX
+   * Tells the room what a page shows to be gone, up to where what is left begins. Where nothing is left that takes a second
+   * page, of after the first: what is gone by then lies at or below its end.
    */
   #judge(
     room: FlowRoom<M>,

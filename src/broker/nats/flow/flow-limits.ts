@@ -23,6 +23,8 @@ export interface FlowLimits {
   readonly retryMsMax: number;
   /** Every partition is swept this often. */
   readonly sweepMs: number;
+  /** How long a message of a whole partition may be on its way before a sweep takes it for lost. */
+  readonly graceMs: number;
   /** After a gap a partition is swept at once, and again after this time. */
   readonly resweepMs: number;
   /** A stream may be behind what it has sent for this long, as a fresh leader can be, before it counts as an older one. */
@@ -47,6 +49,7 @@ export const DEFAULT_FLOW_LIMITS: FlowLimits = Object.freeze({
   retryMsMax: 2_000,
   // A message that was lost in a quiet room is late by no more than this.
   sweepMs: 30_000,
+  graceMs: 500,
   // Subscriptions reach all servers of a cluster some milliseconds after the own one has confirmed them.
   resweepMs: 3_000,
   staleMs: 3_000,

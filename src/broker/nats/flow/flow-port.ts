@@ -1,4 +1,3 @@
-import type { Sink } from "../../../core/ports.js";
 import type { Position, ResetReason } from "../../../protocol/frames.js";
 import type { RoomName } from "../../../protocol/room-name.js";
 import type { Keeps } from "./chain.js";
@@ -91,14 +90,8 @@ export interface RangeAnswer<M extends FlowMessage> extends StreamFacts {
   readonly more: boolean;
 }
 
-/** The flow's surroundings. Nothing here throws or calls the flow before it returns, but for what sinks do: open and close. */
+/** The flow's surroundings. Nothing here throws or calls the flow before it returns. */
 export interface FlowPort<M extends FlowMessage> {
-  /** The next message of an open room, whose offset before was `prev`. */
-  deliver(room: FlowRoom<M>, message: M, prev: number): void;
-  /** Continuity is lost: numbering goes on after `head`. */
-  reset(room: FlowRoom<M>, head: Position, reason: ResetReason): void;
-  /** The room is open: everything after `head` follows. Once, before anything else. */
-  opened(room: FlowRoom<M>, head: Position): void;
   /** Live messages are wanted, over reconnects, until they are not. */
   subscribe(target: FlowRoom<M> | PartitionId): void;
   unsubscribe(target: FlowRoom<M> | PartitionId): void;
@@ -109,37 +102,50 @@ export interface FlowPort<M extends FlowMessage> {
   size(message: M): number;
   /** A number that tells a message from another of the same sequence: the same live and read back. Cheap. */
   mark(message: M): number;
-  /** The stream is not what it was: older than what was seen of it. Wants {@link LiveFlow.renew} with another epoch. */
-  suspect(partition: PartitionId, facts: StreamFacts): void;
+  /**
+   * The stream is not what it was: older than what was seen of it. Wants {@link LiveFlow.renew} with another epoch.
+   * @param isProven It has another message where one was seen; else it only seems to have fewer than were seen.
+   */
+  suspect(partition: PartitionId, facts: StreamFacts, isProven: boolean): void;
 }
 
 /** What a room is opened with. */
-export interface RoomOpening {
+export interface RoomOpening<M extends FlowMessage> {
   readonly name: RoomName;
   /** The room in subjects. */
   readonly token: string;
-  readonly sink: Sink;
+  readonly sink: RoomSink<M>;
+}
+
+/** Where an open room's flow goes. Nothing here throws; of the flow it may call open and close. */
+export interface RoomSink<M extends FlowMessage> {
+  /** The room is open: everything after `head` follows. Once, before anything else. */
+  opened(head: Position): void;
+  /** The next message, whose offset before was `prev`. */
+  deliver(message: M, prev: number): void;
+  /** Continuity is lost: numbering goes on after `head`. */
+  reset(head: Position, reason: ResetReason): void;
 }
 
 /** Running totals, plain numbers that metrics read. */
 export interface FlowCounters {
   delivered: number;
   /** Live messages that were known already. */
-  duplicates: number;
+  knownMessages: number;
   /** Live messages that showed that others before them had not come. */
   holes: number;
   /** Live messages whose predecessor was gone. */
   cuts: number;
   /** Messages that only a read brought. */
-  recovered: number;
+  repairedMessages: number;
   /** Rooms or streams found by a sweep to have stored what never came live. */
-  sweptUp: number;
+  sweptHoles: number;
   /** Answers that were older than what had come live. */
-  stale: number;
+  staleReads: number;
   /** Reads that failed or were given up. */
   failedReads: number;
   /** Queues that were dropped because of a bound; the room is read instead. */
-  droppedQueues: number;
+  queueOverflows: number;
   /** Rooms told that continuity is lost. */
   resets: number;
 }
@@ -147,14 +153,14 @@ export interface FlowCounters {
 export function createFlowCounters(): FlowCounters {
   return {
     delivered: 0,
-    duplicates: 0,
+    knownMessages: 0,
     holes: 0,
     cuts: 0,
-    recovered: 0,
-    sweptUp: 0,
-    stale: 0,
+    repairedMessages: 0,
+    sweptHoles: 0,
+    staleReads: 0,
     failedReads: 0,
-    droppedQueues: 0,
+    queueOverflows: 0,
     resets: 0,
   };
 }

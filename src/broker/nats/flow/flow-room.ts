@@ -1,9 +1,8 @@
-import type { Sink } from "../../../core/ports.js";
 import type { ResetReason } from "../../../protocol/frames.js";
 import type { RoomName } from "../../../protocol/room-name.js";
 import { Deque } from "../../deque.js";
 import { Errand } from "./ask-desk.js";
-import type { FlowMessage, RoomOpening } from "./flow-port.js";
+import type { FlowMessage, RoomOpening, RoomSink } from "./flow-port.js";
 import type { FlowShared } from "./flow-shared.js";
 import type { Partition } from "./partition.js";
 
@@ -18,7 +17,7 @@ export interface Held<M> {
 export class FlowRoom<M extends FlowMessage> {
   readonly name: RoomName;
   readonly token: string;
-  readonly sink: Sink;
+  readonly sink: RoomSink<M>;
   readonly partition: Partition<M>;
   readonly errand = new Errand();
   /** "opening": its last message is being read, "repairing": what it missed is. */
@@ -53,7 +52,7 @@ export class FlowRoom<M extends FlowMessage> {
   readonly #shared: FlowShared<M>;
 
   constructor(
-    { name, token, sink }: RoomOpening,
+    { name, token, sink }: RoomOpening<M>,
     partition: Partition<M>,
     shared: FlowShared<M>,
     fresh: boolean,
@@ -83,7 +82,7 @@ export class FlowRoom<M extends FlowMessage> {
     if (message.sequence > this.verified) this.verified = message.sequence;
     this.storedMs = sinceMs;
     this.#shared.counters.delivered += 1;
-    this.#shared.port.deliver(this, message, prev);
+    this.sink.deliver(message, prev);
   }
 
   /** Goes on after `head`, or where it is, if that is later. */
@@ -94,7 +93,7 @@ export class FlowRoom<M extends FlowMessage> {
     this.unproven = undefined;
     this.lost = undefined;
     this.#shared.counters.resets += 1;
-    this.#shared.port.reset(this, { epoch: this.partition.epoch, offset: this.head }, reason);
+    this.sink.reset({ epoch: this.partition.epoch, offset: this.head }, reason);
   }
 
   /** Holds a live message back; where that would be too much, nothing is held back any more. */
@@ -102,7 +101,7 @@ export class FlowRoom<M extends FlowMessage> {
     const { port, limits, counters, queue } = this.#shared;
     const bytes = port.size(message);
     if (this.#held.length >= limits.queueMessages || queue.bytes + bytes > limits.queueBytes) {
-      counters.droppedQueues += 1;
+      counters.queueOverflows += 1;
       this.dropHeld();
       // One of an epoch before says nothing of how far this one has come.
       if (this.fresh) this.spilled = true;

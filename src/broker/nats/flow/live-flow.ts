@@ -74,7 +74,7 @@ export class LiveFlow<M extends FlowMessage> {
   }
 
   /** Opens a room of a partition of this flow; the port hears of it. One that cannot be read stays opening until it is closed. */
-  open(partition: Partition<M>, opening: RoomOpening, nowMs: number): FlowRoom<M> {
+  open(partition: Partition<M>, opening: RoomOpening<M>, nowMs: number): FlowRoom<M> {
     const room = partition.open(opening);
     this.#pump(nowMs);
     return room;
@@ -97,6 +97,12 @@ export class LiveFlow<M extends FlowMessage> {
     if (!(partition instanceof WholePartition))
       throw new Error(`${partition.spec.stream} is not taken whole`);
     partition.live(token, message, nowMs);
+    this.#pump(nowMs);
+  }
+
+  /** It is known from elsewhere, as by an acknowledgement, that the room has a message of this number in the present epoch. */
+  exists(room: FlowRoom<M>, sequence: number, nowMs: number): void {
+    if (!room.isClosed) room.partition.exists(room, sequence);
     this.#pump(nowMs);
   }
 

@@ -106,7 +106,7 @@ export abstract class Partition<M extends FlowMessage> {
     return this.#rooms.values();
   }
 
-  open(opening: RoomOpening): FlowRoom<M> {
+  open(opening: RoomOpening<M>): FlowRoom<M> {
     if (this.#rooms.has(opening.token)) throw new Error(`room ${opening.name} is open already`);
     const room = new FlowRoom(opening, this, this.shared, this.#fresh);
     this.#rooms.set(room.token, room);
@@ -214,7 +214,7 @@ export abstract class Partition<M extends FlowMessage> {
     if (answer.last !== undefined) this.saw(answer.last);
     this.#checkpoints = asked.newest.sequence > 0 ? [asked.newest] : [];
     this.#prove(asked.unproven, answer);
-    this.informed(answer);
+    this.informed(answer, nowMs);
     for (const room of asked.rooms) {
       const head = answer.heads.get(room.token);
       if (room.state === "opening") this.#begin(room, head, answer, nowMs);
@@ -267,13 +267,16 @@ export abstract class Partition<M extends FlowMessage> {
     room.unproven ??= room.verified;
   }
 
+  /** The room has a message of this number. */
+  abstract exists(room: FlowRoom<M>, sequence: number): void;
+
   /** A room was added. */
   protected abstract joined(room: FlowRoom<M>): void;
   /** A room was removed. */
   protected abstract left(room: FlowRoom<M>): void;
   /** All rooms begin anew. */
   protected abstract restarted(): void;
-  protected abstract informed(facts: StreamFacts): void;
+  protected abstract informed(facts: StreamFacts, nowMs: number): void;
   /** The rooms to be looked at in a sweep. */
   protected abstract unchecked(upTo: number, full: boolean, nowMs: number): FlowRoom<M>[];
   /** The last message of an open room is `last`; undefined: it has none. */
@@ -316,11 +319,11 @@ export abstract class Partition<M extends FlowMessage> {
   #trusts(asked: Asked<M>, answer: HeadsAnswer<M>, nowMs: number): boolean {
     const { port, counters, limits } = this.shared;
     if (answer.upTo < asked.end) {
-      counters.stale += 1;
+      counters.staleReads += 1;
       if (this.#behind === 0) this.#behindSinceMs = nowMs;
       this.#behind += 1;
       if (this.#behind >= BEHIND_MIN && nowMs - this.#behindSinceMs >= limits.staleMs)
-        port.suspect(this, answer);
+        port.suspect(this, answer, false);
       return false;
     }
     this.#behind = 0;
@@ -329,14 +332,15 @@ export abstract class Partition<M extends FlowMessage> {
         ({ sequence, mark }) => sequence === anchor.sequence && mark !== port.mark(anchor),
       );
     if (!answer.anchors.some(isOther)) return true;
-    port.suspect(this, answer);
+    port.suspect(this, answer, true);
     return false;
   }
 
   #begin(room: FlowRoom<M>, head: number | undefined, facts: StreamFacts, nowMs: number): void {
     if (facts.upTo < room.needsUpTo) return;
     this.#opening.delete(room);
-    room.head = head ?? 0;
+    // Of what came and went up to there nothing was promised.
+    room.head = head ?? facts.upTo;
     room.anchored = head !== undefined;
     room.verified = Math.max(room.head, facts.upTo);
     room.checkedMs = nowMs;
@@ -346,7 +350,7 @@ export abstract class Partition<M extends FlowMessage> {
       room.renewed = false;
       room.reset(room.head, "epoch");
       room.anchored = head !== undefined;
-    } else this.shared.port.opened(room, position);
+    } else room.sink.opened(position);
     if (!room.isClosed) this.begun(room, nowMs);
   }
 

@@ -29,6 +29,9 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
   #heldBytes = 0;
   /** The stream is known to have come this far. */
   #end = 0;
+  /** Up to here it is to have come by a time, or it is read. */
+  #dueUpTo = 0;
+  #dueMs = Number.POSITIVE_INFINITY;
   /** Gaps that there had been when the read under way was asked for. */
   #askedGaps = 0;
 
@@ -40,13 +43,24 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
     if (this.#state !== "live") this.#hold(token, message);
     else if (message.sequence === this.#reached + 1) this.#take(token, message, nowMs);
     else if (message.sequence <= this.#reached) {
-      counters.duplicates += 1;
+      counters.knownMessages += 1;
       this.doubt(nowMs);
     } else {
       counters.holes += 1;
       this.#hold(token, message);
       this.#repair();
     }
+  }
+
+  override tick(nowMs: number): void {
+    super.tick(nowMs);
+    if (nowMs < this.#dueMs) return;
+    this.#dueMs = Number.POSITIVE_INFINITY;
+    if (this.#state !== "live" || this.#reached >= this.#end) return;
+    if (this.#reached < this.#dueUpTo) {
+      this.shared.counters.sweptHoles += 1;
+      this.#repair();
+    } else this.#await(nowMs);
   }
 
   rangeAsk(id: number): RangeAsk | undefined {
@@ -64,7 +78,7 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
       return;
     }
     const before = this.#reached;
-    if (answer.upTo < before) counters.stale += 1;
+    if (answer.upTo < before) counters.staleReads += 1;
     else this.#read(answer);
     const drained = this.#drain();
     if (this.#state !== "repairing") return;
@@ -76,6 +90,13 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
       this.doubt(nowMs);
       ranges.retry(this.reader, nowMs);
     }
+  }
+
+  override exists(_room: FlowRoom<M>, sequence: number): void {
+    this.#end = Math.max(this.#end, sequence);
+    if (this.#state !== "live" || sequence <= this.#reached) return;
+    this.shared.counters.sweptHoles += 1;
+    this.#repair();
   }
 
   protected override joined(room: FlowRoom<M>): void {
@@ -96,11 +117,12 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
     this.shared.ranges.cancel(this.reader);
     this.#dropHeld();
     this.#end = 0;
+    this.#dueMs = Number.POSITIVE_INFINITY;
     this.#reached = 0;
     if (this.#state !== "idle") this.#state = "starting";
   }
 
-  protected override informed({ upTo }: StreamFacts): void {
+  protected override informed({ upTo }: StreamFacts, nowMs: number): void {
     if (this.#state === "starting") {
       this.#reached = upTo;
       this.#state = "live";
@@ -112,10 +134,7 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
       return;
     }
     this.#end = Math.max(this.#end, upTo);
-    if (this.#state === "live" && upTo > this.#reached) {
-      this.shared.counters.sweptUp += 1;
-      this.#repair();
-    }
+    if (this.#state === "live" && upTo > this.#reached) this.#await(nowMs);
   }
 
   /** The stream's own sequence vouches for all rooms. */
@@ -130,6 +149,13 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
       if (held.message.sequence > room.head) room.deliver(held.message);
       room.shiftHeld();
     }
+  }
+
+  /** What was stored just now may be on its way. */
+  #await(nowMs: number): void {
+    if (this.#dueMs !== Number.POSITIVE_INFINITY) return;
+    this.#dueMs = nowMs + this.shared.limits.graceMs;
+    this.#dueUpTo = this.#end;
   }
 
   #repair(): void {
@@ -160,7 +186,7 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
       if (index < whole && sequence !== next + 1) continue;
       if (index === whole && sequence !== next + 1) this.#lose(sequence - 1, first);
       this.saw(message);
-      counters.recovered += 1;
+      counters.repairedMessages += 1;
       this.#take(token, message);
       next = sequence;
     }
@@ -183,7 +209,7 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
     const { port, limits, counters, queue } = this.shared;
     const bytes = port.size(message);
     if (this.#held.length >= limits.queueMessages || queue.bytes + bytes > limits.queueBytes) {
-      counters.droppedQueues += 1;
+      counters.queueOverflows += 1;
       this.#dropHeld();
       this.#end = Math.max(this.#end, message.sequence);
       return;

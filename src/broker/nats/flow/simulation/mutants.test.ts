@@ -29,8 +29,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "no baseline read: a room begins at whatever comes first",
     file: "partition.js",
-    find: "room.head = head ?? 0;",
-    replace: "room.head = room.held ? room.held.message.sequence - 1 : (head ?? 0);",
+    find: "room.head = head ?? facts.upTo;",
+    replace: "room.head = room.held ? room.held.message.sequence - 1 : (head ?? facts.upTo);",
   },
   {
     name: "previous ignored: whatever comes later is next",
@@ -141,8 +141,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "whole: a quiet stream is not swept",
     file: "whole-partition.js",
-    find: 'if (this.#state === "live" && upTo > this.#reached) {',
-    replace: "if (false) {",
+    find: 'if (this.#state === "live" && upTo > this.#reached)',
+    replace: "if (false)",
   },
   {
     name: "whole: a room opens with a last message that is behind the stream",

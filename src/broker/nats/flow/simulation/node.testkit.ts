@@ -2,7 +2,16 @@ import type { Scheduler } from "../../../../core/simulation/scheduler.testkit.js
 import type { Position, ResetReason } from "../../../../protocol/frames.js";
 import { parseRoom } from "../../../../protocol/room-name.js";
 import type { FlowLimits } from "../flow-limits.js";
-import type { Ask, FlowPort, HeadsAsk, PageAsk, PartitionId, RangeAsk, StreamFacts } from "../flow-port.js";
+import type {
+  Ask,
+  FlowPort,
+  HeadsAsk,
+  PageAsk,
+  PartitionId,
+  RangeAsk,
+  RoomSink,
+  StreamFacts,
+} from "../flow-port.js";
 import type { FlowRoom } from "../flow-room.js";
 import { LiveFlow } from "../live-flow.js";
 import type { Partition } from "../partition.js";
@@ -87,7 +96,11 @@ export class SimulatedNode implements Listener {
       this.open.delete(token);
       this.flow.close(opened.room);
     } else if (partition !== undefined) {
-      const sink = { message(): void {}, reset(): void {} };
+      const sink: RoomSink<SimulatedMessage> = {
+        opened: (head) => this.#begin(room, head, undefined),
+        deliver: (message, prev) => this.#deliver(room, message, prev),
+        reset: (head, reason) => this.#begin(room, head, reason),
+      };
       const room = this.flow.open(partition, { name: parseRoom(token), token, sink }, this.#now);
       this.open.set(token, { room, segment: undefined });
     }
@@ -157,9 +170,6 @@ export class SimulatedNode implements Listener {
 
   #port(): FlowPort<SimulatedMessage> {
     return {
-      deliver: (room, message, prev) => this.#deliver(room, message, prev),
-      reset: (room, head, reason) => this.#begin(room, head, reason),
-      opened: (room, head) => this.#begin(room, head, undefined),
       subscribe: (target) => {
         this.#wanted.add(target);
         if (this.#connected) this.#enforce(target);

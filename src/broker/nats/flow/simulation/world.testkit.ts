@@ -24,6 +24,7 @@ const LIMITS: FlowLimits = {
   retryMsMax: 150,
   sweepMs: 1_500,
   resweepMs: 250,
+  graceMs: 30,
   staleMs: 450,
 };
 
