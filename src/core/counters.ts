@@ -33,6 +33,8 @@ export interface Counters {
   resets: number;
   tooManyRooms: number;
   rateLimited: number;
+  /** Connections closed because they did not stop sending above their rate. */
+  floodCloses: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
   chainBroken: number;
 }
@@ -64,6 +66,7 @@ export function createCounters(): Counters {
     resets: 0,
     tooManyRooms: 0,
     rateLimited: 0,
+    floodCloses: 0,
     chainBroken: 0,
   };
 }

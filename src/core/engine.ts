@@ -3,6 +3,7 @@ import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
 import { Lanes } from "./lanes.js";
 import type { Limits } from "./limits.js";
+import { type PaceRules, paceRules } from "./pace.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
 import { Rooms } from "./rooms.js";
@@ -35,6 +36,7 @@ export class Engine implements SessionHost {
   readonly lanes: Lanes;
   readonly reader: HistoryReader;
   readonly limits: Limits;
+  readonly pace: PaceRules;
   readonly counters: Counters;
   readonly #node: string;
   readonly #fanout: Fanout;
@@ -49,6 +51,7 @@ export class Engine implements SessionHost {
     this.broker = broker;
     this.#fanout = fanout;
     this.limits = limits;
+    this.pace = paceRules(limits);
     this.counters = counters;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
     this.lanes = new Lanes(limits.laneSockets, counters);

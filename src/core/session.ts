@@ -11,6 +11,7 @@ import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
+import { type PaceMark, type PaceRule, type PaceRules, paceClock, paceVerdict, spend } from "./pace.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
@@ -20,6 +21,7 @@ import { type Opening, type Owner, type Shared, Subscriptions } from "./subscrip
 export interface SessionHost extends Shared {
   readonly broker: Broker;
   readonly lanes: Lanes;
+  readonly pace: PaceRules;
   /** Asks for a call of {@link Session.turn} in the next tick. */
   wantTurn(session: Session): void;
   /** The same, but some time later. */
@@ -38,6 +40,9 @@ type State =
   | "lagging"
   | "closed";
 
+/** When who was closed for a flood may come back. */
+const FLOOD_RETRY_MS = 1_000;
+
 /** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
 export class Session implements Owner {
   readonly id: string;
@@ -50,6 +55,9 @@ export class Session implements Owner {
   #state: State = "open";
   /** Requests that wait for the broker. */
   #inFlight = 0;
+  /** What was used up of the allowances of requests and of bytes. */
+  #requestsMark: PaceMark = 0;
+  #bytesMark: PaceMark = 0;
   /** History requests, one at a time; made when the first comes. */
   #pages: PageQueue | undefined;
   /** Set while the session waits for a turn; the engine's mark. */
@@ -79,14 +87,22 @@ export class Session implements Owner {
   /** One inbound WebSocket message; the bytes need to be valid during the call only. */
   receive(payload: Uint8Array, nowMs: number): void {
     if (this.#state === "closed") return;
-    if (payload.length > this.#host.limits.payloadBytes) {
-      this.tooLarge(payload.length);
+    const clock = paceClock(nowMs);
+    const { limits, counters, pace } = this.#host;
+    this.#bytesMark = spend(this.#bytesMark, payload.length, pace.bytes, clock);
+    if (payload.length > limits.payloadBytes) {
+      if (!this.#floods(clock)) this.tooLarge(payload.length);
       return;
     }
     try {
-      for (const input of this.wire.decode(payload, this.#host.limits)) {
-        this.#host.counters.requests += 1;
-        this.#handle(input, nowMs);
+      for (const input of this.wire.decode(payload, limits)) {
+        counters.requests += 1;
+        const count = input.type === "subscribeMany" ? input.rooms.length : 1;
+        this.#requestsMark = spend(this.#requestsMark, count, pace.requests, clock);
+        if (this.#floods(clock)) return;
+        const error = this.#overPace(clock);
+        if (error === undefined) this.#handle(input, nowMs);
+        else this.#refuse(input.ref, error);
       }
     } catch (cause) {
       const error = toCodedError(cause);
@@ -96,6 +112,16 @@ export class Session implements Owner {
       if (error.code !== "internal") this.close(4400, error.message);
       else throw cause;
     }
+  }
+
+  /** A ping or pong of WebSocket itself, which is answered elsewhere. */
+  heard(bytes: number, nowMs: number): void {
+    if (this.#state === "closed") return;
+    const clock = paceClock(nowMs);
+    const { requests, bytes: byteRule } = this.#host.pace;
+    this.#requestsMark = spend(this.#requestsMark, 1, requests, clock);
+    this.#bytesMark = spend(this.#bytesMark, bytes, byteRule, clock);
+    this.#floods(clock);
   }
 
   /** A WebSocket message above the payload limit, whether it was read or not. */
@@ -340,6 +366,35 @@ export class Session implements Owner {
     this.#host.counters.rateLimited += 1;
     const text = `${allowed} requests of this connection wait for their answer, its limit`;
     this.#refuse(ref, new CodedError("rate_limited", text, 100));
+    return true;
+  }
+
+  /** What to tell who sends more than allowed; undefined where that is not so. */
+  #overPace(clock: number): CodedError | undefined {
+    const { pace, limits, counters } = this.#host;
+    const over = (mark: PaceMark, rule: PaceRule, allowed: string): CodedError | undefined => {
+      const verdict = paceVerdict(mark, rule, clock);
+      if (verdict.kind !== "over") return undefined;
+      counters.rateLimited += 1;
+      return new CodedError("rate_limited", `a connection may send ${allowed} a second`, verdict.retryMs);
+    };
+    return (
+      over(this.#requestsMark, pace.requests, `${limits.requestsPerSecond} requests`) ??
+      over(this.#bytesMark, pace.bytes, `${limits.receivedBytesPerSecond} bytes`)
+    );
+  }
+
+  /** Closes who was told to send less and did not. */
+  #floods(clock: number): boolean {
+    const { pace, counters } = this.#host;
+    const floods =
+      paceVerdict(this.#requestsMark, pace.requests, clock).kind === "flood" ||
+      paceVerdict(this.#bytesMark, pace.bytes, clock).kind === "flood";
+    if (!floods) return false;
+    counters.floodCloses += 1;
+    const text = "too many messages: told rate_limited, and went on";
+    this.#refuse(0, new CodedError("rate_limited", text, FLOOD_RETRY_MS));
+    this.close(4429, text);
     return true;
   }
 
