@@ -6,16 +6,15 @@ import { Control } from "./control.js";
 import { Echoes } from "./echoes.js";
 import { EphemeralRooms } from "./ephemeral.js";
 import { EpochKeeper } from "./epoch-keeper.js";
-import type { FlowTools } from "./flow.js";
+import { FlowReader } from "./flow-reader.js";
 import { Gate } from "./gate.js";
 import { ApiError, ERR_CODE, insist } from "./js-api.js";
 import { DEFAULT_NATS_LIMITS, type NatsLimits } from "./limits.js";
-import { LiveFlows } from "./live-flows.js";
+import { LiveRooms } from "./live-rooms.js";
 import { ownHeaders } from "./message-headers.js";
 import { NatsBroker } from "./nats-broker.js";
 import { createNatsCounters, type NatsCounters } from "./nats-counters.js";
 import type { Delivery } from "./open-room.js";
-import { PartitionReader } from "./partition-reader.js";
 import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
@@ -26,7 +25,6 @@ import { type NamespaceSettings, planStreams, type StreamPlan } from "./stream-p
 import { StreamReader } from "./stream-reader.js";
 import { messagesMinOf, Stream, Streams } from "./streams.js";
 import { NO_ROOM, Subjects } from "./subjects.js";
-import { Sweeper } from "./sweeper.js";
 import { Watch } from "./watch.js";
 
 /** Something that an operator may want to know. */
@@ -68,6 +66,9 @@ export const DEFAULT_PARTITIONS = 64;
 export const DEFAULT_PREFIX = "fw";
 
 const START_MS = 30_000;
+
+/** Reads of one message at once; more only wait inside the server. */
+const FINDS = 64;
 
 /**
  * Connects to NATS, sees that this node's settings are those of the deployment, and serves.
@@ -151,18 +152,6 @@ async function assemble(
     wait,
   });
   const rooms = new RoomReader(reads, keeper.observe, limits.readBatch);
-  const partitions = new PartitionReader(reads, keeper.observe, limits.readBatch);
-  const tools: FlowTools = {
-    limits,
-    counters,
-    rooms,
-    partitions,
-    gate,
-    nowMs,
-    wait,
-    onRepeat: (stream) => void keeper.verify(stream),
-    onTrouble,
-  };
   const onSinkError = options.onSinkError ?? warn;
   const delivery: Delivery = {
     limits,
@@ -171,18 +160,24 @@ async function assemble(
     tailBudget: new ByteBudget(limits.tailBytes),
     onSinkError,
   };
-  const liveReads = new StreamReader(live);
-  const heads = new PartitionReader(liveReads, keeper.observe, limits.readBatch);
-  const flows: LiveFlows = new LiveFlows({
+  const reader = new FlowReader({
+    live: new StreamReader(live),
+    replay: reads,
+    subjects,
+    observe: keeper.observe,
+    gate,
+    finds: new Gate(FINDS),
+    batch: limits.readBatch,
+  });
+  const flows: LiveRooms = new LiveRooms({
     link: live,
-    reads: liveReads,
-    heads,
+    reader,
     subjects,
     streams,
-    tools,
+    keeper,
     delivery,
+    onTrouble,
   });
-  const sweeper = new Sweeper(flows, reads, keeper.observe, tools);
   const echoes = new Echoes(limits.graceMs, nowMs, (room, sequence) => flows.exists(room, sequence));
   const ephemeral = new EphemeralRooms(live, subjects, delivery);
   const watch = new Watch({
@@ -197,7 +192,6 @@ async function assemble(
     ephemeral,
     echoes,
     keeper,
-    sweeper,
     limits,
     counters,
     onStatus: options.onStatus ?? (() => undefined),
