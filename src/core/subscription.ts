@@ -2,6 +2,7 @@ import type { ResetReason, SubscribeOptions, SubscribeResult } from "../protocol
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
+import type { Named } from "./by-name.js";
 import type { Counters } from "./counters.js";
 import type { Packer } from "./packer.js";
 import type { Room } from "./room.js";
@@ -65,8 +66,10 @@ export type Slice =
   | "ahead";
 
 /** One session's place in one room. Holds no offset while live: then the topic does all the work. */
-export class Subscription {
+export class Subscription implements Named<Subscription> {
   readonly name: RoomName;
+  /** {@link ByName}'s. */
+  following: Subscription | undefined;
   readonly echo: boolean;
   room: Room | undefined;
   state: SubscriptionState = OPENING;
@@ -89,7 +92,7 @@ export class Subscription {
   replay(room: Room, replay: Replay, member: Member, packer: Packer, counters: Counters): Slice {
     const { wire } = member;
     if (replay.lost !== undefined || replay.resets !== room.resets)
-      return this.#restart(room, replay, wire, packer);
+      return restart(this, room, replay, wire, packer);
     const sent = room.sentTo(member.lane);
     // The topic has still to get a reset that lies behind this replay: until then its offsets mean something else.
     if (sent.resets !== room.resets) return "ahead";
@@ -112,20 +115,26 @@ export class Subscription {
     return "live";
   }
 
-  /** What the cursor stood on is gone: the client is told, and goes on from the head. */
-  #restart(room: Room, replay: Replay, wire: ServerWire, packer: Packer): Slice {
-    const { epoch, offset } = room.head;
-    const reason = replay.lost ?? room.lastReset;
-    if (packer.add(wire.encode({ type: "reset", room: room.name, epoch, offset, reason }))) {
-      this.state = createReplay(offset, offset, room.resets, undefined);
-    }
-    return "full";
-  }
-
   /** Takes a live subscription off its topic. */
   leave(member: Member): void {
     if (this.state.kind === "live") this.room?.leave(member);
   }
+}
+
+// No private method: each of a class's objects would be 8 bytes bigger for it, and there are some for every connection.
+/** What the cursor stood on is gone: the client is told, and goes on from the head. */
+function restart(
+  subscription: Subscription,
+  room: Room,
+  replay: Replay,
+  wire: ServerWire,
+  packer: Packer,
+): Slice {
+  const { epoch, offset } = room.head;
+  const reason = replay.lost ?? room.lastReset;
+  if (packer.add(wire.encode({ type: "reset", room: room.name, epoch, offset, reason })))
+    subscription.state = createReplay(offset, offset, room.resets, undefined);
+  return "full";
 }
 
 export function createReplay(

@@ -1,6 +1,7 @@
 import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { ManyItem, SubscribeOptions } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
+import { ByName } from "./by-name.js";
 import type { Counters } from "./counters.js";
 import type { HistoryReader } from "./history-reader.js";
 import type { Limits } from "./limits.js";
@@ -39,7 +40,7 @@ export interface Owner extends Member {
 export class Subscriptions {
   readonly #owner: Owner;
   readonly #shared: Shared;
-  readonly #byRoom = new Map<RoomName, Subscription>();
+  readonly #byRoom = new ByName<Subscription>();
   /** Replays that want to send, in turn; undefined where there are none. */
   #replaying: Set<Subscription> | undefined;
 
@@ -83,19 +84,19 @@ export class Subscriptions {
     const subscription = this.#byRoom.get(name);
     if (subscription === undefined) return;
     this.#detach(subscription);
-    this.#byRoom.delete(name);
+    this.#byRoom.delete(subscription);
     subscription.abandoned = true;
     // One that is still opening gives its place back when it has been opened.
     if (subscription.room !== undefined) this.#shared.rooms.release(name, nowMs);
   }
 
   closeAll(nowMs: number): void {
-    for (const name of [...this.#byRoom.keys()]) this.close(name, nowMs);
+    for (const { name } of this.#byRoom.all()) this.close(name, nowMs);
   }
 
   /** The socket lost frames, and nobody knows of which rooms: uWS reports only the first loss of a batch. */
   lag(): void {
-    for (const subscription of this.#byRoom.values()) {
+    for (const subscription of this.#byRoom.all()) {
       if (subscription.state.kind === "opening") continue;
       this.#detach(subscription);
       subscription.state = LAGGED;
@@ -133,7 +134,7 @@ export class Subscriptions {
     this.close(name, nowMs);
     // The room's own copy of its name, where there is one: a string a subscription would be a third of its memory.
     const subscription = new Subscription(room instanceof Promise ? name : room.name, options);
-    this.#byRoom.set(subscription.name, subscription);
+    this.#byRoom.add(subscription);
     if (room instanceof Promise) {
       return room.then(
         (opened) => this.#resolve(subscription, opened, options),
@@ -164,7 +165,7 @@ export class Subscriptions {
 
   #fail(subscription: Subscription, cause: unknown): CodedError {
     if (!subscription.abandoned) {
-      this.#byRoom.delete(subscription.name);
+      this.#byRoom.delete(subscription);
       subscription.abandoned = true;
       if (subscription.room !== undefined) this.#shared.rooms.release(subscription.name, 0);
     }
