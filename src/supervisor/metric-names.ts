@@ -149,6 +149,7 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   invalidKeys: counter("fanwire_broker_invalid_total", { kind: "key" }),
   strayMessages: counter("fanwire_broker_invalid_total", { kind: "subject" }),
   retriedPublishes: counter("fanwire_broker_retries_total", { kind: "publish" }),
+  publishHolds: counter("fanwire_broker_retries_total", { kind: "publishHold" }),
   retriedReads: counter("fanwire_broker_retries_total", { kind: "read" }),
   refusedPublishes: limit("outbox"),
   droppedEphemerals: limit("ephemeral"),
