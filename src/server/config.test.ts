@@ -171,6 +171,8 @@ test("secrets are in no message and not in what is shown", () => {
     assert.equal(problems.length, 2, problems.join("\n"));
     assert.doesNotMatch(problems.join("\n"), /s3cret/);
   }
+  for (const broker of [`nats://${secret}@a`, `nats://u:${secret}@x@a,tls://v:${secret}@b`])
+    assert.doesNotMatch(problemsOf(() => load({ argv: ["--broker", broker] })).join("\n"), /s3cret/);
   const shown = JSON.stringify(maskSecrets(createConfig({ apiKeys: [KEY, KEY] })));
   assert.ok(shown.includes('"apiKeys":["***","***"]') && !shown.includes(KEY));
 });
