@@ -79,7 +79,7 @@ test("above the rate requests are told rate_limited by their ref, who does not s
   assert.equal(client.socket.closedWith, 4429);
   assert.equal(answers(client).at(-1), "0 rate_limited");
   assert.equal(rig.counters.floodCloses, 1);
-  assert.ok(rig.counters.rateLimited >= 38);
+  assert.ok(rig.counters.requestsOverRate >= 38);
 });
 
 test("requests packed into one message count each, and each room of a subscribe many", async () => {

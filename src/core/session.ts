@@ -11,7 +11,7 @@ import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
-import { type PaceMark, type PaceRule, type PaceRules, paceClock, paceVerdict, spend } from "./pace.js";
+import { type PaceMark, type PaceRules, paceClock, paceVerdict, spend } from "./pace.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
@@ -372,16 +372,15 @@ export class Session implements Owner {
   /** What to tell who sends more than allowed; undefined where that is not so. */
   #overPace(clock: number): CodedError | undefined {
     const { pace, limits, counters } = this.#host;
-    const over = (mark: PaceMark, rule: PaceRule, allowed: string): CodedError | undefined => {
-      const verdict = paceVerdict(mark, rule, clock);
-      if (verdict.kind !== "over") return undefined;
-      counters.rateLimited += 1;
-      return new CodedError("rate_limited", `a connection may send ${allowed} a second`, verdict.retryMs);
-    };
-    return (
-      over(this.#requestsMark, pace.requests, `${limits.requestsPerSecond} requests`) ??
-      over(this.#bytesMark, pace.bytes, `${limits.receivedBytesPerSecond} bytes`)
-    );
+    const requests = paceVerdict(this.#requestsMark, pace.requests, clock);
+    if (requests.kind === "over") {
+      counters.requestsOverRate += 1;
+      return overRate(`${limits.requestsPerSecond} requests`, requests.retryMs);
+    }
+    const bytes = paceVerdict(this.#bytesMark, pace.bytes, clock);
+    if (bytes.kind !== "over") return undefined;
+    counters.bytesOverRate += 1;
+    return overRate(`${limits.receivedBytesPerSecond} bytes`, bytes.retryMs);
   }
 
   /** Closes who was told to send less and did not. */
@@ -412,6 +411,10 @@ export class Session implements Owner {
     this.#host.counters.requestErrors += 1;
     this.sendControl({ type: "error", ref, code: error.code, text: error.message, retryMs: error.retryMs });
   }
+}
+
+function overRate(allowed: string, retryMs: number): CodedError {
+  return new CodedError("rate_limited", `a connection may send ${allowed} a second`, retryMs);
 }
 
 function refusalOf({ code, message, retryMs }: CodedError): unknown[] {
