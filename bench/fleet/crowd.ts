@@ -48,6 +48,8 @@ export class Crowd implements MemberHost {
   readonly #names = new Map<string, string>();
   readonly #underWay = new Set<Member>();
   readonly #timers: NodeJS.Timeout[];
+  /** Where the phase began. */
+  #busySince = performance.eventLoopUtilization();
 
   constructor(assignment: Assignment) {
     const { connections, first } = assignment;
@@ -95,6 +97,9 @@ export class Crowd implements MemberHost {
 
   /** What the phase came to; the next one begins. */
   phase(): TallyData {
+    const busy = performance.eventLoopUtilization();
+    this.tally.busiest = performance.eventLoopUtilization(busy, this.#busySince).utilization;
+    this.#busySince = busy;
     const data = this.tally.toJSON();
     this.tally.reset();
     for (const member of this.#members) member.phase();

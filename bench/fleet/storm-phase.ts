@@ -7,7 +7,7 @@ import { type Arena, BEAT_MS } from "./arena.js";
 import type { FleetPhase } from "./fleet.js";
 import { describeHandshakes, type Handshakes, handshakesOf } from "./handshakes.js";
 import { describeMs, millis } from "./latency.js";
-import { type Counts, troubles } from "./tally.js";
+import { type Counts, clientBound, troubles } from "./tally.js";
 
 export interface StormPlan {
   /** Messages a second before and during it, to all rooms but everybody's in turn. */
@@ -43,6 +43,9 @@ export interface StormSeen {
   readonly cpuMicros: Readonly<Record<Role, number>>;
   /** Of each worker in the end. */
   readonly connections: readonly number[];
+  /** Share of the time that the busiest client process was busy, before and during it. */
+  readonly clientsBusyBefore: number;
+  readonly clientsBusy: number;
   /** Clients that were lost in the quiet before; nobody should be. */
   readonly lostBefore: number;
   readonly troubles: readonly string[];
@@ -81,8 +84,16 @@ export async function measureStorm(arena: Arena, plan: StormPlan): Promise<Storm
     historyReads: [...reads].reduce((sum, [pid, count]) => sum + count - (readsBefore.get(pid) ?? 0), 0),
     cpuMicros,
     connections: (await arena.node.status()).workers.map(({ report }) => report?.connections ?? 0),
+    clientsBusyBefore: quiet.all.busiest,
+    clientsBusy: all.busiest,
     lostBefore: quiet.all.counts.lost,
-    troubles: [...late, ...troubles(quiet.all), ...troubles(all)],
+    troubles: [
+      ...late,
+      ...troubles(quiet.all),
+      ...troubles(all),
+      ...clientBound(quiet.all),
+      ...clientBound(all),
+    ],
   };
 }
 
@@ -162,6 +173,10 @@ export function stormRows(seen: StormSeen): string[][] {
     [
       "– connections of a worker then",
       `${digits(Math.min(...seen.connections))} to ${digits(Math.max(...seen.connections))}`,
+    ],
+    [
+      "– busiest client process, before / during",
+      `${digits(seen.clientsBusyBefore * 100)} / ${digits(seen.clientsBusy * 100)} % of the time`,
     ],
     ["– published meanwhile", `${seen.messages} messages, ${seen.publishRetries} batches sent again`],
   ];

@@ -56,7 +56,12 @@ export interface TallyData {
   readonly reasons: Readonly<Record<string, number>>;
   readonly failures: readonly string[];
   readonly histograms: Readonly<Record<HistogramName, HistogramData>>;
+  /** See {@link Tally.busiest}. */
+  readonly busiest: number;
 }
+
+/** A client process that is busy for more of its time reads what has come to it late: its latencies tell of itself. */
+const CLIENT_BUSY_MAX = 0.95;
 
 /** What happened in a phase. */
 export class Tally {
@@ -71,6 +76,8 @@ export class Tally {
   readonly handshakeMicros = new Histogram();
   /** From the loss of a connection to its last room's `live`. */
   readonly comebackMicros = new Histogram();
+  /** Share of the time that the busiest client process was busy, or ready and kept from its core: 0 to 1. */
+  busiest = 0;
 
   reason(what: string, times = 1): void {
     const known = this.reasons.get(what);
@@ -88,6 +95,7 @@ export class Tally {
     this.reasons.clear();
     this.failures.length = 0;
     for (const name of HISTOGRAMS) this[name].reset();
+    this.busiest = 0;
   }
 
   add(data: TallyData): void {
@@ -95,6 +103,7 @@ export class Tally {
     for (const [what, times] of Object.entries(data.reasons)) this.reason(what, times);
     this.failures.push(...data.failures.slice(0, FAILURES_TOLD - this.failures.length));
     for (const name of HISTOGRAMS) this[name].add(data.histograms[name]);
+    this.busiest = Math.max(this.busiest, data.busiest);
   }
 
   /** Plain data for another process. */
@@ -109,6 +118,7 @@ export class Tally {
         handshakeMicros: this.handshakeMicros.toJSON(),
         comebackMicros: this.comebackMicros.toJSON(),
       },
+      busiest: this.busiest,
     };
   }
 }
@@ -132,4 +142,12 @@ export function troubles({ counts, failures }: Tally): string[] {
   if (counts.lagged > 0) told.push(`${counts.lagged} connections lagged`);
   if (counts.resets > 0) told.push(`${counts.resets} rooms were reset`);
   return told;
+}
+
+/** Where the clients could not keep up, so that times, and what is late, say nothing of the server. */
+export function clientBound({ busiest }: Pick<Tally, "busiest">): string[] {
+  if (busiest <= CLIENT_BUSY_MAX) return [];
+  return [
+    `INVALID: a client process was busy for ${Math.round(busiest * 100)} % of the time, so it was late itself`,
+  ];
 }

@@ -38,6 +38,10 @@ test("each place where a handshake can hang has its words", () => {
   assert.match(say(client, server), /^in the accept queue/);
   assert.match(say(client, { ...server, inode: 8 }), /^accepted, 190 bytes not read/);
   assert.match(say(client, { ...server, inode: 8, receiveQueue: 0 }), /^accepted and read, 0 bytes answered/);
+  assert.match(
+    say({ ...client, receiveQueue: 258 }, { ...server, inode: 8, receiveQueue: 0 }),
+    /^answered, 258 bytes not read by the client/,
+  );
   assert.match(say(client, { ...server, state: "SYN_RECV" }), /accept queue full/);
   assert.match(say(client), /ESTABLISHED with 190 bytes unacknowledged, the server's kernel knows nothing/);
   assert.match(say(), /no such socket/);

@@ -37,5 +37,7 @@ export function verdictOf(handshake: OverdueHandshake, port: number, ends: reado
   if (server.inode === 0) return `in the accept queue, ${server.state}, ${server.receiveQueue} bytes there`;
   if (server.receiveQueue > 0)
     return `accepted, ${server.receiveQueue} bytes not read by the server, ${server.state}`;
+  if (client.receiveQueue > 0)
+    return `answered, ${client.receiveQueue} bytes not read by the client: it is the client that is late`;
   return `accepted and read, ${handshake.receivedBytes} bytes answered, ${server.state}`;
 }

@@ -14,6 +14,9 @@ export interface Counters {
   /** Publishes to topics: one a room, lane, wire and chunk. */
   topicPublishes: number;
   topicBytes: number;
+  /** Writes to sockets that are alone in a room of their lane, which needs no topic: one a socket, turn and chunk. */
+  directWrites: number;
+  directBytes: number;
   /** Cohorts of sockets at the moment, each written to in a tick of its own. */
   lanes: number;
   laneFlushes: number;
@@ -59,6 +62,8 @@ export function createCounters(): Counters {
     received: 0,
     topicPublishes: 0,
     topicBytes: 0,
+    directWrites: 0,
+    directBytes: 0,
     lanes: 0,
     laneFlushes: 0,
     laneWaits: 0,

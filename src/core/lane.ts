@@ -1,3 +1,4 @@
+import type { Counters } from "./counters.js";
 import type { Packer } from "./packer.js";
 import type { Fanout } from "./ports.js";
 
@@ -9,6 +10,11 @@ export interface Flushable {
   readonly members: number;
   /** Sends what waits. As much of it as has to go in another tick it queues again, also where it throws. */
   flush(fanout: Fanout, packer: Packer): void;
+}
+
+/** A socket that is written to without a topic. */
+export interface Addressee {
+  send(bytes: Uint8Array): void;
 }
 
 /**
@@ -25,9 +31,13 @@ export class Lane {
   /** Set while it waits for its turn; the mark of {@link Lanes}. */
   waiting = false;
   #queue: Flushable[] = [];
+  /** What {@link Lane.post} took in this flush, in order. */
+  readonly #posted = new Map<Addressee, Uint8Array[]>();
+  readonly #counters: Counters;
 
-  constructor(id: number) {
+  constructor(id: number, counters: Counters) {
     this.id = id;
+    this.#counters = counters;
     this.binaryTopics = `b.${id}.`;
     this.textTopics = `j.${id}.`;
   }
@@ -52,6 +62,13 @@ export class Lane {
     this.#queue.push(room);
   }
 
+  /** Sends a frame to one socket at the end of this flush, in one write with what other rooms have for it. The frame is not copied. */
+  post(to: Addressee, frame: Uint8Array): void {
+    const frames = this.#posted.get(to);
+    if (frames === undefined) this.#posted.set(to, [frame]);
+    else frames.push(frame);
+  }
+
   /** Flushes every room that has something for it. What throws costs its own room's part only: the others wait for the next turn. */
   flush(fanout: Fanout, packer: Packer): void {
     const queue = this.#queue;
@@ -65,6 +82,32 @@ export class Lane {
       }
     } finally {
       if (done < queue.length) this.#queue = queue.slice(done).concat(this.#queue);
+      if (this.#posted.size > 0) this.#sendPosted(packer);
     }
+  }
+
+  /** Sends frames to one socket now, before anything that is flushed after this. */
+  send(to: Addressee, frames: readonly Uint8Array[], packer: Packer): void {
+    // Left over only where a publish threw.
+    packer.take();
+    for (const frame of frames) {
+      if (packer.add(frame)) continue;
+      this.#sendChunk(to, packer);
+      packer.add(frame);
+    }
+    this.#sendChunk(to, packer);
+  }
+
+  #sendChunk(to: Addressee, packer: Packer): void {
+    const chunk = packer.take();
+    if (chunk === undefined) return;
+    this.#counters.directWrites += 1;
+    this.#counters.directBytes += chunk.length;
+    to.send(chunk);
+  }
+
+  #sendPosted(packer: Packer): void {
+    for (const [to, frames] of this.#posted) this.send(to, frames, packer);
+    this.#posted.clear();
   }
 }

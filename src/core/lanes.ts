@@ -36,7 +36,7 @@ export class Lanes {
       lane = this.#lanes[this.#free];
     }
     if (lane === undefined) {
-      lane = new Lane(this.#lanes.length);
+      lane = new Lane(this.#lanes.length, this.#counters);
       this.#lanes.push(lane);
     }
     if (lane.sockets === 0) this.#counters.lanes += 1;

@@ -19,3 +19,16 @@ export class RateChanges {
     return this.#count <= RATE_CHANGES_MIN + 2 * rooms;
   }
 }
+
+/** Kept apart from the connections, most of which never change a rate. */
+const changes = new WeakMap<object, RateChanges>();
+
+/** Those of one connection. */
+export function rateChangesOf(connection: object): RateChanges {
+  let found = changes.get(connection);
+  if (found === undefined) {
+    found = new RateChanges();
+    changes.set(connection, found);
+  }
+  return found;
+}

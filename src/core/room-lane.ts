@@ -29,11 +29,10 @@ export interface Parted {
   forget(part: RoomLane): void;
 }
 
-const NOBODY: readonly Member[] = Object.freeze([]);
-
 /**
  * One room's part in one lane: who of the lane is live in the room, and how far it was sent to them. It exists
- * while somebody is live or waits for its flush. There may be one for every connection, so it is small.
+ * while somebody is live or waits for its flush. There may be one for every connection, so it is small: a topic,
+ * four times its own memory, is made for the second member only.
  */
 export class RoomLane implements Flushable {
   readonly lane: Lane;
@@ -43,6 +42,8 @@ export class RoomLane implements Flushable {
   /** Live members by wire. */
   #binary = 0;
   #text = 0;
+  /** The only live member, while it has been alone: sent to directly, on no topic. */
+  #alone: Member | undefined;
   /** Live members that must not get what they publish themselves (`echo: false`). */
   #echoless: Map<string, Member> | undefined;
   #waiting: (() => void)[] | undefined;
@@ -62,10 +63,15 @@ export class RoomLane implements Flushable {
     return this.#binary + this.#text;
   }
 
-  /** Puts a member on the topic. It must have been sent everything up to {@link RoomLane.sent}, as the topic has. */
+  /** Takes a member in. It must have been sent everything up to {@link RoomLane.sent}, as the others have. */
   enter(member: Member, echo: boolean): void {
+    if (this.members === 0) this.#alone = member;
+    else {
+      this.#alone?.join(this.#topic(this.#alone.wire));
+      this.#alone = undefined;
+      member.join(this.#topic(member.wire));
+    }
     this.#count(member.wire, 1);
-    member.join(this.#topic(member.wire));
     if (echo) return;
     this.#echoless ??= new Map();
     this.#echoless.set(member.id, member);
@@ -73,7 +79,8 @@ export class RoomLane implements Flushable {
 
   leave(member: Member): void {
     this.#count(member.wire, -1);
-    member.leave(this.#topic(member.wire));
+    if (member === this.#alone) this.#alone = undefined;
+    else member.leave(this.#topic(member.wire));
     this.#echoless?.delete(member.id);
     this.#forgetIfIdle();
   }
@@ -140,14 +147,22 @@ export class RoomLane implements Flushable {
   }
 
   #sendMessages(messages: readonly Message[], fanout: Fanout, packer: Packer): void {
-    const own = this.#echoless === undefined ? NOBODY : this.#leaveOut(messages, this.#echoless);
+    if (this.#alone !== undefined) {
+      for (const frame of this.#framesFor(this.#alone, messages)) this.lane.post(this.#alone, frame);
+      return;
+    }
+    const own = this.#echoless === undefined ? undefined : authors(messages, this.#echoless);
+    // Such a member is off its topic for one flush, and is sent what the others publish.
+    for (const member of own ?? []) member.leave(this.#topic(member.wire));
     try {
       if (this.#binary > 0) this.#publish(messages, msgpackWire, fanout, packer);
       if (this.#text > 0) this.#publish(messages, jsonWire, fanout, packer);
     } finally {
-      // Left over only where a publish threw.
-      if (own.length > 0) packer.take();
-      for (const member of own) this.#sendOthers(messages, member, packer);
+      for (const member of own ?? []) {
+        // At once: a reset that follows comes by the topic.
+        this.lane.send(member, this.#framesFor(member, messages), packer);
+        member.join(this.#topic(member.wire));
+      }
     }
   }
 
@@ -171,45 +186,40 @@ export class RoomLane implements Flushable {
     fanout.publish(topic, chunk, wire.binary);
   }
 
-  /** Takes the members that published some of these themselves off the topic for one flush. */
-  #leaveOut(messages: readonly Message[], echoless: Map<string, Member>): Member[] {
-    const own = new Set<Member>();
-    for (const { origin } of messages) {
-      const member = origin === undefined ? undefined : echoless.get(origin);
-      if (member !== undefined) own.add(member);
-    }
-    for (const member of own) member.leave(this.#topic(member.wire));
-    return [...own];
-  }
-
-  /** Sends such a member the others' messages, chained over its own, and puts it back on the topic. */
-  #sendOthers(messages: readonly Message[], member: Member, packer: Packer): void {
-    const send = (): void => {
-      const chunk = packer.take();
-      if (chunk !== undefined) member.send(chunk);
-    };
+  /** Messages for one member alone, chained over its own where it must not get those. */
+  #framesFor({ wire, id }: Member, messages: readonly Message[]): Uint8Array[] {
+    const echo = this.#echoless?.has(id) !== true;
+    const frames: Uint8Array[] = [];
     let delivered = messages[0]?.prev ?? 0;
     for (const message of messages) {
-      if (message.origin === member.id) continue;
-      const frame = member.wire.encodeMessage(message, Math.min(message.prev, delivered));
-      if (!packer.add(frame)) {
-        send();
-        packer.add(frame);
-      }
+      if (!echo && message.origin === id) continue;
+      frames.push(wire.encodeMessage(message, Math.min(message.prev, delivered)));
       delivered = message.offset;
     }
-    send();
-    member.join(this.#topic(member.wire));
     const last = messages[messages.length - 1];
     // Its own message was the last: the position moves past it without the message.
-    if (last !== undefined && last.offset > delivered) {
-      member.send(member.wire.encode({ type: "live", room: this.#room.name, offset: last.offset }));
-    }
+    if (last !== undefined && last.offset > delivered)
+      frames.push(wire.encode({ type: "live", room: this.#room.name, offset: last.offset }));
+    return frames;
   }
 
   #sendReset(position: Position, reason: ResetReason, fanout: Fanout): void {
     const frame = { type: "reset", room: this.#room.name, ...position, reason } as const;
+    if (this.#alone !== undefined) {
+      this.lane.post(this.#alone, this.#alone.wire.encode(frame));
+      return;
+    }
     if (this.#binary > 0) fanout.publish(this.#topic(msgpackWire), msgpackWire.encode(frame), true);
     if (this.#text > 0) fanout.publish(this.#topic(jsonWire), jsonWire.encode(frame), false);
   }
+}
+
+/** The members that published some of these themselves. */
+function authors(messages: readonly Message[], members: ReadonlyMap<string, Member>): Set<Member> {
+  const own = new Set<Member>();
+  for (const { origin } of messages) {
+    const member = origin === undefined ? undefined : members.get(origin);
+    if (member !== undefined) own.add(member);
+  }
+  return own;
 }

@@ -2,6 +2,7 @@ import type { Rate, ResetReason, SubscribeResult } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
+import type { Named } from "./by-name.js";
 import type { Counters } from "./counters.js";
 import type { Newest } from "./newest.js";
 import type { Paces } from "./paces.js";
@@ -96,8 +97,10 @@ export interface ReplayTools {
 }
 
 /** One session's place in one room. Holds no offset while live: then the topic does all the work. */
-export class Subscription {
+export class Subscription implements Named<Subscription> {
   readonly name: RoomName;
+  /** {@link ByName}'s. */
+  following: Subscription | undefined;
   readonly terms: Terms;
   room: Room | undefined;
   state: SubscriptionState = OPENING;
@@ -126,7 +129,7 @@ export class Subscription {
     const { packer, counters } = tools;
     const { rate } = replay;
     if (replay.lost !== undefined || replay.resets !== room.resets)
-      return this.#restart(room, replay, wire, packer);
+      return restart(this, room, replay, wire, packer);
     const sent = room.find(rate)?.sentTo(lane) ?? room.flow.last;
     // The topic has still to get a reset that lies behind this replay: until then its offsets mean something else.
     if (sent.resets !== room.resets) return "ahead";
@@ -152,20 +155,26 @@ export class Subscription {
     return "live";
   }
 
-  /** What the cursor stood on is gone: the client is told, and goes on from the head. */
-  #restart(room: Room, replay: Replay, wire: ServerWire, packer: Packer): Slice {
-    const { epoch, offset } = room.head;
-    const reason = replay.lost ?? room.lastReset;
-    if (packer.add(wire.encode({ type: "reset", room: room.name, epoch, offset, reason }))) {
-      this.state = createReplay(replay.rate, offset, offset, room.resets, undefined);
-    }
-    return "full";
-  }
-
   /** Takes a live subscription off its topic. */
   leave(member: Member): void {
     if (this.state.kind === "live") this.room?.find(this.state.rate)?.leave(member);
   }
+}
+
+// No private method: each of a class's objects would be 8 bytes bigger for it, and there are some for every connection.
+/** What the cursor stood on is gone: the client is told, and goes on from the head. */
+function restart(
+  subscription: Subscription,
+  room: Room,
+  replay: Replay,
+  wire: ServerWire,
+  packer: Packer,
+): Slice {
+  const { epoch, offset } = room.head;
+  const reason = replay.lost ?? room.lastReset;
+  if (packer.add(wire.encode({ type: "reset", room: room.name, epoch, offset, reason })))
+    subscription.state = createReplay(replay.rate, offset, offset, room.resets, undefined);
+  return "full";
 }
 
 export function createReplay(

@@ -1,13 +1,14 @@
 import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { ManyItem, Rate, SubscribeOptions } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
+import { ByName } from "./by-name.js";
 import type { Counters } from "./counters.js";
 import type { HistoryReader } from "./history-reader.js";
 import type { Limits } from "./limits.js";
 import type { Newest } from "./newest.js";
 import type { Paces } from "./paces.js";
 import type { Packer } from "./packer.js";
-import { RateChanges } from "./rate-changes.js";
+import { rateChangesOf } from "./rate-changes.js";
 import type { Room } from "./room.js";
 import type { Member } from "./room-lane.js";
 import type { Rooms } from "./rooms.js";
@@ -45,11 +46,9 @@ export interface Owner extends Member {
 export class Subscriptions {
   readonly #owner: Owner;
   readonly #shared: Shared;
-  readonly #byRoom = new Map<RoomName, Subscription>();
+  readonly #byRoom = new ByName<Subscription>();
   /** Replays that want to send, in turn; undefined where there are none. */
   #replaying: Set<Subscription> | undefined;
-  /** Made at the first change of class. */
-  #rateChanges: RateChanges | undefined;
 
   constructor(owner: Owner, shared: Shared) {
     this.#owner = owner;
@@ -92,19 +91,19 @@ export class Subscriptions {
     const subscription = this.#byRoom.get(name);
     if (subscription === undefined) return;
     this.#detach(subscription);
-    this.#byRoom.delete(name);
+    this.#byRoom.delete(subscription);
     subscription.abandoned = true;
     // One that is still opening gives its place back when it has been opened.
     if (subscription.room !== undefined) this.#shared.rooms.release(name, nowMs);
   }
 
   closeAll(nowMs: number): void {
-    for (const name of [...this.#byRoom.keys()]) this.close(name, nowMs);
+    for (const { name } of this.#byRoom.all()) this.close(name, nowMs);
   }
 
   /** The socket lost frames, and nobody knows of which rooms: uWS reports only the first loss of a batch. */
   lag(): void {
-    for (const subscription of this.#byRoom.values()) {
+    for (const subscription of this.#byRoom.all()) {
       if (subscription.state.kind === "opening") continue;
       this.#detach(subscription);
       subscription.state = LAGGED;
@@ -150,7 +149,7 @@ export class Subscriptions {
     // The room's own copy of its name, where there is one: a string a subscription would be a third of its memory.
     const terms = termsOf(rate, options.echo ?? true);
     const subscription = new Subscription(room instanceof Promise ? name : room.name, terms);
-    this.#byRoom.set(subscription.name, subscription);
+    this.#byRoom.add(subscription);
     if (room instanceof Promise) {
       return room.then(
         (opened) => this.#resolve(subscription, opened, options),
@@ -166,9 +165,8 @@ export class Subscriptions {
   /** @throws CodedError `rate_limited` */
   #countChange(nowMs: number): void {
     const { counters } = this.#shared;
-    this.#rateChanges ??= new RateChanges();
     counters.rateChanges += 1;
-    if (this.#rateChanges.allows(this.#byRoom.size, nowMs)) return;
+    if (rateChangesOf(this).allows(this.#byRoom.size, nowMs)) return;
     counters.rateLimited += 1;
     const text = "this connection changes the rates of its subscriptions too often";
     throw new CodedError("rate_limited", text, 1_000);
@@ -198,7 +196,7 @@ export class Subscriptions {
 
   #fail(subscription: Subscription, cause: unknown): CodedError {
     if (!subscription.abandoned) {
-      this.#byRoom.delete(subscription.name);
+      this.#byRoom.delete(subscription);
       subscription.abandoned = true;
       if (subscription.room !== undefined) this.#shared.rooms.release(subscription.name, 0);
     }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { connectionLimits, connectionsOfWorker } from "./capacity-limits.js";
+import { connectionLimits, connectionsOfWorker, handshakesOfWorker } from "./capacity-limits.js";
 
 describe("a worker's share of the connections", () => {
   test("is all of them where it is alone, and never more", () => {
@@ -48,4 +48,19 @@ describe("what a process may open bounds its connections", () => {
       if (files >= 66) assert.ok(connections + plainConnections + 64 <= files);
     }
   });
+});
+
+test("where workers outnumber the cores that they may use, each takes its share of the handshakes", () => {
+  const cores = (
+    count: number,
+    cpuQuota = Number.POSITIVE_INFINITY,
+  ): { cores: number; cpuQuota: number } => ({
+    cores: count,
+    cpuQuota,
+  });
+  assert.equal(handshakesOfWorker(2_000, 2, cores(2)), 2_000);
+  assert.equal(handshakesOfWorker(2_000, 2, cores(16)), 2_000);
+  assert.equal(handshakesOfWorker(2_000, 9, cores(2)), 444);
+  assert.equal(handshakesOfWorker(2_000, 4, cores(16, 1.5)), 1_000);
+  assert.equal(handshakesOfWorker(1, 256, cores(1)), 1);
 });

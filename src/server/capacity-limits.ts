@@ -37,6 +37,14 @@ export function connectionsByChance(connections: number, workers: number): numbe
 }
 
 /**
+ * Handshakes a second of one of so many workers: all of what is configured where it has a core of its own, else its
+ * share of one, so that a storm leaves those who are connected the same part of the machine. At least 1.
+ */
+export function handshakesOfWorker(perSecond: number, workers: number, cores: Cores): number {
+  return Math.max(1, Math.floor(perSecond * Math.min(1, usableCores(cores) / workers)));
+}
+
+/**
  * What a process may open bounds what it takes: above that a connection could not even be refused, and the listener would
  * turn in circles. At least 1 of either kind; what is configured where that fits.
  * @param configured for this process, see {@link connectionsOfWorker}
@@ -50,6 +58,12 @@ export function connectionLimits(configured: ConnectionLimits, openFiles: number
   return { connections: Math.max(1, Math.min(connections, files - plainConnections)), plainConnections };
 }
 
+type Cores = Pick<Facts, "cores" | "cpuQuota">;
+
+function usableCores({ cores, cpuQuota }: Cores): number {
+  return Math.max(1, Math.min(cores, Math.ceil(cpuQuota)));
+}
+
 /** How many processes serve, besides the supervisor. */
 export interface Processes {
   readonly workers: number;
@@ -57,10 +71,7 @@ export interface Processes {
 }
 
 /** What `auto` stands for: a worker a core, or fewer where the control group allows less; a hub where there are several. */
-export function processesOf(
-  { workers, hubs }: Pick<Config, "workers" | "hubs">,
-  { cores, cpuQuota }: Pick<Facts, "cores" | "cpuQuota">,
-): Processes {
-  const count = workers === "auto" ? Math.max(1, Math.min(cores, Math.ceil(cpuQuota), WORKERS_MAX)) : workers;
+export function processesOf({ workers, hubs }: Pick<Config, "workers" | "hubs">, cores: Cores): Processes {
+  const count = workers === "auto" ? Math.min(usableCores(cores), WORKERS_MAX) : workers;
   return { workers: count, hubs: hubs === "auto" ? Number(count > 1) : hubs };
 }

@@ -107,7 +107,8 @@ const limits = z
       1,
       1_000_000,
       2_000,
-      "WebSocket handshakes a second; more are told 503 with Retry-After",
+      "WebSocket handshakes a second of a worker with a core of its own (its share of one, where workers outnumber " +
+        "cores); more are told 503 with Retry-After",
     ),
     handshakeLagMs: integer(
       10,

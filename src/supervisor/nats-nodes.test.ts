@@ -1,15 +1,30 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { execFile } from "node:child_process";
+import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { flagsAs } from "../broker/nats/nats-accounts.testkit.js";
 import { NatsServer } from "../broker/nats/nats-server.testkit.js";
 import { Audience, Publisher } from "./audience.testkit.js";
 import { kill, TestNode } from "./node.testkit.js";
 
+const MAIN = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 const ROOMS = ["news.a", "news.b", "quotes.c"];
+const PARTITIONS = ["--nats.partitions", "4"];
 
-test("two nodes on one NATS serve the same rooms; the hub of one and a worker of the other die without a gap", async (t) => {
+/** A server provisioned by the documented user for that; nodes get the rights of the user `engine`. */
+async function provisioned(t: TestContext): Promise<{ server: NatsServer; engine: string[] }> {
   const server = await NatsServer.start();
   t.after(() => server.dispose());
-  const args = ["--workers", "2", "--broker", server.url, "--nats.partitions", "4"];
+  await promisify(execFile)(process.execPath, [
+    ...[MAIN, "nats", "provision", ...flagsAs("provisioner", server.url), ...PARTITIONS],
+  ]);
+  return { server, engine: [...flagsAs("engine", server.url), ...PARTITIONS] };
+}
+
+test("two nodes on one NATS serve the same rooms; the hub of one and a worker of the other die without a gap", async (t) => {
+  const { engine } = await provisioned(t);
+  const args = ["--workers", "2", ...engine];
   const one = await TestNode.start(t, { args });
   const two = await TestNode.start(t, { args });
   const here = await Audience.open(t, one.url, 8, ROOMS);
@@ -29,11 +44,8 @@ test("two nodes on one NATS serve the same rooms; the hub of one and a worker of
 });
 
 test("NATS away: nodes say so and keep their sockets; back: everything goes on, nothing is lost", async (t) => {
-  const server = await NatsServer.start();
-  t.after(() => server.dispose());
-  const node = await TestNode.start(t, {
-    args: ["--workers", "2", "--broker", server.url, "--nats.partitions", "4"],
-  });
+  const { server, engine } = await provisioned(t);
+  const node = await TestNode.start(t, { args: ["--workers", "2", ...engine] });
   const audience = await Audience.open(t, node.url, 8, ROOMS);
   let left = 0;
   for (const client of audience.clients) client.on("state", ({ kind }) => (left += kind === "open" ? 0 : 1));
@@ -51,9 +63,8 @@ test("NATS away: nodes say so and keep their sockets; back: everything goes on, 
 });
 
 test("a node whose settings are not those of the deployment does not start, and says which", async (t) => {
-  const server = await NatsServer.start();
-  t.after(() => server.dispose());
-  const args = ["--workers", "1", "--broker", server.url, "--nats.partitions", "4"];
+  const { engine } = await provisioned(t);
+  const args = ["--workers", "1", ...engine];
   await TestNode.start(t, { args });
   const other = TestNode.launch(t, {
     args: [...args, "--namespaces", JSON.stringify({ news: { state: true } })],

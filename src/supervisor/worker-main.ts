@@ -1,7 +1,8 @@
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
 import { partitioned } from "../broker/hub/partitioned.js";
-import { connectionsOfWorker } from "../server/capacity-limits.js";
+import { readFacts } from "../server/capacity-facts.js";
+import { connectionsOfWorker, handshakesOfWorker } from "../server/capacity-limits.js";
 import type { Config } from "../server/config.js";
 import type { Logger } from "../server/log.js";
 import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
@@ -14,10 +15,11 @@ const STOP_MS = 1_000;
 
 runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Program> => {
   const connections = connectionsOfWorker(config.limits.connections, workers);
+  const handshakesPerSecond = handshakesOfWorker(config.limits.handshakesPerSecond, workers, readFacts());
   const own: Config = {
     ...config,
     node: `${config.node}.${index}`,
-    limits: { ...config.limits, connections },
+    limits: { ...config.limits, connections, handshakesPerSecond },
   };
   let ending = false;
   const links = hubs.map((socketPath) => linkTo(socketPath, own, log, () => ending));

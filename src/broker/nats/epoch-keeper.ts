@@ -64,6 +64,18 @@ export class EpochKeeper {
     return verification;
   }
 
+  /** Somebody has seen another message where one was known: the stream has a new numbering. */
+  async condemn(stream: Stream): Promise<void> {
+    const { epoch } = stream;
+    // What is being found out may be just that.
+    await this.verify(stream);
+    try {
+      if (stream.epoch === epoch) await this.#mark(stream, epoch);
+    } catch (cause) {
+      this.#options.onTrouble(`giving ${stream.name} a new epoch: ${reasonOf(cause)}`);
+    }
+  }
+
   /** {@link EpochKeeper.verify} for all streams that were met with before the connection was lost. */
   async verifyAll(): Promise<void> {
     await Promise.all([...this.#frozen.keys()].map((stream) => this.verify(stream)));

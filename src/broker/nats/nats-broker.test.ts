@@ -24,7 +24,7 @@ let server: NatsServer;
 let admin: NatsAdmin;
 
 before(async () => {
-  server = await NatsServer.start({ config: MAPPING });
+  server = await NatsServer.start({ account: MAPPING });
   admin = await NatsAdmin.connect(server.url);
 });
 

@@ -1,10 +1,12 @@
 import { DEFAULT_ROOM_SETTINGS } from "../../core/settings.js";
 import { parseRoom } from "../../protocol/room-name.js";
 import { type BrokerFixture, conformanceSettings } from "../conformance.testkit.js";
-import { parseServers } from "./connection.js";
+import { type NatsAccess, parseServers } from "./connection.js";
+import { DEFAULT_NATS_LIMITS } from "./limits.js";
+import { accessAs } from "./nats-accounts.testkit.js";
 import { NatsAdmin } from "./nats-admin.testkit.js";
 import type { NatsBroker } from "./nats-broker.js";
-import { prepareProvisioning } from "./provision.js";
+import { type ProvisionOptions, prepareProvisioning } from "./provision.js";
 import { type NatsBrokerOptions, startNatsBroker } from "./start.js";
 import type { NamespaceSettings } from "./stream-plan.js";
 import { encodeRoom, Subjects, setName } from "./subjects.js";
@@ -25,13 +27,16 @@ export function freshPrefix(): string {
   return `t${prefixes.toString(36)}x${process.pid.toString(36)}`;
 }
 
-/** A broker on streams of its own, with the conformance suite's settings. */
-export function startTestBroker(
+/**
+ * A broker on streams of its own, with the conformance suite's settings. It runs with the rights of the documented user
+ * `engine`; where nothing is provisioned yet, `provisioner` does that first, unless `provision` is false.
+ */
+export async function startTestBroker(
   urls: string | readonly string[],
   options: Partial<NatsBrokerOptions> = {},
 ): Promise<NatsBroker> {
-  return startNatsBroker({
-    access: parseServers(typeof urls === "string" ? urls : urls.join(",")),
+  const whole = {
+    access: accessAs("engine", urls),
     settings: CONFORMANCE_NAMESPACES,
     prefix: freshPrefix(),
     partitions: 2,
@@ -39,7 +44,32 @@ export function startTestBroker(
     // The suites have sinks that throw on purpose.
     onSinkError: () => undefined,
     ...options,
+  };
+  if (options.provision ?? true) await provisionNew(accessAs("provisioner", urls), whole);
+  return startNatsBroker(whole);
+}
+
+async function provisionNew(
+  access: NatsAccess,
+  {
+    settings,
+    prefix,
+    partitions,
+    replicas,
+    maxBytes,
+    limits,
+  }: Omit<ProvisionOptions, "maxBytes" | "dataBytes"> & Pick<NatsBrokerOptions, "maxBytes" | "limits">,
+): Promise<void> {
+  const dataBytes = limits?.dataBytes ?? DEFAULT_NATS_LIMITS.dataBytes;
+  const provisioning = await prepareProvisioning({
+    ...{ access, settings, prefix, partitions, replicas, dataBytes },
+    maxBytes: maxBytes ?? -1,
   });
+  try {
+    if (provisioning.change.control?.kind === "create") await provisioning.apply(false);
+  } finally {
+    await provisioning.close();
+  }
 }
 
 /** Deletes the streams of a prefix. */

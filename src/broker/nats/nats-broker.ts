@@ -49,6 +49,11 @@ export class NatsBroker implements Broker {
     return this.#stopping === undefined && this.#parts.live.connected && this.#parts.refusal() === undefined;
   }
 
+  /** Partitions that are followed by one subscription, as most of their rooms are open here. Keyed ones do not count. */
+  get widePartitions(): number {
+    return this.#parts.flows.widePartitions;
+  }
+
   async publish(outgoing: Outgoing): Promise<Position> {
     this.#refuseIfUnable();
     const { room, data, key, id, origin } = outgoing;
@@ -98,7 +103,7 @@ export class NatsBroker implements Broker {
       return EPHEMERAL;
     }
     const opened = await flows.open(room, sink, place);
-    return opened.stream.position(opened.opened ?? opened.last);
+    return opened.start ?? opened.stream.position(opened.last);
   }
 
   close(room: RoomName): void {
@@ -205,7 +210,7 @@ export class NatsBroker implements Broker {
    */
   #headOfEmpty(room: RoomName, stream: Stream): number {
     const open = this.#parts.flows.room(room);
-    return open?.opened === undefined ? stream.seen : open.last;
+    return open?.isCurrent === true ? open.last : stream.seen;
   }
 
   #message(room: RoomName, stored: StoredMessage, prev: number): Message {

@@ -1,26 +1,15 @@
 import { type BrokerCounters, createBrokerCounters } from "../counters.js";
+import { createFlowCounters, type FlowCounters } from "./flow/flow-port.js";
 import type { ContentCounters } from "./stored-message.js";
 
 /** Running totals of one NATS broker, plain numbers that metrics read. */
-export interface NatsCounters extends BrokerCounters, ContentCounters {
+export interface NatsCounters extends BrokerCounters, ContentCounters, FlowCounters {
   /** Publishes sent again because no acknowledgement came. */
   retriedPublishes: number;
   /** Publishes rejected because of a bound or a deadline. */
   refusedPublishes: number;
   /** Ephemeral messages that were not sent because the connection did not take them. */
   droppedEphemerals: number;
-  /** Live messages that were known already. */
-  knownMessages: number;
-  /** Live messages that came with something missing before them. */
-  holes: number;
-  /** Messages that the live flow missed and that were read back. */
-  repairedMessages: number;
-  /** Holes that a sweep found and no message had shown. */
-  sweptHoles: number;
-  /** Live messages that were dropped while those before them were read; read back as well. */
-  queueOverflows: number;
-  /** Rooms whose continuity was lost, and their sinks told. */
-  resets: number;
   /** Reads at NATS, and those of them that had to be made again. */
   reads: number;
   retriedReads: number;
@@ -36,17 +25,12 @@ export interface NatsCounters extends BrokerCounters, ContentCounters {
 export function createNatsCounters(): NatsCounters {
   return {
     ...createBrokerCounters(),
+    ...createFlowCounters(),
     invalidData: 0,
     invalidKeys: 0,
     retriedPublishes: 0,
     refusedPublishes: 0,
     droppedEphemerals: 0,
-    knownMessages: 0,
-    holes: 0,
-    repairedMessages: 0,
-    sweptHoles: 0,
-    queueOverflows: 0,
-    resets: 0,
     reads: 0,
     retriedReads: 0,
     tailReads: 0,

@@ -3,7 +3,7 @@ import type { Echoes } from "./echoes.js";
 import type { EphemeralRooms } from "./ephemeral.js";
 import type { EpochKeeper } from "./epoch-keeper.js";
 import type { Gate } from "./gate.js";
-import type { LiveFlows } from "./live-flows.js";
+import type { LiveRooms } from "./live-rooms.js";
 import type { Delivery } from "./open-room.js";
 import type { Publisher } from "./publisher.js";
 import type { RoomReader } from "./room-reader.js";
@@ -18,7 +18,7 @@ export interface NatsParts {
   /** The connection of live messages and publishes. */
   readonly live: NatsLink;
   readonly publisher: Publisher;
-  readonly flows: LiveFlows;
+  readonly flows: LiveRooms;
   readonly ephemeral: EphemeralRooms;
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;

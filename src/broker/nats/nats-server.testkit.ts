@@ -4,6 +4,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ACCOUNT_PASSWORDS, accountsForTests } from "./nats-accounts.testkit.js";
 
 /** The server under test: Debian's, or another by FANWIRE_NATS_SERVER. */
 export const NATS_BINARY = process.env.FANWIRE_NATS_SERVER ?? "/usr/sbin/nats-server";
@@ -17,6 +18,10 @@ export interface NatsServerOptions {
   readonly config?: string;
   /** Inside `jetstream { }`, for instance `max_file_store: 10MB`. */
   readonly jetstream?: string;
+  /** Without the documented accounts (scripts/nats-accounts.conf), where `config` has its own or none are wanted. Default: false. */
+  readonly bare?: boolean;
+  /** Lines inside the documented account that holds the streams, for instance mappings. */
+  readonly account?: string;
 }
 
 interface Place {
@@ -73,12 +78,14 @@ export class NatsServer {
   }
 
   /** Another configuration, from the next start on. */
-  async configure({ config = "", jetstream = "" }: NatsServerOptions, cluster = ""): Promise<void> {
+  async configure(options: NatsServerOptions, cluster = ""): Promise<void> {
+    const { config = "", jetstream = "", bare = false, account = "" } = options;
     const lines = [
       `server_name: ${this.name}`,
       `listen: "127.0.0.1:${this.port}"`,
       `jetstream { store_dir: "${this.#store}"\n${jetstream} }`,
       cluster,
+      bare ? "" : accountsForTests(account),
       config,
     ];
     await writeFile(join(this.#dir, "nats.conf"), lines.join("\n"));
@@ -153,7 +160,8 @@ export class NatsServer {
     const [command, ...first] = existsSync(SETPRIV)
       ? [SETPRIV, "--pdeathsig", "KILL", NATS_BINARY]
       : [NATS_BINARY];
-    const child = spawn(command ?? NATS_BINARY, [...first, ...args], { stdio: "ignore" });
+    const env = { ...process.env, ...ACCOUNT_PASSWORDS };
+    const child = spawn(command ?? NATS_BINARY, [...first, ...args], { stdio: "ignore", env });
     this.#process = child;
     this.#exited = new Promise((resolve) => {
       const over = (): void => {

@@ -2,9 +2,10 @@ import type { ByteBudget } from "../../core/byte-budget.js";
 import type { HistoryFrom, HistoryPage, Sink } from "../../core/ports.js";
 import { Ring } from "../../core/ring.js";
 import type { RoomSettings } from "../../core/settings.js";
-import type { ResetReason } from "../../protocol/frames.js";
+import type { Position, ResetReason } from "../../protocol/frames.js";
 import { createMessage, type Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { RoomSink } from "./flow/flow-port.js";
 import type { NatsLimits } from "./limits.js";
 import type { NatsCounters } from "./nats-counters.js";
 import { contentOf, type StoredMessage } from "./stored-message.js";
@@ -24,19 +25,22 @@ export interface Delivery {
  * One open room's end of the flow: makes messages of what comes in order, hands them to the sink, and keeps the most
  * recent ones, so that whoever comes back after a short while does not have to ask NATS.
  */
-export class OpenRoom {
+export class OpenRoom implements RoomSink<StoredMessage> {
   readonly name: RoomName;
   readonly token: string;
   readonly stream: Stream;
   readonly history: RoomSettings["history"];
-  /** The highest offset that a publish through this node was acknowledged with. */
+  /** The highest offset that a publish through this node was acknowledged with, in the present numbering. */
   acknowledged = 0;
   closed = false;
   readonly #sink: Sink;
   readonly #delivery: Delivery;
   readonly #tail: Ring;
+  readonly #onOpened: () => void;
   #last = 0;
-  #opened: number | undefined;
+  #start: Position | undefined;
+  /** Of all that is told; behind the stream's own while the room is still to begin anew. */
+  #epoch = "";
 
   constructor(
     name: RoomName,
@@ -45,6 +49,7 @@ export class OpenRoom {
     history: RoomSettings["history"],
     sink: Sink,
     delivery: Delivery,
+    onOpened: () => void,
   ) {
     this.name = name;
     this.token = token;
@@ -52,6 +57,7 @@ export class OpenRoom {
     this.history = history;
     this.#sink = sink;
     this.#delivery = delivery;
+    this.#onOpened = onOpened;
     this.#tail = new Ring(delivery.tailBudget, delivery.limits.tailMessages, 0);
   }
 
@@ -61,15 +67,22 @@ export class OpenRoom {
   }
 
   /** Where it was opened; undefined until then. */
-  get opened(): number | undefined {
-    return this.#opened;
+  get start(): Position | undefined {
+    return this.#start;
+  }
+
+  /** Whether what it has come to is of the stream's present numbering. */
+  get isCurrent(): boolean {
+    return this.#start !== undefined && this.#epoch === this.stream.epoch;
   }
 
   /** The position after which everything flows. */
-  start(offset: number): void {
-    this.#opened = offset;
-    this.#last = offset;
-    this.#tail.clear(offset);
+  opened(head: Position): void {
+    this.#start = head;
+    this.#epoch = head.epoch;
+    this.#last = head.offset;
+    this.#tail.clear(head.offset);
+    this.#onOpened();
   }
 
   /** The next message of the room. */
@@ -87,14 +100,15 @@ export class OpenRoom {
     }
   }
 
-  /** Continuity is lost; numbering goes on after the offset, in the stream's present epoch. */
-  reset(offset: number, reason: ResetReason): void {
-    this.#last = offset;
-    this.#tail.clear(offset);
+  /** Continuity is lost; numbering goes on after `head`. */
+  reset(head: Position, reason: ResetReason): void {
+    if (head.epoch !== this.#epoch) this.acknowledged = 0;
+    this.#epoch = head.epoch;
+    this.#last = head.offset;
+    this.#tail.clear(head.offset);
     if (this.closed) return;
-    this.#delivery.counters.resets += 1;
     try {
-      this.#sink.reset(this.name, this.stream.position(offset), reason);
+      this.#sink.reset(this.name, head, reason);
     } catch (cause) {
       this.#blame(cause);
     }
@@ -109,7 +123,7 @@ export class OpenRoom {
   /** A page from memory, where that has all of it; the epoch is that of the stream. */
   page(from: HistoryFrom, limit: number): HistoryPage | undefined {
     // What was stored through this node and has not come back yet belongs into the page.
-    if (this.#opened === undefined || this.acknowledged > this.#last) return undefined;
+    if (!this.isCurrent || this.acknowledged > this.#last) return undefined;
     this.#tail.expire(this.#delivery.nowMs() - this.history.seconds * 1_000);
     const head = this.stream.position(this.#last);
     const { size } = this.#tail;

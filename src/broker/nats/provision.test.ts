@@ -136,7 +136,7 @@ describe("where NATS is", () => {
 });
 
 async function server(t: TestContext, config = ""): Promise<{ url: string; admin: NatsAdmin }> {
-  const one = await NatsServer.start({ config });
+  const one = await NatsServer.start({ config, bare: config !== "" });
   t.after(() => one.dispose());
   const admin = await NatsAdmin.connect(config === "" ? one.url : one.url.replace("//", "//a:a@"));
   t.after(() => admin.close());

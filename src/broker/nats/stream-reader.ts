@@ -53,8 +53,8 @@ export class StreamReader implements StreamReads {
 
   async info({ name }: { readonly name: string }, timeoutMs?: number): Promise<StreamInfo> {
     const { created, state, config } = await this.#api.call(`STREAM.INFO.${name}`, undefined, timeoutMs);
-    const { first_seq, last_seq, messages } = objectOf(state);
-    const { max_msgs_per_subject, max_age, num_replicas } = objectOf(config);
+    const { first_seq, last_seq, messages, num_subjects } = objectOf(state);
+    const { max_msgs_per_subject, max_age, max_bytes, max_msgs, num_replicas } = objectOf(config);
     return {
       created: String(created),
       firstSequence: numberOf(first_seq),
@@ -62,6 +62,8 @@ export class StreamReader implements StreamReads {
       messages: numberOf(messages),
       perSubject: numberOf(max_msgs_per_subject),
       maxAgeMs: numberOf(max_age) / 1_000_000,
+      isBounded: numberOf(max_bytes) > 0 || numberOf(max_msgs) > 0,
+      subjects: numberOf(num_subjects),
       replicas: numberOf(num_replicas),
     };
   }

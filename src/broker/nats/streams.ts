@@ -15,6 +15,10 @@ export interface StreamInfo {
   /** Messages that it keeps of one subject. */
   readonly perSubject: number;
   readonly maxAgeMs: number;
+  /** It drops its oldest messages before that age where it has too many bytes or messages. */
+  readonly isBounded: boolean;
+  /** Subjects of which it keeps messages. */
+  readonly subjects: number;
   readonly replicas: number;
 }
 

@@ -5,7 +5,7 @@ import type { EphemeralRooms } from "./ephemeral.js";
 import type { EpochKeeper } from "./epoch-keeper.js";
 import { reasonOf } from "./js-api.js";
 import type { NatsLimits } from "./limits.js";
-import type { LiveFlows } from "./live-flows.js";
+import type { LiveRooms } from "./live-rooms.js";
 import type { NatsCounters } from "./nats-counters.js";
 import { differences, differenceText, namespacesOf } from "./plan-record.js";
 import type { Publisher } from "./publisher.js";
@@ -13,7 +13,6 @@ import type { NatsNotice } from "./start.js";
 import type { NamespaceSettings } from "./stream-plan.js";
 import type { Streams } from "./streams.js";
 import type { Subjects } from "./subjects.js";
-import type { Sweeper } from "./sweeper.js";
 
 export interface WatchOptions {
   readonly live: NatsLink;
@@ -23,11 +22,10 @@ export interface WatchOptions {
   readonly streams: Streams;
   readonly settings: NamespaceSettings;
   readonly publisher: Publisher;
-  readonly flows: LiveFlows;
+  readonly flows: LiveRooms;
   readonly ephemeral: EphemeralRooms;
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
-  readonly sweeper: Sweeper;
   readonly limits: NatsLimits;
   readonly counters: NatsCounters;
   readonly onStatus: (status: "away" | "back") => void;
@@ -36,12 +34,6 @@ export interface WatchOptions {
 
 /** How often it is looked at whether what was published came back. */
 const ECHO_TICK_MS = 250;
-
-/** After an election the new leader still works off what the old one left. */
-const SECOND_LOOK_MS = 3_000;
-
-/** After a reconnect nothing is on its way that was sent before. */
-const RECONNECT_GRACE_MS = 100;
 
 /** What happens by itself: lost connections, elections, changes of the plan, and the clock. */
 export class Watch {
@@ -72,26 +64,29 @@ export class Watch {
     subscribe(ADVISORIES, (subject) => this.#advised(subject.slice(subject.lastIndexOf(".") + 1)));
     subscribe(subjects.liveControl("*"), () => void this.#readRecords());
     this.#timers.add(setInterval(() => echoes.tick(), ECHO_TICK_MS));
-    this.#sweepLater();
+    this.#readLater();
     // What changed between reading the records and listening to them.
     void this.#readRecords();
   }
 
   disconnected(): void {
-    const { publisher, keeper, counters, onStatus } = this.#options;
+    const { publisher, keeper, flows, counters, onStatus } = this.#options;
     counters.disconnects += 1;
     keeper.disconnected();
+    flows.disconnected();
     publisher.disconnected();
     this.#warn("the connection to NATS is lost");
     onStatus("away");
   }
 
   reconnected(server: string): void {
-    const { publisher, onStatus, notice } = this.#options;
+    const { publisher, keeper, flows, onStatus, notice } = this.#options;
     publisher.reconnected();
+    flows.connected();
     notice({ level: "info", text: `connected to NATS again, at ${server}` });
     onStatus("back");
-    void this.#catchUp();
+    void keeper.verifyAll();
+    void this.#readRecords();
   }
 
   complained(cause: Error): void {
@@ -104,44 +99,30 @@ export class Watch {
   }
 
   async stop(deadlineMs: number): Promise<void> {
-    const { publisher, flows, ephemeral, keeper, sweeper, live, replay } = this.#options;
+    const { publisher, flows, ephemeral, keeper, live, replay } = this.#options;
     this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
     keeper.stop();
-    sweeper.stop();
-    flows.closeAll();
+    flows.stop();
     ephemeral.closeAll();
     await publisher.stop(deadlineMs);
     await Promise.all([live.close(), replay.close()]);
   }
 
-  /** Live messages were missed: whether the numbering is the same comes first, then what is missing. */
-  async #catchUp(): Promise<void> {
-    const { keeper, sweeper } = this.#options;
-    await keeper.verifyAll();
-    await Promise.all([sweeper.sweepAll(RECONNECT_GRACE_MS), this.#readRecords()]);
-  }
-
   /** A stream has another leader, was created, deleted, restored, …: live messages may be lost. */
   #advised(name: string): void {
-    const { streams, keeper, sweeper, limits } = this.#options;
+    const { streams, keeper, flows } = this.#options;
     const stream = streams.named(name);
     if (stream === undefined) return;
-    const look = async (): Promise<void> => {
-      await keeper.verify(stream);
-      await sweeper.sweep(stream, limits.graceMs);
-    };
-    void look();
-    this.#later(SECOND_LOOK_MS, () => void look());
+    void keeper.verify(stream);
+    flows.leaderChanged(stream);
   }
 
-  #sweepLater(): void {
-    const { limits, sweeper } = this.#options;
+  #readLater(): void {
     // Not all nodes at once.
-    this.#later(limits.sweepMs * (0.75 + Math.random() / 2), () => {
-      void sweeper.sweepAll(limits.graceMs);
+    this.#later(this.#options.limits.sweepMs * (0.75 + Math.random() / 2), () => {
       void this.#readRecords();
-      this.#sweepLater();
+      this.#readLater();
     });
   }
 
@@ -157,7 +138,7 @@ export class Watch {
       this.#refusal = `rooms were moved while this node ran (${moves.map(differenceText).join("; ")}): start it again with the new settings`;
       this.#options.notice({ level: "error", text: this.#refusal });
     } catch (cause) {
-      // The next sweep reads them again.
+      // They are read again soon.
       if (!this.#stopped) this.#warn(`the deployment's records could not be read: ${reasonOf(cause)}`);
     }
   }

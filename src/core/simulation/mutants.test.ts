@@ -121,6 +121,30 @@ const MUTANTS: readonly Mutant[] = [
     replace: "this.#waiting",
   },
   {
+    name: "who was alone in its lane is not put on the topic when a second comes",
+    file: "core/room-lane.js",
+    find: "this.#alone?.join(this.#topic(this.#alone.wire));",
+    replace: "",
+  },
+  {
+    name: "who came first is taken for alone when the second has come",
+    file: "core/room-lane.js",
+    find: "this.#alone = undefined;\n            member.join(",
+    replace: "member.join(",
+  },
+  {
+    name: "who gets no echo is sent the others' messages after a reset that follows them",
+    file: "core/room-lane.js",
+    find: "this.lane.send(member, this.#framesFor(member, messages), packer);",
+    replace: "for (const frame of this.#framesFor(member, messages)) this.lane.post(member, frame);",
+  },
+  {
+    name: "what does not fit into the first chunk for a socket that is alone is left out",
+    file: "core/lane.js",
+    find: "this.#sendChunk(to, packer);\n            packer.add(frame);",
+    replace: "this.#sendChunk(to, packer);",
+  },
+  {
     name: "one tick flushes every lane",
     file: "core/lanes.js",
     find: "done > 0 && sockets > this.#socketsMax",

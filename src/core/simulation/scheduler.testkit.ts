@@ -75,12 +75,24 @@ export class Scheduler {
   }
 
   async runUntil(endMs: number): Promise<void> {
-    for (let task = this.#tasks[0]; task !== undefined && task.atMs <= endMs; task = this.#tasks[0]) {
-      this.#tasks.shift();
-      this.nowMs = task.atMs;
+    for (let task = this.#take(endMs); task !== undefined; task = this.#take(endMs)) {
       task.run();
       await new Promise(setImmediate);
     }
     this.nowMs = endMs;
+  }
+
+  /** As {@link Scheduler.runUntil}, for what waits for no promise. */
+  runSync(endMs: number): void {
+    for (let task = this.#take(endMs); task !== undefined; task = this.#take(endMs)) task.run();
+    this.nowMs = endMs;
+  }
+
+  #take(endMs: number): Task | undefined {
+    const task = this.#tasks[0];
+    if (task === undefined || task.atMs > endMs) return undefined;
+    this.#tasks.shift();
+    this.nowMs = task.atMs;
+    return task;
   }
 }
