@@ -9,9 +9,9 @@ import type {
 } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
+import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
-import { type PaceMark, type PaceRules, paceClock, paceVerdict, spend } from "./pace.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
@@ -21,7 +21,7 @@ import { type Opening, type Owner, type Shared, Subscriptions } from "./subscrip
 export interface SessionHost extends Shared {
   readonly broker: Broker;
   readonly lanes: Lanes;
-  readonly pace: PaceRules;
+  readonly allowances: Allowances;
   /** Asks for a call of {@link Session.turn} in the next tick. */
   wantTurn(session: Session): void;
   /** The same, but some time later. */
@@ -56,8 +56,8 @@ export class Session implements Owner {
   /** Requests that wait for the broker. */
   #inFlight = 0;
   /** What was used up of the allowances of requests and of bytes. */
-  #requestsMark: PaceMark = 0;
-  #bytesMark: PaceMark = 0;
+  #requestsMark: AllowanceMark = 0;
+  #bytesMark: AllowanceMark = 0;
   /** History requests, one at a time; made when the first comes. */
   #pages: PageQueue | undefined;
   /** Set while the session waits for a turn; the engine's mark. */
@@ -87,9 +87,9 @@ export class Session implements Owner {
   /** One inbound WebSocket message; the bytes need to be valid during the call only. */
   receive(payload: Uint8Array, nowMs: number): void {
     if (this.#state === "closed") return;
-    const clock = paceClock(nowMs);
-    const { limits, counters, pace } = this.#host;
-    this.#bytesMark = spend(this.#bytesMark, payload.length, pace.bytes, clock);
+    const clock = allowanceClock(nowMs);
+    const { limits, counters, allowances } = this.#host;
+    this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
     if (payload.length > limits.payloadBytes) {
       if (!this.#floods(clock)) this.tooLarge(payload.length);
       return;
@@ -98,9 +98,9 @@ export class Session implements Owner {
       for (const input of this.wire.decode(payload, limits)) {
         counters.requests += 1;
         const count = input.type === "subscribeMany" ? input.rooms.length : 1;
-        this.#requestsMark = spend(this.#requestsMark, count, pace.requests, clock);
+        this.#requestsMark = spend(this.#requestsMark, count, allowances.requests, clock);
         if (this.#floods(clock)) return;
-        const error = this.#overPace(clock);
+        const error = this.#overRate(clock);
         if (error === undefined) this.#handle(input, nowMs);
         else this.#refuse(input.ref, error);
       }
@@ -117,8 +117,8 @@ export class Session implements Owner {
   /** A ping or pong of WebSocket itself, which is answered elsewhere. */
   heard(bytes: number, nowMs: number): void {
     if (this.#state === "closed") return;
-    const clock = paceClock(nowMs);
-    const { requests, bytes: byteRule } = this.#host.pace;
+    const clock = allowanceClock(nowMs);
+    const { requests, bytes: byteRule } = this.#host.allowances;
     this.#requestsMark = spend(this.#requestsMark, 1, requests, clock);
     this.#bytesMark = spend(this.#bytesMark, bytes, byteRule, clock);
     this.#floods(clock);
@@ -370,14 +370,14 @@ export class Session implements Owner {
   }
 
   /** What to tell who sends more than allowed; undefined where that is not so. */
-  #overPace(clock: number): CodedError | undefined {
-    const { pace, limits, counters } = this.#host;
-    const requests = paceVerdict(this.#requestsMark, pace.requests, clock);
+  #overRate(clock: number): CodedError | undefined {
+    const { allowances, limits, counters } = this.#host;
+    const requests = allowanceVerdict(this.#requestsMark, allowances.requests, clock);
     if (requests.kind === "over") {
       counters.requestsOverRate += 1;
       return overRate(`${limits.requestsPerSecond} requests`, requests.retryMs);
     }
-    const bytes = paceVerdict(this.#bytesMark, pace.bytes, clock);
+    const bytes = allowanceVerdict(this.#bytesMark, allowances.bytes, clock);
     if (bytes.kind !== "over") return undefined;
     counters.bytesOverRate += 1;
     return overRate(`${limits.receivedBytesPerSecond} bytes`, bytes.retryMs);
@@ -385,10 +385,10 @@ export class Session implements Owner {
 
   /** Closes who was told to send less and did not. */
   #floods(clock: number): boolean {
-    const { pace, counters } = this.#host;
+    const { allowances, counters } = this.#host;
     const floods =
-      paceVerdict(this.#requestsMark, pace.requests, clock).kind === "flood" ||
-      paceVerdict(this.#bytesMark, pace.bytes, clock).kind === "flood";
+      allowanceVerdict(this.#requestsMark, allowances.requests, clock).kind === "flood" ||
+      allowanceVerdict(this.#bytesMark, allowances.bytes, clock).kind === "flood";
     if (!floods) return false;
     counters.floodCloses += 1;
     const text = "too many messages: told rate_limited, and went on";

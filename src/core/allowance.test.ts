@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { CodedError } from "../protocol/errors.js";
+import { allowanceClock, allowances, allowanceVerdict, spend } from "./allowance.js";
 import { EngineRig, type TestConnection } from "./engine-rig.testkit.js";
 import { DEFAULT_LIMITS } from "./limits.js";
-import { paceClock, paceRules, paceVerdict, spend } from "./pace.js";
 
 const limits = {
   ...DEFAULT_LIMITS,
@@ -14,19 +14,19 @@ const limits = {
 };
 
 test("what keeps to its rate is within for good, at any time of the clock, over its wraps too", () => {
-  const { requests } = paceRules(limits);
+  const { requests } = allowances(limits);
   for (const startMs of [0, Date.now(), 8_388_607_000, 2 ** 31]) {
     let mark = 0;
     for (let step = 0; step < 400; step += 1) {
-      const clock = paceClock(startMs + step * 60_000);
+      const clock = allowanceClock(startMs + step * 60_000);
       mark = spend(mark, 40, requests, clock);
-      assert.equal(paceVerdict(mark, requests, clock).kind, "within", `step ${step} from ${startMs}`);
+      assert.equal(allowanceVerdict(mark, requests, clock).kind, "within", `step ${step} from ${startMs}`);
     }
   }
 });
 
 test("never more than the burst and the rate is let through, and the time told is enough", () => {
-  const { requests } = paceRules(limits);
+  const { requests } = allowances(limits);
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(3_000), fc.integer({ min: 1, max: 30 })), { maxLength: 60 }),
@@ -34,12 +34,15 @@ test("never more than the burst and the rate is let through, and the time told i
         let [mark, nowMs, passed] = [0, 1_000_000, 0];
         for (const [waitMs, count] of steps) {
           nowMs += waitMs;
-          const clock = paceClock(nowMs);
+          const clock = allowanceClock(nowMs);
           mark = spend(mark, count, requests, clock);
-          const verdict = paceVerdict(mark, requests, clock);
+          const verdict = allowanceVerdict(mark, requests, clock);
           if (verdict.kind === "within") passed += count;
           if (verdict.kind === "over")
-            assert.equal(paceVerdict(mark, requests, paceClock(nowMs + verdict.retryMs)).kind, "within");
+            assert.equal(
+              allowanceVerdict(mark, requests, allowanceClock(nowMs + verdict.retryMs)).kind,
+              "within",
+            );
         }
         assert.ok(
           passed <= 40 + ((nowMs - 1_000_000) / 1_000) * 10 + 0.1,
@@ -51,12 +54,13 @@ test("never more than the burst and the rate is let through, and the time told i
 });
 
 test("a mark is a small integer, and a rate of 0 is none", () => {
-  const { requests, bytes } = paceRules({ ...limits, receivedBytesPerSecond: 0 });
+  const { requests, bytes } = allowances({ ...limits, receivedBytesPerSecond: 0 });
   let mark = 0;
-  for (let step = 0; step < 10_000; step += 1) mark = spend(mark, 999_999, requests, paceClock(Date.now()));
+  for (let step = 0; step < 10_000; step += 1)
+    mark = spend(mark, 999_999, requests, allowanceClock(Date.now()));
   assert.equal(mark, mark | 0);
   assert.equal(spend(0, 1e9, bytes, 1), 0);
-  assert.equal(paceVerdict(0, bytes, 1).kind, "within");
+  assert.equal(allowanceVerdict(0, bytes, 1).kind, "within");
 });
 
 const PING = (ref: number) => Uint8Array.of(0x92, 7, ref);
