@@ -32,6 +32,8 @@ export interface Counters {
   conflationOverflows: number;
   /** Subscribes that moved a subscription to another class, refused or not. */
   rateChanges: number;
+  /** Of these, refused because there were too many. */
+  rateChangesRefused: number;
   /** Subscribes refused because their namespace does not allow their rate. */
   ratesRefused: number;
   replayedMessages: number;
@@ -78,6 +80,7 @@ export function createCounters(): Counters {
     conflated: 0,
     conflationOverflows: 0,
     rateChanges: 0,
+    rateChangesRefused: 0,
     ratesRefused: 0,
     replayedMessages: 0,
     historyReads: 0,

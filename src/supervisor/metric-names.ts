@@ -34,6 +34,11 @@ export const METRIC_HELP = {
   fanwire_replayed_messages_total:
     "Messages sent to subscriptions that resumed or rewound, by where they were counted",
   fanwire_history_reads_total: "Reads of history at the broker, by where they were counted",
+  fanwire_classes: "Conflated classes of rooms with somebody in them",
+  fanwire_class_flushes_total: "Times that a conflated class was handed to the lanes",
+  fanwire_conflated_total:
+    "Messages that a conflated class left out because a later one of their key took their place",
+  fanwire_rate_changes_total: "Subscribes that moved a subscription to another delivery class",
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
@@ -98,6 +103,13 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   lanes: gauge("fanwire_lanes"),
   laneFlushes: counter("fanwire_lane_flushes_total"),
   laneWaits: counter("fanwire_lane_waits_total"),
+  classes: gauge("fanwire_classes"),
+  classFlushes: counter("fanwire_class_flushes_total"),
+  conflated: counter("fanwire_conflated_total"),
+  conflationOverflows: limit("conflationBytes"),
+  rateChanges: counter("fanwire_rate_changes_total"),
+  rateChangesRefused: limit("rateChanges"),
+  ratesRefused: limit("rates"),
   replayedMessages: counter("fanwire_replayed_messages_total", { at: "session" }),
   historyReads: counter("fanwire_history_reads_total", { at: "session" }),
   ringEvictions: counter("fanwire_ring_evictions_total"),
