@@ -119,6 +119,9 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   resets: counter("fanwire_resets_total", { at: "engine" }),
   tooManyRooms: limit("roomsPerConnection"),
   rateLimited: limit("requestsInFlight"),
+  requestsOverRate: limit("requestsPerSecond"),
+  bytesOverRate: limit("receivedBytesPerSecond"),
+  floodCloses: limit("flood"),
   chainBroken: bug("engineChain"),
 };
 
