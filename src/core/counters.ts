@@ -33,6 +33,10 @@ export interface Counters {
   resets: number;
   tooManyRooms: number;
   rateLimited: number;
+  /** Operations that the rights did not allow, and rooms left because a new token did not. */
+  forbidden: number;
+  /** Tokens that were replaced on an open connection. */
+  authenticated: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
   chainBroken: number;
 }
@@ -64,6 +68,8 @@ export function createCounters(): Counters {
     resets: 0,
     tooManyRooms: 0,
     rateLimited: 0,
+    forbidden: 0,
+    authenticated: 0,
     chainBroken: 0,
   };
 }
