@@ -22,6 +22,20 @@ export interface Counters {
   laneFlushes: number;
   /** Times that a lane had something to send and had to leave the tick to others. */
   laneWaits: number;
+  /** Conflated classes of rooms with somebody in them at the moment. */
+  classes: number;
+  /** Times that such a class was handed to the lanes. */
+  classFlushes: number;
+  /** Messages that a conflated class did not send because a later one of their key took their place. */
+  conflated: number;
+  /** Times that a class was flushed before its window was over, because too much waited. */
+  conflationOverflows: number;
+  /** Subscribes that moved a subscription to another class, refused or not. */
+  rateChanges: number;
+  /** Of these, refused because there were too many. */
+  rateChangesRefused: number;
+  /** Subscribes refused because their namespace does not allow their rate. */
+  ratesRefused: number;
   replayedMessages: number;
   /** Replays that the ring could not serve. */
   historyReads: number;
@@ -59,6 +73,13 @@ export function createCounters(): Counters {
     lanes: 0,
     laneFlushes: 0,
     laneWaits: 0,
+    classes: 0,
+    classFlushes: 0,
+    conflated: 0,
+    conflationOverflows: 0,
+    rateChanges: 0,
+    rateChangesRefused: 0,
+    ratesRefused: 0,
     replayedMessages: 0,
     historyReads: 0,
     ringEvictions: 0,

@@ -14,6 +14,7 @@ export const SETTINGS: Record<string, RoomSettings> = {
   chat: { ...DEFAULT_ROOM_SETTINGS, publish: "client" },
   keyed: { ...DEFAULT_ROOM_SETTINGS, state: true },
   short: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 3, seconds: 3_600 } },
+  paced: { ...DEFAULT_ROOM_SETTINGS, rates: [10, 2], rate: 2 },
   cursors: { ...DEFAULT_ROOM_SETTINGS, ephemeral: true, publish: "client" },
 };
 
@@ -74,6 +75,8 @@ export class EngineRig {
   readonly sockets: { readonly socket: TestSocket; readonly session: Session }[] = [];
   readonly published: { readonly topic: string; readonly bytes: Uint8Array }[] = [];
   tickAsked = false;
+  /** When a tick was asked for. */
+  readonly wakesAtMs: number[] = [];
   /** Whether a publish to this topic throws. */
   failing: (topic: string) => boolean = () => false;
 
@@ -87,6 +90,9 @@ export class EngineRig {
       publish: (topic: string, bytes: Uint8Array) => this.#publish(topic, bytes.slice()),
       requestTick: () => {
         this.tickAsked = true;
+      },
+      wakeAt: (atMs: number) => {
+        this.wakesAtMs.push(atMs);
       },
     };
     const broker = wrap(this.broker);
@@ -111,6 +117,22 @@ export class EngineRig {
 
   publish(room: string, data: number, key?: string): Promise<unknown> {
     return this.broker.publish({ room: parseRoom(room), data: Uint8Array.of(data), key });
+  }
+
+  /** Lets time pass, with a tick at every time that one was asked for. */
+  async advance(ms: number): Promise<void> {
+    const endMs = this.nowMs + ms;
+    for (;;) {
+      const dueMs = Math.min(...this.wakesAtMs.splice(0));
+      if (dueMs > endMs) {
+        if (dueMs < Number.POSITIVE_INFINITY) this.wakesAtMs.push(dueMs);
+        break;
+      }
+      this.nowMs = Math.max(this.nowMs, dueMs);
+      await this.settle();
+    }
+    this.nowMs = endMs;
+    await this.settle();
   }
 
   /** Lets promises settle and ticks until nothing is asked for any more. Rejects where that does not end. */

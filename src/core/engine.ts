@@ -4,6 +4,8 @@ import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
 import { Lanes } from "./lanes.js";
 import type { Limits } from "./limits.js";
+import { Newest } from "./newest.js";
+import { Paces } from "./paces.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
 import { Rooms } from "./rooms.js";
@@ -37,6 +39,8 @@ export class Engine implements SessionHost {
   readonly rooms: Rooms;
   readonly lanes: Lanes;
   readonly reader: HistoryReader;
+  readonly newest = new Newest();
+  readonly paces: Paces;
   readonly limits: Limits;
   readonly counters: Counters;
   readonly guard: Guard;
@@ -57,6 +61,7 @@ export class Engine implements SessionHost {
     this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
     this.lanes = new Lanes(limits.laneSockets, counters);
+    this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
     this.#slow = new SlowWatch(limits.slowMs, counters);
   }
@@ -81,12 +86,14 @@ export class Engine implements SessionHost {
     // Whatever a tick that threw left behind belongs to nobody.
     this.#packer.take();
     this.reader.forgetAnswered();
+    this.newest.forget();
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
     for (const session of lagging) session.lag(nowMs);
     try {
-      this.rooms.takeIn(this.lanes);
+      this.rooms.takeIn(this.lanes, nowMs);
+      this.paces.flushDue(nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
       this.#takeTurns(nowMs);
     } finally {

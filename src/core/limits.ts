@@ -27,6 +27,8 @@ export interface Limits extends DecodeLimits {
   readonly historyMessages: number;
   /** Sockets of a lane, and sockets that are flushed to in one tick, at some 7 to 10 µs each, so that the loop is served between. */
   readonly laneSockets: number;
+  /** Bytes that wait in conflated classes of this process, all together; above, classes are flushed before their time. */
+  readonly conflationBytes: number;
   /** How often a client must send something. */
   readonly pingMs: number;
 }
@@ -50,5 +52,6 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   openRooms: 100_000,
   historyMessages: 1_000,
   laneSockets: 500,
+  conflationBytes: 33_554_432,
   pingMs: 25_000,
 });

@@ -1,3 +1,4 @@
+import type { Rate } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 
 /** What hangs on a room's namespace. */
@@ -14,6 +15,10 @@ export interface RoomSettings {
   readonly ephemeral: boolean;
   /** Who may publish: the HTTP API only, or connected clients too. */
   readonly publish: "api" | "client";
+  /** Delivery classes that a subscription may ask for. At least one. */
+  readonly rates: readonly Rate[];
+  /** The class of a subscription that asks for none. One of `rates`. */
+  readonly rate: Rate;
 }
 
 export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
@@ -21,6 +26,8 @@ export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
   state: false,
   ephemeral: false,
   publish: "api",
+  rates: Object.freeze(["all", 30, 10, 4, 1] as const),
+  rate: "all",
 });
 
 /** Looks a room's settings up; pure, cheap, the same answer for the life of the process. */

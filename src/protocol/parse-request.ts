@@ -6,6 +6,7 @@ import {
   type HistoryOptions,
   type ManyItem,
   type Position,
+  type Rate,
   type SubscribeOptions,
 } from "./frames.js";
 import { parseRoom } from "./room-name.js";
@@ -163,9 +164,10 @@ export function positionOf(raw: unknown): Position {
   );
 }
 
-function rateOf(raw: unknown): number {
+function rateOf(raw: unknown): Rate {
+  if (raw === "all") return raw;
   if (typeof raw === "number" && raw > 0 && Number.isFinite(raw)) return raw;
-  throw bad(`rate ${describe(raw)} is not a number above 0`);
+  throw bad(`rate ${describe(raw)} is neither a number above 0 nor "all"`);
 }
 
 function uintOf(name: string, raw: unknown, min: number): number {

@@ -37,6 +37,8 @@ export function controlElements(frame: ControlFrame): unknown[] {
       return [CODE.reset, frame.room, frame.epoch, frame.offset, frame.reason];
     case "members":
       return [CODE.members, frame.room, frame.count, frame.joined, frame.left];
+    case "rate":
+      return [CODE.rate, frame.room, frame.rate];
     case "goaway":
       return [CODE.goaway, frame.reason, frame.delayMs];
   }

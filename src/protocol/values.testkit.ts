@@ -108,14 +108,10 @@ const begin = fc.oneof(
   fc.boolean().map((state) => ({ state })),
 );
 
+const rate = fc.oneof(fc.double({ min: 0.01, max: 1e6, noNaN: true }), fc.constant("all" as const));
+
 const options = fc
-  .tuple(
-    begin,
-    fc.record(
-      { rate: fc.double({ min: 0.01, max: 1e6, noNaN: true }), echo: fc.boolean(), members: fc.boolean() },
-      { requiredKeys: [] },
-    ),
-  )
+  .tuple(begin, fc.record({ rate, echo: fc.boolean(), members: fc.boolean() }, { requiredKeys: [] }))
   .map(([from, rest]) => ({ ...from, ...rest }));
 
 const optionsOfMany = options.map((given) => ("after" in given ? {} : given));
@@ -182,6 +178,7 @@ export const controlFrame: fc.Arbitrary<ControlFrame> = fc.oneof(
     joined: fc.array(value, { maxLength: 3 }),
     left: fc.array(value, { maxLength: 3 }),
   }),
+  fc.record({ type: fc.constant("rate" as const), room, rate }),
   fc.record({ type: fc.constant("goaway" as const), reason: wellFormedText(0, 30), delayMs: uint53 }),
 );
 
