@@ -31,11 +31,6 @@ export const METRIC_HELP = {
   fanwire_lanes: "Cohorts of sockets, each written to in a turn of its own",
   fanwire_lane_flushes_total: "Turns of lanes",
   fanwire_lane_waits_total: "Times that a lane had something to send and left the turn to others",
-  fanwire_classes: "Conflated classes of rooms that somebody is in",
-  fanwire_class_flushes_total: "Windows of conflated classes handed to the lanes",
-  fanwire_conflated_total:
-    "Messages that a conflated class did not send because a later one of their key took their place",
-  fanwire_rate_changes_total: "Subscribes that moved a subscription to another class, refused or not",
   fanwire_replayed_messages_total:
     "Messages sent to subscriptions that resumed or rewound, by where they were counted",
   fanwire_history_reads_total: "Reads of history at the broker, by where they were counted",
@@ -125,13 +120,6 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   tooManyRooms: limit("roomsPerConnection"),
   rateLimited: limit("requestsInFlight"),
   chainBroken: bug("engineChain"),
-  classes: gauge("fanwire_classes"),
-  classFlushes: counter("fanwire_class_flushes_total"),
-  conflated: counter("fanwire_conflated_total"),
-  conflationOverflows: limit("conflationBytes"),
-  rateChanges: counter("fanwire_rate_changes_total"),
-  rateChangesRefused: limit("rateChanges"),
-  ratesRefused: limit("rates"),
 };
 
 export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
