@@ -1,5 +1,6 @@
 import type { ServerWire } from "../protocol/wire.js";
 import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
+import { type Allowances, allowances } from "./allowance.js";
 import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
 import { Lanes } from "./lanes.js";
@@ -42,6 +43,7 @@ export class Engine implements SessionHost {
   readonly newest = new Newest();
   readonly paces: Paces;
   readonly limits: Limits;
+  readonly allowances: Allowances;
   readonly counters: Counters;
   readonly guard: Guard;
   readonly #node: string;
@@ -57,6 +59,7 @@ export class Engine implements SessionHost {
     this.broker = broker;
     this.#fanout = fanout;
     this.limits = limits;
+    this.allowances = allowances(limits);
     this.counters = counters;
     this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());

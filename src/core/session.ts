@@ -10,6 +10,7 @@ import type {
 import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
 import { type Access, forbidden, type Guard, type Guest, type Right } from "./access.js";
+import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
 import { forgetAsked, openGuarded, publishGuarded } from "./guarded.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
@@ -23,6 +24,7 @@ export interface SessionHost extends Shared {
   readonly broker: Broker;
   readonly guard: Guard;
   readonly lanes: Lanes;
+  readonly allowances: Allowances;
   /** Asks for a call of {@link Session.turn} in the next tick. */
   wantTurn(session: Session): void;
   /** The same, but some time later. */
@@ -41,6 +43,9 @@ type State =
   | "lagging"
   | "closed";
 
+/** When who was closed for a flood may come back. */
+const FLOOD_RETRY_MS = 1_000;
+
 /** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
 export class Session implements Owner, Guest {
   readonly id: string;
@@ -53,6 +58,9 @@ export class Session implements Owner, Guest {
   #state: State = "open";
   /** Requests that wait for the broker. */
   #inFlight = 0;
+  /** What was used up of the allowances of requests and of bytes. */
+  #requestsMark: AllowanceMark = 0;
+  #bytesMark: AllowanceMark = 0;
   /** History requests, one at a time; made when the first comes. */
   #pages: PageQueue | undefined;
   #access: Access;
@@ -88,14 +96,22 @@ export class Session implements Owner, Guest {
   /** One inbound WebSocket message; the bytes need to be valid during the call only. */
   receive(payload: Uint8Array, nowMs: number): void {
     if (this.#state === "closed") return;
-    if (payload.length > this.#host.limits.payloadBytes) {
-      this.tooLarge(payload.length);
+    const clock = allowanceClock(nowMs);
+    const { limits, counters, allowances } = this.#host;
+    this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
+    if (payload.length > limits.payloadBytes) {
+      if (!this.#floods(clock)) this.tooLarge(payload.length);
       return;
     }
     try {
-      for (const input of this.wire.decode(payload, this.#host.limits)) {
-        this.#host.counters.requests += 1;
-        this.#handle(input, nowMs);
+      for (const input of this.wire.decode(payload, limits)) {
+        counters.requests += 1;
+        const count = input.type === "subscribeMany" ? input.rooms.length : 1;
+        this.#requestsMark = spend(this.#requestsMark, count, allowances.requests, clock);
+        if (this.#floods(clock)) return;
+        const error = this.#overRate(clock);
+        if (error === undefined) this.#handle(input, nowMs);
+        else this.#refuse(input.ref, error);
       }
     } catch (cause) {
       const error = toCodedError(cause);
@@ -105,6 +121,16 @@ export class Session implements Owner, Guest {
       if (error.code !== "internal") this.close(4400, error.message);
       else throw cause;
     }
+  }
+
+  /** A ping or pong of WebSocket itself, which is answered elsewhere. */
+  heard(bytes: number, nowMs: number): void {
+    if (this.#state === "closed") return;
+    const clock = allowanceClock(nowMs);
+    const { requests, bytes: byteRule } = this.#host.allowances;
+    this.#requestsMark = spend(this.#requestsMark, 1, requests, clock);
+    this.#bytesMark = spend(this.#bytesMark, bytes, byteRule, clock);
+    this.#floods(clock);
   }
 
   /** A WebSocket message above the payload limit, whether it was read or not. */
@@ -400,6 +426,34 @@ export class Session implements Owner, Guest {
     return true;
   }
 
+  /** What to tell who sends more than allowed; undefined where that is not so. */
+  #overRate(clock: number): CodedError | undefined {
+    const { allowances, limits, counters } = this.#host;
+    const requests = allowanceVerdict(this.#requestsMark, allowances.requests, clock);
+    if (requests.kind === "over") {
+      counters.requestsOverRate += 1;
+      return overRate(`${limits.requestsPerSecond} requests`, requests.retryMs);
+    }
+    const bytes = allowanceVerdict(this.#bytesMark, allowances.bytes, clock);
+    if (bytes.kind !== "over") return undefined;
+    counters.bytesOverRate += 1;
+    return overRate(`${limits.receivedBytesPerSecond} bytes`, bytes.retryMs);
+  }
+
+  /** Closes who was told to send less and did not. */
+  #floods(clock: number): boolean {
+    const { allowances, counters } = this.#host;
+    const floods =
+      allowanceVerdict(this.#requestsMark, allowances.requests, clock).kind === "flood" ||
+      allowanceVerdict(this.#bytesMark, allowances.bytes, clock).kind === "flood";
+    if (!floods) return false;
+    counters.floodCloses += 1;
+    const text = "too many messages: told rate_limited, and went on";
+    this.#refuse(0, new CodedError("rate_limited", text, FLOOD_RETRY_MS));
+    this.close(4429, text);
+    return true;
+  }
+
   /** A watchlist may come room by room, so as many subscribes as rooms may wait besides the other requests. */
   #busySubscribing(ref: number): boolean {
     const { requestsInFlight, roomsPerConnection } = this.#host.limits;
@@ -414,6 +468,10 @@ export class Session implements Owner, Guest {
     this.#host.counters.requestErrors += 1;
     this.sendControl({ type: "error", ref, code: error.code, text: error.message, retryMs: error.retryMs });
   }
+}
+
+function overRate(allowed: string, retryMs: number): CodedError {
+  return new CodedError("rate_limited", `a connection may send ${allowed} a second`, retryMs);
 }
 
 function refusalOf({ code, message, retryMs }: CodedError): unknown[] {

@@ -123,6 +123,9 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   rateLimited: limit("requestsInFlight"),
   forbidden: counter("fanwire_forbidden_total"),
   authenticated: counter("fanwire_tokens_total", { result: "refreshed" }),
+  requestsOverRate: limit("requestsPerSecond"),
+  bytesOverRate: limit("receivedBytesPerSecond"),
+  floodCloses: limit("flood"),
   chainBroken: bug("engineChain"),
 };
 
