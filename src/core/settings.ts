@@ -1,3 +1,4 @@
+import type { AskedRate, Rate } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 
 /** What hangs on a room's namespace. */
@@ -14,6 +15,10 @@ export interface RoomSettings {
   readonly ephemeral: boolean;
   /** Who may publish: the HTTP API only, or connected clients too. */
   readonly publish: "api" | "client";
+  /** Delivery classes that a subscription may ask for. At least one. */
+  readonly rates: readonly Rate[];
+  /** The class of a subscription that asks for none. One of `rates`. */
+  readonly rate: Rate;
 }
 
 export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
@@ -21,7 +26,20 @@ export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
   state: false,
   ephemeral: false,
   publish: "api",
+  rates: Object.freeze(["all", 30, 10, 4, 1] as const),
+  rate: "all",
 });
 
 /** Looks a room's settings up; pure, cheap, the same answer for the life of the process. */
 export type SettingsOf = (room: RoomName) => RoomSettings;
+
+/** The class of a subscription that asks for this rate, which may be one that the namespace does not allow. */
+export function rateOf({ rates, rate }: RoomSettings, asked: AskedRate | undefined): Rate {
+  return asked === "slowest" ? slowestOf(rates) : (asked ?? rate);
+}
+
+/** "all" only where there is no other. */
+export function slowestOf(rates: readonly Rate[]): Rate {
+  const hertz = rates.filter((rate) => rate !== "all");
+  return hertz.length === 0 ? "all" : Math.min(...hertz);
+}

@@ -70,6 +70,25 @@ export function frameWithPrev(message: Message, prev: number): Uint8Array {
   return frame;
 }
 
+/** The same message after another one: the last that its delivery class was sent, for one that skips some. */
+export function withPrev(message: Message, prev: number): Message {
+  if (prev === message.prev) return message;
+  const frame = frameWithPrev(message, prev);
+  const moved = frame.length - message.frame.length;
+  const { room, offset, time, key, origin, dataStart, dataEnd } = message;
+  return {
+    room,
+    offset,
+    prev,
+    time,
+    key,
+    origin,
+    frame,
+    dataStart: dataStart + moved,
+    dataEnd: dataEnd + moved,
+  };
+}
+
 /** The data as MessagePack bytes: a view, not a copy. */
 export function dataOf(message: Message): Uint8Array {
   return message.frame.subarray(message.dataStart, message.dataEnd);

@@ -114,6 +114,9 @@ class UwsGateway implements Gateway {
   /** TCP connections that are no WebSocket (yet). */
   #plainConnections = 0;
   #tickAsked = false;
+  /** The earliest time for which a tick was asked. */
+  #wakeMs = Number.POSITIVE_INFINITY;
+  #waker: NodeJS.Timeout | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #prober: NodeJS.Timeout | undefined;
   #listener: Listener | undefined;
@@ -137,6 +140,7 @@ class UwsGateway implements Gateway {
         this.#app.publish(topic, bytes, binary, false);
       },
       requestTick: () => this.#requestTick(),
+      wakeAt: (atMs) => this.#wakeAt(atMs),
     });
     this.#app.filter((res, count) => this.#filter(res, Number(count)));
     this.#routeSockets();
@@ -196,6 +200,9 @@ class UwsGateway implements Gateway {
       message: guard("message", (connection, message: ArrayBuffer, isBinary: boolean) =>
         this.#receive(connection, message, isBinary),
       ),
+      // Answered by uWebSockets.js; here they are only counted.
+      ping: guard("ping", ({ session }, data: ArrayBuffer) => session?.heard(data.byteLength, Date.now())),
+      pong: guard("pong", ({ session }, data: ArrayBuffer) => session?.heard(data.byteLength, Date.now())),
       dropped: guard("dropped", (connection) => connection.session?.dropped()),
       drain: guard("drain", (connection) => connection.session?.drained()),
       close: guard("close", (connection, code: number, reason: ArrayBuffer) =>
@@ -298,6 +305,20 @@ class UwsGateway implements Gateway {
     });
   }
 
+  /** One timer, for the earliest: that tick asks for the next. */
+  #wakeAt(atMs: number): void {
+    if (atMs >= this.#wakeMs) return;
+    clearTimeout(this.#waker);
+    this.#wakeMs = atMs;
+    this.#waker = setTimeout(
+      () => {
+        this.#wakeMs = Number.POSITIVE_INFINITY;
+        this.#requestTick();
+      },
+      Math.max(0, atMs - Date.now()),
+    );
+  }
+
   #sweep(): void {
     try {
       this.#engine.sweep(Date.now());
@@ -343,6 +364,7 @@ class UwsGateway implements Gateway {
     await sleep(Math.min(LEAVE_MS, deadlineMs));
     clearInterval(this.#sweeper);
     clearInterval(this.#prober);
+    clearTimeout(this.#waker);
     this.#app.close();
     this.#log.sweep();
   }

@@ -25,6 +25,7 @@ export class SimulatedBroker {
   readonly #rooms = new Map<RoomName, RoomLog>();
   #epochs = 0;
   #values = 0;
+  restarts = 0;
   away = false;
 
   constructor(scheduler: Scheduler, settingsOf: SettingsOf) {
@@ -72,6 +73,7 @@ export class SimulatedBroker {
 
   /** What a memory broker's death does: every room begins anew, and who had it open is told. */
   restart(): void {
+    this.restarts += 1;
     for (const name of this.#rooms.keys()) {
       this.#rooms.set(name, { epoch: `e${this.#epochs++}`, messages: [] });
       for (const link of this.links) link.push(name, { head: this.head(name) });
@@ -117,9 +119,16 @@ export class Link implements Broker {
   readonly #broker: SimulatedBroker;
   readonly #sinks = new Map<RoomName, Sink>();
   readonly #queues = new Map<RoomName, Item[]>();
+  /** When the worker was handed each message, by room and offset. */
+  readonly handedMs = new Map<string, number>();
 
   constructor(broker: SimulatedBroker) {
     this.#broker = broker;
+  }
+
+  /** How often the broker has begun anew. */
+  get restarts(): number {
+    return this.#broker.restarts;
   }
 
   async publish(outgoing: Outgoing): Promise<Position> {
@@ -187,8 +196,10 @@ export class Link implements Broker {
       const sink = this.#sinks.get(room);
       const item = this.#queues.get(room) === queue ? queue.shift() : undefined;
       if (sink === undefined || item === undefined) return;
-      if ("message" in item) sink.message(item.message);
-      else sink.reset(room, item.head, item.head.offset === 0 ? "epoch" : "expired");
+      if ("message" in item) {
+        this.handedMs.set(`${room} ${item.message.offset}`, this.#broker.scheduler.nowMs);
+        sink.message(item.message);
+      } else sink.reset(room, item.head, item.head.offset === 0 ? "epoch" : "expired");
     }
   }
 
