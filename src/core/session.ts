@@ -14,12 +14,14 @@ import type { Lanes } from "./lanes.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
+import type { Signatures } from "./signatures.js";
 import { type Opening, type Owner, type Shared, Subscriptions } from "./subscriptions.js";
 
 /** What a session asks of the engine. */
 export interface SessionHost extends Shared {
   readonly broker: Broker;
   readonly lanes: Lanes;
+  readonly signatures: Signatures;
   /** Asks for a call of {@link Session.turn} in the next tick. */
   wantTurn(session: Session): void;
   /** The same, but some time later. */
@@ -128,6 +130,7 @@ export class Session implements Owner {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#subscriptions.closeAll(nowMs);
+    this.#host.signatures.removeAll(this.id);
     this.#host.lanes.release(this.lane);
     this.#host.counters.connections -= 1;
   }
@@ -272,14 +275,21 @@ export class Session implements Owner {
     else this.#wait(ref, Promise.all(openings), answer);
   }
 
-  #publish({ ref, room, data, key }: ClientFrame<Uint8Array> & { type: "publish" }): void {
-    const { broker, counters, rooms } = this.#host;
-    if (rooms.settingsOf(room).publish !== "client") {
+  #publish({ ref, room, data, key: given }: ClientFrame<Uint8Array> & { type: "publish" }): void {
+    const { broker, counters, rooms, signatures } = this.#host;
+    const settings = rooms.settingsOf(room);
+    if (settings.publish !== "client") {
       const text = `room ${room} takes messages over the HTTP API only`;
       this.#refuse(ref, new CodedError("forbidden", text));
       return;
     }
     if (this.#busy(ref, this.#host.limits.requestsInFlight)) return;
+    const key = settings.key === "sender" ? this.id : given;
+    if (settings.key === "sender" && !signatures.add(this.id, room, data)) {
+      const text = `this connection has a key in ${this.#host.limits.roomsPerConnection} rooms, its limit`;
+      this.#refuse(ref, new CodedError("too_many_rooms", text));
+      return;
+    }
     const stored = broker.publish({ room, data, key, origin: this.id }).catch((cause: unknown) => {
       counters.publishErrors += 1;
       throw cause;
