@@ -48,7 +48,17 @@ export interface Counters {
   slowCloses: number;
   resets: number;
   tooManyRooms: number;
+  /** Requests refused because too many of their connection wait. */
   rateLimited: number;
+  /** Operations that the rights did not allow, and rooms left because a new token did not. */
+  forbidden: number;
+  /** Tokens that were replaced on an open connection. */
+  authenticated: number;
+  /** Requests refused because their connection sent too many, or too many bytes, a second. */
+  requestsOverRate: number;
+  bytesOverRate: number;
+  /** Connections closed because they did not stop sending above their rate. */
+  floodCloses: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
   chainBroken: number;
 }
@@ -88,6 +98,11 @@ export function createCounters(): Counters {
     resets: 0,
     tooManyRooms: 0,
     rateLimited: 0,
+    forbidden: 0,
+    authenticated: 0,
+    requestsOverRate: 0,
+    bytesOverRate: 0,
+    floodCloses: 0,
     chainBroken: 0,
   };
 }

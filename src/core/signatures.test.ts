@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
+import { OPEN_ACCESS } from "./access.js";
 import { EngineRig, type TestConnection } from "./engine-rig.testkit.js";
 
 const room = parseRoom("cursors.board");
@@ -106,4 +107,25 @@ test("in a room that keeps state, the snapshot has the keys of those who are the
   late.socket.take();
   const frames = await late.subscribe(where, { state: true });
   assert.deepEqual(seen(frames), ["ok", [stayer.session.id, "here"], "live"]);
+});
+
+test("a user's key goes with the last of his connections", async () => {
+  const rig = new EngineRig();
+  const [watcher] = (await crowd(1, rig)) as [TestConnection];
+  const ada = { ...OPEN_ACCESS, sub: "ada" };
+  const [desk, phone] = [rig.connect(undefined, ada), rig.connect(undefined, ada)];
+  await desk.ask(move(1));
+  await phone.ask(move(2));
+  desk.session.closed(rig.nowMs);
+  await rig.settle();
+  assert.deepEqual(seen(watcher.socket.take()), [
+    ["ada", 1],
+    ["ada", 2],
+  ]);
+  phone.session.closed(rig.nowMs);
+  await rig.settle();
+  assert.deepEqual(seen(watcher.socket.take()), [["ada", null]]);
+  const long = rig.connect(undefined, { ...OPEN_ACCESS, sub: "x".repeat(200) });
+  await long.ask(move(3));
+  assert.deepEqual(seen(watcher.socket.take()), [[long.session.id, 3]]);
 });

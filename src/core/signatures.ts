@@ -1,5 +1,9 @@
+import { CodedError } from "../protocol/errors.js";
 import type { RoomName } from "../protocol/room-name.js";
+import { utf8Length } from "../protocol/text.js";
+import type { Guest } from "./access.js";
 import type { Counters } from "./counters.js";
+import type { Limits } from "./limits.js";
 import type { Broker } from "./ports.js";
 
 /** Nil, which takes a key out. */
@@ -12,44 +16,74 @@ const NIL = 0xc0;
 export class Signatures {
   readonly #broker: Broker;
   readonly #counters: Counters;
-  readonly #roomsMax: number;
-  readonly #bySession = new Map<string, Set<RoomName>>();
+  readonly #limits: Pick<Limits, "roomsPerConnection" | "keyBytes">;
+  readonly #bySession = new Map<string, Map<RoomName, string>>();
+  /** How many sessions have a key in a room: those of one user share it. */
+  readonly #holders = new Map<string, number>();
 
-  constructor(broker: Broker, counters: Counters, roomsMax: number) {
+  constructor(broker: Broker, counters: Counters, limits: Pick<Limits, "roomsPerConnection" | "keyBytes">) {
     this.#broker = broker;
     this.#counters = counters;
-    this.#roomsMax = roomsMax;
+    this.#limits = limits;
   }
 
-  /** The session publishes under its key. False where it has one in too many rooms. */
-  add(session: string, room: RoomName, data: Uint8Array): boolean {
-    let rooms = this.#bySession.get(session);
-    if (data[0] === NIL) {
-      rooms?.delete(room);
-      return true;
+  /**
+   * The key of what this session publishes: the user, where its token names one that fits, else the session.
+   * CodedError `too_many_rooms` where it has a key in as many rooms as it may.
+   */
+  sign({ id, access }: Guest, room: RoomName, data: Uint8Array): string | CodedError {
+    const { sub = "" } = access;
+    const { roomsPerConnection, keyBytes } = this.#limits;
+    const key = sub === "" || utf8Length(sub) > keyBytes ? id : sub;
+    let keys = this.#bySession.get(id);
+    const before = keys?.get(room);
+    if (before !== undefined && (before !== key || data[0] === NIL)) {
+      keys?.delete(room);
+      // With another token it is another user, and nil itself goes out anyway.
+      if (this.#letGo(room, before) && before !== key) this.#remove(room, before, id);
     }
-    if (rooms === undefined) {
-      rooms = new Set();
-      this.#bySession.set(session, rooms);
+    if (data[0] === NIL || before === key) return key;
+    if (keys === undefined) {
+      keys = new Map();
+      this.#bySession.set(id, keys);
     }
-    if (rooms.size >= this.#roomsMax && !rooms.has(room)) {
+    if (keys.size >= roomsPerConnection) {
       this.#counters.tooManyRooms += 1;
-      return false;
+      const text = `this connection has a key in ${roomsPerConnection} rooms, its limit`;
+      return new CodedError("too_many_rooms", text);
     }
-    rooms.add(room);
-    return true;
+    keys.set(room, key);
+    const holder = holderOf(room, key);
+    this.#holders.set(holder, (this.#holders.get(holder) ?? 0) + 1);
+    return key;
   }
 
   /** The session has ended: takes its keys out. What the broker cannot do now it will not be asked again. */
   removeAll(session: string): void {
-    const rooms = this.#bySession.get(session);
-    if (rooms === undefined) return;
+    const keys = this.#bySession.get(session);
+    if (keys === undefined) return;
     this.#bySession.delete(session);
-    for (const room of rooms) {
-      this.#counters.keysRemoved += 1;
-      this.#broker.publish({ room, data: Uint8Array.of(NIL), key: session, origin: session }).catch(() => {
-        this.#counters.publishErrors += 1;
-      });
-    }
+    for (const [room, key] of keys) if (this.#letGo(room, key)) this.#remove(room, key, session);
   }
+
+  /** True where nobody else here has the key in the room. */
+  #letGo(room: RoomName, key: string): boolean {
+    const holder = holderOf(room, key);
+    const left = (this.#holders.get(holder) ?? 0) - 1;
+    if (left > 0) this.#holders.set(holder, left);
+    else this.#holders.delete(holder);
+    return left <= 0;
+  }
+
+  #remove(room: RoomName, key: string, origin: string): void {
+    this.#counters.keysRemoved += 1;
+    this.#broker.publish({ room, data: Uint8Array.of(NIL), key, origin }).catch(() => {
+      this.#counters.publishErrors += 1;
+    });
+  }
+}
+
+/** No room has a space in its name. */
+function holderOf(room: RoomName, key: string): string {
+  return `${room} ${key}`;
 }

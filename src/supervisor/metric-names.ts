@@ -47,6 +47,8 @@ export const METRIC_HELP = {
   fanwire_resets_total:
     "Times that a room's continuity was lost, which its subscribers are told, by where they were counted",
   fanwire_bugs_total: "Broken invariants, by kind. Always 0, or a bug",
+  fanwire_forbidden_total: "Operations that the rights of a connection did not allow",
+  fanwire_tokens_total: "Tokens that were looked at, by result",
   fanwire_http_requests_total: "HTTP requests",
   fanwire_http_refused_total: "HTTP requests that the gateway refused: too large, too slow, too many",
   fanwire_broker_duplicates_total: "Publishes whose id was known: answered, not stored again",
@@ -122,6 +124,11 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   resets: counter("fanwire_resets_total", { at: "engine" }),
   tooManyRooms: limit("roomsPerConnection"),
   rateLimited: limit("requestsInFlight"),
+  forbidden: counter("fanwire_forbidden_total"),
+  authenticated: counter("fanwire_tokens_total", { result: "refreshed" }),
+  requestsOverRate: limit("requestsPerSecond"),
+  bytesOverRate: limit("receivedBytesPerSecond"),
+  floodCloses: limit("flood"),
   chainBroken: bug("engineChain"),
 };
 
