@@ -36,6 +36,8 @@ export interface Counters {
   rateChangesRefused: number;
   /** Subscribes refused because their namespace does not allow their rate. */
   ratesRefused: number;
+  /** Keys taken out because the connection that they were of has ended. */
+  keysRemoved: number;
   replayedMessages: number;
   /** Replays that the ring could not serve. */
   historyReads: number;
@@ -48,6 +50,10 @@ export interface Counters {
   tooManyRooms: number;
   /** Requests refused because too many of their connection wait. */
   rateLimited: number;
+  /** Operations that the rights did not allow, and rooms left because a new token did not. */
+  forbidden: number;
+  /** Tokens that were replaced on an open connection. */
+  authenticated: number;
   /** Requests refused because their connection sent too many, or too many bytes, a second. */
   requestsOverRate: number;
   bytesOverRate: number;
@@ -82,6 +88,7 @@ export function createCounters(): Counters {
     rateChanges: 0,
     rateChangesRefused: 0,
     ratesRefused: 0,
+    keysRemoved: 0,
     replayedMessages: 0,
     historyReads: 0,
     ringEvictions: 0,
@@ -91,6 +98,8 @@ export function createCounters(): Counters {
     resets: 0,
     tooManyRooms: 0,
     rateLimited: 0,
+    forbidden: 0,
+    authenticated: 0,
     requestsOverRate: 0,
     bytesOverRate: 0,
     floodCloses: 0,

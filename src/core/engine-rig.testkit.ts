@@ -3,6 +3,7 @@ import { decodeServer, encodeClient } from "../protocol/client-wire.testkit.js";
 import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import { msgpackWire, type ServerWire } from "../protocol/wire.js";
+import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
 import { createCounters } from "./counters.js";
 import { Engine, type Session } from "./engine.js";
 import { DEFAULT_LIMITS, type Limits } from "./limits.js";
@@ -14,7 +15,14 @@ export const SETTINGS: Record<string, RoomSettings> = {
   keyed: { ...DEFAULT_ROOM_SETTINGS, state: true },
   short: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 3, seconds: 3_600 } },
   paced: { ...DEFAULT_ROOM_SETTINGS, rates: [10, 2], rate: 2 },
-  cursors: { ...DEFAULT_ROOM_SETTINGS, ephemeral: true, publish: "client" },
+  cursors: {
+    ...DEFAULT_ROOM_SETTINGS,
+    ephemeral: true,
+    publish: "client",
+    key: "sender",
+    rates: ["all", 20],
+  },
+  desks: { ...DEFAULT_ROOM_SETTINGS, state: true, publish: "client", key: "sender" },
 };
 
 export const settingsOf = (room: RoomName): RoomSettings =>
@@ -79,7 +87,11 @@ export class EngineRig {
   /** Whether a publish to this topic throws. */
   failing: (topic: string) => boolean = () => false;
 
-  constructor(limits: Partial<Limits> = {}, wrap: (broker: Broker) => Broker = (broker) => broker) {
+  constructor(
+    limits: Partial<Limits> = {},
+    wrap: (broker: Broker) => Broker = (broker) => broker,
+    guard: Guard = {},
+  ) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
     const fanout = {
       publish: (topic: string, bytes: Uint8Array) => this.#publish(topic, bytes.slice()),
@@ -99,12 +111,13 @@ export class EngineRig {
       settingsOf,
       limits: all,
       counters: this.counters,
+      guard,
     });
   }
 
-  connect(wire: ServerWire = msgpackWire): TestConnection {
+  connect(wire: ServerWire = msgpackWire, access: Access = OPEN_ACCESS): TestConnection {
     const socket = new TestSocket(wire);
-    const session = this.engine.connect(`s${this.sockets.length}`, wire, socket);
+    const session = this.engine.connect(`s${this.sockets.length}`, wire, socket, access);
     this.sockets.push({ socket, session });
     return new TestConnection(this, socket, session);
   }

@@ -1,4 +1,5 @@
 import type { ServerWire } from "../protocol/wire.js";
+import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
 import { type Allowances, allowances } from "./allowance.js";
 import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
@@ -11,6 +12,7 @@ import type { Broker, Fanout, Outbox } from "./ports.js";
 import { Rooms } from "./rooms.js";
 import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
+import { Signatures } from "./signatures.js";
 import { SlowWatch } from "./slow-watch.js";
 
 export type { Session } from "./session.js";
@@ -23,6 +25,8 @@ export interface EngineOptions {
   readonly settingsOf: SettingsOf;
   readonly limits: Limits;
   readonly counters: Counters;
+  /** Default: nobody but the rights decides. */
+  readonly guard?: Guard;
 }
 
 /**
@@ -39,9 +43,11 @@ export class Engine implements SessionHost {
   readonly reader: HistoryReader;
   readonly newest = new Newest();
   readonly paces: Paces;
+  readonly signatures: Signatures;
   readonly limits: Limits;
   readonly allowances: Allowances;
   readonly counters: Counters;
+  readonly guard: Guard;
   readonly #node: string;
   readonly #fanout: Fanout;
   readonly #packer = new Packer();
@@ -50,15 +56,17 @@ export class Engine implements SessionHost {
   #lagging: Session[] = [];
   #retries: Session[] = [];
 
-  constructor({ node, broker, fanout, settingsOf, limits, counters }: EngineOptions) {
+  constructor({ node, broker, fanout, settingsOf, limits, counters, guard = {} }: EngineOptions) {
     this.#node = node;
     this.broker = broker;
     this.#fanout = fanout;
     this.limits = limits;
     this.allowances = allowances(limits);
     this.counters = counters;
+    this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
     this.lanes = new Lanes(limits.laneSockets, counters);
+    this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
     this.#slow = new SlowWatch(limits.slowMs, counters);
@@ -70,8 +78,8 @@ export class Engine implements SessionHost {
   }
 
   /** Takes a connection and sends it `welcome`. `id` is unique for the life of the deployment. */
-  connect(id: string, wire: ServerWire, outbox: Outbox): Session {
-    const session = new Session(id, wire, outbox, this);
+  connect(id: string, wire: ServerWire, outbox: Outbox, access: Access = OPEN_ACCESS): Session {
+    const session = new Session(id, wire, outbox, this, access);
     this.counters.connections += 1;
     this.counters.connectionsTotal += 1;
     const { pingMs, payloadBytes } = this.limits;

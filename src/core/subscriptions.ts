@@ -98,6 +98,11 @@ export class Subscriptions {
     if (subscription.room !== undefined) this.#shared.rooms.release(name, nowMs);
   }
 
+  /** Rooms that are subscribed or being subscribed to now. */
+  rooms(): RoomName[] {
+    return this.#byRoom.all().map(({ name }) => name);
+  }
+
   closeAll(nowMs: number): void {
     for (const { name } of this.#byRoom.all()) this.close(name, nowMs);
   }
@@ -259,7 +264,7 @@ function paced(start: Start, rate: Rate): Start {
   return rate === "all" ? start : { ...start, result: { ...start.result, rate } };
 }
 
-function superseded(name: RoomName): CodedError {
+export function superseded(name: RoomName): CodedError {
   return new CodedError(
     "bad_request",
     `a later request of this connection for room ${name} took the place of this one`,

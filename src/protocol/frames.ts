@@ -142,6 +142,8 @@ export type ServerFrame =
       readonly code: ErrorCode;
       readonly text: string;
       readonly retryMs: number | undefined;
+      /** With ref 0: about this room, whose subscription has ended. */
+      readonly room?: RoomName | undefined;
     }
   | {
       readonly type: "message";

@@ -155,13 +155,17 @@ export const controlFrame: fc.Arbitrary<ControlFrame> = fc.oneof(
     maxBytes: uint53,
   }),
   fc.record({ type: fc.constant("ok" as const), ref, result: fc.option(value, { nil: undefined }) }),
-  fc.record({
-    type: fc.constant("error" as const),
-    ref,
-    code: fc.constantFrom(...ERROR_CODES),
-    text: wellFormedText(0, 50),
-    retryMs: fc.option(uint53, { nil: undefined }),
-  }),
+  fc.record(
+    {
+      type: fc.constant("error" as const),
+      ref,
+      code: fc.constantFrom(...ERROR_CODES),
+      text: wellFormedText(0, 50),
+      retryMs: fc.option(uint53, { nil: undefined }),
+      room,
+    },
+    { requiredKeys: ["type", "ref", "code", "text", "retryMs"] },
+  ),
   fc.record({ type: fc.constant("live" as const), room, offset: uint53 }),
   fc.record({ type: fc.constant("lagged" as const) }),
   fc.record({
