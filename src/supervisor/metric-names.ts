@@ -39,6 +39,7 @@ export const METRIC_HELP = {
   fanwire_conflated_total:
     "Messages that a conflated class left out because a later one of their key took their place",
   fanwire_rate_changes_total: "Subscribes that moved a subscription to another delivery class",
+  fanwire_keys_removed_total: "Keys taken out because the connection that they were of has ended",
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
@@ -52,6 +53,7 @@ export const METRIC_HELP = {
   fanwire_http_refused_total: "HTTP requests that the gateway refused: too large, too slow, too many",
   fanwire_broker_duplicates_total: "Publishes whose id was known: answered, not stored again",
   fanwire_broker_evictions_total: "What the broker forgot because of its bounds, by kind",
+  fanwire_broker_expired_keys_total: "Keys that state forgot because nobody published them for long enough",
   fanwire_broker_disconnects_total: "Times that the connection to NATS was lost",
   fanwire_broker_retries_total: "What was asked of NATS again because no answer came, by kind",
   fanwire_broker_reads_total: "Reads of history, by where they were answered",
@@ -112,6 +114,7 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   rateChanges: counter("fanwire_rate_changes_total"),
   rateChangesRefused: limit("rateChanges"),
   ratesRefused: limit("rates"),
+  keysRemoved: counter("fanwire_keys_removed_total"),
   replayedMessages: counter("fanwire_replayed_messages_total", { at: "session" }),
   historyReads: counter("fanwire_history_reads_total", { at: "session" }),
   ringEvictions: counter("fanwire_ring_evictions_total"),
@@ -150,6 +153,7 @@ const BROKER_NAMES: NamesOf<BrokerCounters> = {
   duplicates: counter("fanwire_broker_duplicates_total"),
   evictedMessages: counter("fanwire_broker_evictions_total", { kind: "message" }),
   droppedKeys: counter("fanwire_broker_evictions_total", { kind: "key" }),
+  expiredKeys: counter("fanwire_broker_expired_keys_total"),
   droppedIds: counter("fanwire_broker_evictions_total", { kind: "id" }),
   forgottenRooms: counter("fanwire_broker_evictions_total", { kind: "room" }),
   sinkErrors: bug("brokerSink"),
