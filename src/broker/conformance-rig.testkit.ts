@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { type TestContext, test } from "node:test";
 import { encode } from "@msgpack/msgpack";
 import type { Broker, HistoryPage, Outgoing, Sink } from "../core/ports.js";
-import type { RoomSettings, SettingsOf } from "../core/settings.js";
+import { DEFAULT_ROOM_SETTINGS, type RoomSettings, type SettingsOf } from "../core/settings.js";
 import type { Position, ResetReason } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import { namespaceOf, parseRoom, type RoomName } from "../protocol/room-name.js";
@@ -15,10 +15,10 @@ export const HISTORY_SECONDS = 300;
 
 const KEPT = { messages: HISTORY_MESSAGES, seconds: HISTORY_SECONDS };
 const NAMESPACES = {
-  log: { history: KEPT, state: false, ephemeral: false, publish: "api" },
-  keyed: { history: KEPT, state: true, ephemeral: false, publish: "api" },
-  bare: { history: { messages: 0, seconds: 0 }, state: false, ephemeral: false, publish: "api" },
-  eph: { history: { messages: 0, seconds: 0 }, state: false, ephemeral: true, publish: "api" },
+  log: { ...DEFAULT_ROOM_SETTINGS, history: KEPT },
+  keyed: { ...DEFAULT_ROOM_SETTINGS, history: KEPT, state: true },
+  bare: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 0, seconds: 0 } },
+  eph: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 0, seconds: 0 }, ephemeral: true },
 } as const satisfies Record<string, RoomSettings>;
 const BY_NAMESPACE: ReadonlyMap<string, RoomSettings> = new Map(Object.entries(NAMESPACES));
 export type Namespace = keyof typeof NAMESPACES;

@@ -22,6 +22,22 @@ export interface Counters {
   laneFlushes: number;
   /** Times that a lane had something to send and had to leave the tick to others. */
   laneWaits: number;
+  /** Conflated classes of rooms with somebody in them at the moment. */
+  classes: number;
+  /** Times that such a class was handed to the lanes. */
+  classFlushes: number;
+  /** Messages that a conflated class did not send because a later one of their key took their place. */
+  conflated: number;
+  /** Times that a class was flushed before its window was over, because too much waited. */
+  conflationOverflows: number;
+  /** Subscribes that moved a subscription to another class, refused or not. */
+  rateChanges: number;
+  /** Of these, refused because there were too many. */
+  rateChangesRefused: number;
+  /** Subscribes refused because their namespace does not allow their rate. */
+  ratesRefused: number;
+  /** Keys taken out because the connection that they were of has ended. */
+  keysRemoved: number;
   replayedMessages: number;
   /** Replays that the ring could not serve. */
   historyReads: number;
@@ -32,7 +48,17 @@ export interface Counters {
   slowCloses: number;
   resets: number;
   tooManyRooms: number;
+  /** Requests refused because too many of their connection wait. */
   rateLimited: number;
+  /** Operations that the rights did not allow, and rooms left because a new token did not. */
+  forbidden: number;
+  /** Tokens that were replaced on an open connection. */
+  authenticated: number;
+  /** Requests refused because their connection sent too many, or too many bytes, a second. */
+  requestsOverRate: number;
+  bytesOverRate: number;
+  /** Connections closed because they did not stop sending above their rate. */
+  floodCloses: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
   chainBroken: number;
 }
@@ -55,6 +81,14 @@ export function createCounters(): Counters {
     lanes: 0,
     laneFlushes: 0,
     laneWaits: 0,
+    classes: 0,
+    classFlushes: 0,
+    conflated: 0,
+    conflationOverflows: 0,
+    rateChanges: 0,
+    rateChangesRefused: 0,
+    ratesRefused: 0,
+    keysRemoved: 0,
     replayedMessages: 0,
     historyReads: 0,
     ringEvictions: 0,
@@ -64,6 +98,11 @@ export function createCounters(): Counters {
     resets: 0,
     tooManyRooms: 0,
     rateLimited: 0,
+    forbidden: 0,
+    authenticated: 0,
+    requestsOverRate: 0,
+    bytesOverRate: 0,
+    floodCloses: 0,
     chainBroken: 0,
   };
 }

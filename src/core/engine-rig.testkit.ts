@@ -3,6 +3,7 @@ import { decodeServer, encodeClient } from "../protocol/client-wire.testkit.js";
 import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import { msgpackWire, type ServerWire } from "../protocol/wire.js";
+import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
 import { createCounters } from "./counters.js";
 import { Engine, type Session } from "./engine.js";
 import { DEFAULT_LIMITS, type Limits } from "./limits.js";
@@ -13,7 +14,15 @@ export const SETTINGS: Record<string, RoomSettings> = {
   chat: { ...DEFAULT_ROOM_SETTINGS, publish: "client" },
   keyed: { ...DEFAULT_ROOM_SETTINGS, state: true },
   short: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 3, seconds: 3_600 } },
-  cursors: { ...DEFAULT_ROOM_SETTINGS, ephemeral: true, publish: "client" },
+  paced: { ...DEFAULT_ROOM_SETTINGS, rates: [10, 2], rate: 2 },
+  cursors: {
+    ...DEFAULT_ROOM_SETTINGS,
+    ephemeral: true,
+    publish: "client",
+    key: "sender",
+    rates: ["all", 20],
+  },
+  desks: { ...DEFAULT_ROOM_SETTINGS, state: true, publish: "client", key: "sender" },
 };
 
 export const settingsOf = (room: RoomName): RoomSettings =>
@@ -73,15 +82,24 @@ export class EngineRig {
   readonly sockets: { readonly socket: TestSocket; readonly session: Session }[] = [];
   readonly published: { readonly topic: string; readonly bytes: Uint8Array }[] = [];
   tickAsked = false;
+  /** When a tick was asked for. */
+  readonly wakesAtMs: number[] = [];
   /** Whether a publish to this topic throws. */
   failing: (topic: string) => boolean = () => false;
 
-  constructor(limits: Partial<Limits> = {}, wrap: (broker: Broker) => Broker = (broker) => broker) {
+  constructor(
+    limits: Partial<Limits> = {},
+    wrap: (broker: Broker) => Broker = (broker) => broker,
+    guard: Guard = {},
+  ) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
     const fanout = {
       publish: (topic: string, bytes: Uint8Array) => this.#publish(topic, bytes.slice()),
       requestTick: () => {
         this.tickAsked = true;
+      },
+      wakeAt: (atMs: number) => {
+        this.wakesAtMs.push(atMs);
       },
     };
     const broker = wrap(this.broker);
@@ -93,18 +111,35 @@ export class EngineRig {
       settingsOf,
       limits: all,
       counters: this.counters,
+      guard,
     });
   }
 
-  connect(wire: ServerWire = msgpackWire): TestConnection {
+  connect(wire: ServerWire = msgpackWire, access: Access = OPEN_ACCESS): TestConnection {
     const socket = new TestSocket(wire);
-    const session = this.engine.connect(`s${this.sockets.length}`, wire, socket);
+    const session = this.engine.connect(`s${this.sockets.length}`, wire, socket, access);
     this.sockets.push({ socket, session });
     return new TestConnection(this, socket, session);
   }
 
   publish(room: string, data: number, key?: string): Promise<unknown> {
     return this.broker.publish({ room: parseRoom(room), data: Uint8Array.of(data), key });
+  }
+
+  /** Lets time pass, with a tick at every time that one was asked for. */
+  async advance(ms: number): Promise<void> {
+    const endMs = this.nowMs + ms;
+    for (;;) {
+      const dueMs = Math.min(...this.wakesAtMs.splice(0));
+      if (dueMs > endMs) {
+        if (dueMs < Number.POSITIVE_INFINITY) this.wakesAtMs.push(dueMs);
+        break;
+      }
+      this.nowMs = Math.max(this.nowMs, dueMs);
+      await this.settle();
+    }
+    this.nowMs = endMs;
+    await this.settle();
   }
 
   /** Lets promises settle and ticks until nothing is asked for any more. Rejects where that does not end. */

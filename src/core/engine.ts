@@ -1,13 +1,18 @@
 import type { ServerWire } from "../protocol/wire.js";
+import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
+import { type Allowances, allowances } from "./allowance.js";
 import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
 import { Lanes } from "./lanes.js";
 import type { Limits } from "./limits.js";
+import { Newest } from "./newest.js";
+import { Paces } from "./paces.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
 import { Rooms } from "./rooms.js";
 import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
+import { Signatures } from "./signatures.js";
 import { SlowWatch } from "./slow-watch.js";
 
 export type { Session } from "./session.js";
@@ -20,6 +25,8 @@ export interface EngineOptions {
   readonly settingsOf: SettingsOf;
   readonly limits: Limits;
   readonly counters: Counters;
+  /** Default: nobody but the rights decides. */
+  readonly guard?: Guard;
 }
 
 /**
@@ -34,8 +41,13 @@ export class Engine implements SessionHost {
   readonly rooms: Rooms;
   readonly lanes: Lanes;
   readonly reader: HistoryReader;
+  readonly newest = new Newest();
+  readonly paces: Paces;
+  readonly signatures: Signatures;
   readonly limits: Limits;
+  readonly allowances: Allowances;
   readonly counters: Counters;
+  readonly guard: Guard;
   readonly #node: string;
   readonly #fanout: Fanout;
   readonly #packer = new Packer();
@@ -44,14 +56,18 @@ export class Engine implements SessionHost {
   #lagging: Session[] = [];
   #retries: Session[] = [];
 
-  constructor({ node, broker, fanout, settingsOf, limits, counters }: EngineOptions) {
+  constructor({ node, broker, fanout, settingsOf, limits, counters, guard = {} }: EngineOptions) {
     this.#node = node;
     this.broker = broker;
     this.#fanout = fanout;
     this.limits = limits;
+    this.allowances = allowances(limits);
     this.counters = counters;
+    this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
     this.lanes = new Lanes(limits.laneSockets, counters);
+    this.signatures = new Signatures(broker, counters, limits);
+    this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
     this.#slow = new SlowWatch(limits.slowMs, counters);
   }
@@ -62,8 +78,8 @@ export class Engine implements SessionHost {
   }
 
   /** Takes a connection and sends it `welcome`. `id` is unique for the life of the deployment. */
-  connect(id: string, wire: ServerWire, outbox: Outbox): Session {
-    const session = new Session(id, wire, outbox, this);
+  connect(id: string, wire: ServerWire, outbox: Outbox, access: Access = OPEN_ACCESS): Session {
+    const session = new Session(id, wire, outbox, this, access);
     this.counters.connections += 1;
     this.counters.connectionsTotal += 1;
     const { pingMs, payloadBytes } = this.limits;
@@ -76,12 +92,14 @@ export class Engine implements SessionHost {
     // Whatever a tick that threw left behind belongs to nobody.
     this.#packer.take();
     this.reader.forgetAnswered();
+    this.newest.forget();
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
     for (const session of lagging) session.lag(nowMs);
     try {
-      this.rooms.takeIn(this.lanes);
+      this.rooms.takeIn(this.lanes, nowMs);
+      this.paces.flushDue(nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
       this.#takeTurns(nowMs);
     } finally {

@@ -23,7 +23,7 @@ function walk(from: Point): (number | string)[][] {
 }
 
 test("a flush goes to the first reset or to the end", () => {
-  const flow = new Flow(at("e", 0));
+  const flow = new Flow(at("e", 0), 0);
   const start = flow.enter();
   flow.append([message(1)], undefined, at("e", 1));
   flow.append([message(2), message(3)], undefined, at("e", 3));
@@ -37,7 +37,7 @@ test("a flush goes to the first reset or to the end", () => {
 });
 
 test("a message is kept until the slowest lane has passed it, and no longer", () => {
-  const flow = new Flow(at("e", 0));
+  const flow = new Flow(at("e", 0), 0);
   const slow = flow.enter();
   const fast = flow.enter();
   flow.append([message(1)], undefined, at("e", 1));
@@ -56,7 +56,7 @@ test("a message is kept until the slowest lane has passed it, and no longer", ()
 });
 
 test("where nobody stands nothing is kept", () => {
-  const flow = new Flow(at("e", 0));
+  const flow = new Flow(at("e", 0), 0);
   const start = flow.last;
   flow.append([message(1)], undefined, at("e", 1));
   assert.deepEqual(walk(start), []);

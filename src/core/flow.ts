@@ -28,8 +28,8 @@ export class Flow {
   #first: Point;
   #last: Point;
 
-  constructor(position: Position) {
-    this.#first = { messages: NONE, reset: undefined, position, resets: 0, holders: 0, next: undefined };
+  constructor(position: Position, resets: number) {
+    this.#first = { messages: NONE, reset: undefined, position, resets, holders: 0, next: undefined };
     this.#last = this.#first;
   }
 

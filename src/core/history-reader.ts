@@ -1,7 +1,11 @@
 import type { Position } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { Counters } from "./counters.js";
+import { latestOfEach } from "./newest.js";
 import type { Broker, HistoryPage, Snapshot } from "./ports.js";
+
+/** Pages that one read of changes takes; who is further behind reads again from where that ended. */
+const CHANGE_PAGES_MAX = 32;
 
 /** Reads at the broker, once for all who ask for the same thing until the next tick: a storm of resumes causes one read. */
 export class HistoryReader {
@@ -24,6 +28,16 @@ export class HistoryReader {
     return this.#once(this.#pages, `${room} a ${after.epoch} ${after.offset}`, read);
   }
 
+  /**
+   * The same for a conflated class: as many pages as there are, up to a bound, and of all of them only the latest message
+   * of every key. The last of these is the last that was read.
+   */
+  changes(room: RoomName, after: Position): Promise<HistoryPage> {
+    return this.#once(this.#pages, `${room} c ${after.epoch} ${after.offset}`, () =>
+      this.#readChanges(room, after),
+    );
+  }
+
   last(room: RoomName, last: number): Promise<HistoryPage> {
     const read = () => this.#broker.history(room, { last }, last);
     return this.#once(this.#pages, `${room} l ${last}`, read);
@@ -37,6 +51,20 @@ export class HistoryReader {
   forgetAnswered(): void {
     for (const forget of this.#answered) forget();
     this.#answered.length = 0;
+  }
+
+  async #readChanges(room: RoomName, after: Position): Promise<HistoryPage> {
+    let page = await this.#broker.history(room, { after }, this.#pageMessages);
+    let messages = page.kind === "page" ? latestOfEach(page.messages) : [];
+    for (let pages = 1; page.kind === "page" && page.more && pages < CHANGE_PAGES_MAX; pages += 1) {
+      const last = page.messages[page.messages.length - 1];
+      if (last === undefined) break;
+      this.#counters.historyReads += 1;
+      const from = { epoch: page.head.epoch, offset: last.offset };
+      page = await this.#broker.history(room, { after: from }, this.#pageMessages);
+      if (page.kind === "page") messages = latestOfEach([...messages, ...page.messages]);
+    }
+    return page.kind === "page" ? { ...page, messages } : page;
   }
 
   #once<K, V>(running: Map<K, Promise<V>>, key: K, read: () => Promise<V>): Promise<V> {

@@ -7,6 +7,10 @@ export interface Limits extends DecodeLimits {
   readonly roomsPerConnection: number;
   /** Requests of one connection that wait for the broker. */
   readonly requestsInFlight: number;
+  /** What one connection may ask a second, for good; a room of a subscribe many counts as one request. 0: any number. */
+  readonly requestsPerSecond: number;
+  /** What one connection may send a second, for good. 0: any number. */
+  readonly receivedBytesPerSecond: number;
   /** Outbound bytes one socket may have waiting before frames to it are dropped. */
   readonly bufferBytes: number;
   /** Replay pauses above this many waiting bytes; a lagging socket is taken back below it. */
@@ -27,6 +31,8 @@ export interface Limits extends DecodeLimits {
   readonly historyMessages: number;
   /** Sockets of a lane, and sockets that are flushed to in one tick, at some 7 to 10 µs each, so that the loop is served between. */
   readonly laneSockets: number;
+  /** Bytes that wait in conflated classes of this process, all together; above, classes are flushed before their time. */
+  readonly conflationBytes: number;
   /** How often a client must send something. */
   readonly pingMs: number;
 }
@@ -40,6 +46,8 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   payloadBytes: 16_384,
   roomsPerConnection: 1_000,
   requestsInFlight: 256,
+  requestsPerSecond: 1_000,
+  receivedBytesPerSecond: 1_048_576,
   bufferBytes: 65_536,
   lowWatermarkBytes: 16_384,
   slowMs: 10_000,
@@ -50,5 +58,6 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   openRooms: 100_000,
   historyMessages: 1_000,
   laneSockets: 500,
+  conflationBytes: 33_554_432,
   pingMs: 25_000,
 });

@@ -75,6 +75,8 @@ export interface Outbox {
 export interface Fanout {
   /** Sends to every socket that joined the topic before this call. `binary` is the WebSocket opcode. */
   publish(topic: string, bytes: Uint8Array, binary: boolean): void;
+  /** Asks for an `Engine.tick` at this time or soon after it, besides those asked for otherwise. In milliseconds, on the clock of `Engine.tick`. */
+  wakeAt(atMs: number): void;
   /** Asks for one `Engine.tick` soon, outside of any socket handler. Asking again before it comes changes nothing. */
   requestTick(): void;
 }

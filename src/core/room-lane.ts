@@ -21,6 +21,8 @@ export interface Member {
 /** What its part needs of a room. */
 export interface Parted {
   readonly name: RoomName;
+  /** What its topics end with. */
+  readonly topic: string;
   readonly flow: Flow;
   readonly counters: Counters;
   /** Nobody is in this part any more. */
@@ -133,7 +135,7 @@ export class RoomLane implements Flushable {
   }
 
   #topic({ binary }: ServerWire): string {
-    return (binary ? this.lane.binaryTopics : this.lane.textTopics) + this.#room.name;
+    return (binary ? this.lane.binaryTopics : this.lane.textTopics) + this.#room.topic;
   }
 
   #send(messages: readonly Message[], { reset, position }: Point, fanout: Fanout, packer: Packer): void {

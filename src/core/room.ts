@@ -1,13 +1,13 @@
-import type { Position, ResetReason } from "../protocol/frames.js";
+import type { Position, Rate, ResetReason } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
-import { Flow, type Point } from "./flow.js";
-import type { Lane } from "./lane.js";
+import { Delivery } from "./delivery.js";
 import type { Lanes } from "./lanes.js";
+import type { Paces } from "./paces.js";
 import { Ring } from "./ring.js";
-import { type Member, type Parted, RoomLane } from "./room-lane.js";
+import { RoomClass } from "./room-class.js";
 import type { RoomSettings } from "./settings.js";
 
 /** A reset, and how many of the messages that wait with it came before it. */
@@ -18,23 +18,21 @@ interface PendingReset {
 }
 
 /**
- * One open room of this process. The broker's flow waits in `pending` until {@link Room.takeIn} puts it into the
- * ring and moves `head`; from there each lane sends it in its own turn. So the head says what can be replayed, and
- * {@link Room.sentTo} what a lane's live members were sent: a subscription joins where it stands exactly there.
+ * One open room of this process, and its class that gets every message. The broker's flow waits in `pending` until
+ * {@link Room.takeIn} puts it into the ring and moves `head`; from there each lane sends it in its own turn. So the head
+ * says what can be replayed, and `sentTo` what a lane's live members were sent: a subscription joins where it stands
+ * exactly there.
  */
-export class Room implements Parted {
-  readonly name: RoomName;
+export class Room extends Delivery {
   readonly settings: RoomSettings;
   readonly ring: Ring;
-  readonly flow: Flow;
-  readonly counters: Counters;
   #lastReset: ResetReason = "epoch";
   /** Offset of the newest message received, taken in or not. */
   #received: number;
   #pending: Message[] = [];
   #pendingResets: PendingReset[] | undefined;
-  /** By lane, those where somebody is live or waits. */
-  readonly #parts = new Map<Lane, RoomLane>();
+  /** Conflated classes by rate, those with somebody in them. Made when the first comes: most rooms have none. */
+  #classes: Map<number, RoomClass> | undefined;
 
   constructor(
     name: RoomName,
@@ -44,11 +42,9 @@ export class Room implements Parted {
     ringMessages: number,
     counters: Counters,
   ) {
-    this.name = name;
+    super(name, counters, head, 0);
     this.settings = settings;
     this.#received = head.offset;
-    this.counters = counters;
-    this.flow = new Flow(head);
     this.ring = new Ring(budget, ringMessages, head.offset);
   }
 
@@ -66,28 +62,30 @@ export class Room implements Parted {
     return this.#lastReset;
   }
 
-  /** How far the room's live members in this lane were sent it; the head, where there are none. */
-  sentTo(lane: Lane): Point {
-    return this.#parts.get(lane)?.sent ?? this.flow.last;
+  get topic(): string {
+    return this.name;
   }
 
-  /** Puts a member on its lane's topic. It must stand at {@link Room.sentTo}, checked in the same synchronous step. */
-  enter(member: Member, echo: boolean): void {
-    this.#part(member.lane).enter(member, echo);
+  /** The class of this rate: itself for every message, undefined where nobody is in a conflated one. */
+  find(rate: Rate): Delivery | undefined {
+    return rate === "all" ? this : this.#classes?.get(rate);
   }
 
-  /** Takes a live member off. */
-  leave(member: Member): void {
-    this.#parts.get(member.lane)?.leave(member);
+  /** The class of this rate, to enter it at once: one that nobody is in does not come to an end by itself. */
+  classOf(rate: Rate, paces: Paces): Delivery {
+    if (rate === "all") return this;
+    this.#classes ??= new Map();
+    let found = this.#classes.get(rate);
+    if (found === undefined) {
+      found = new RoomClass(this, rate, paces);
+      this.#classes.set(rate, found);
+    }
+    return found;
   }
 
-  /** Calls back once, after the lane's next flush of this room. */
-  afterFlush(lane: Lane, wake: () => void): void {
-    this.#part(lane).afterFlush(wake);
-  }
-
-  forget({ lane }: RoomLane): void {
-    this.#parts.delete(lane);
+  forgetClass({ rate }: RoomClass): void {
+    this.#classes?.delete(rate);
+    if (this.#classes?.size === 0) this.#classes = undefined;
   }
 
   /** Takes the next message from the broker. True where the room now waits to be taken in. */
@@ -119,14 +117,14 @@ export class Room implements Parted {
   }
 
   /** Puts what is pending into the ring, moves the head, and queues the room at each of its lanes. */
-  takeIn(lanes: Lanes): void {
+  takeIn(lanes: Lanes, nowMs: number): void {
     const pending = this.#pending;
     const resets = this.#pendingResets;
     this.#pending = [];
     this.#pendingResets = undefined;
-    if (resets === undefined) this.#takeMessages(pending);
-    else this.#takeAll(pending, resets);
-    for (const [lane, part] of this.#parts) lanes.queue(lane, part);
+    if (resets === undefined) this.#takeMessages(pending, lanes, nowMs);
+    else this.#takeAll(pending, resets, lanes, nowMs);
+    this.queue(lanes);
   }
 
   /** Gives up what it holds: nobody is in it any more. */
@@ -145,35 +143,32 @@ export class Room implements Parted {
     return (this.#pendingResets?.at(-1)?.head ?? this.head).epoch;
   }
 
-  #takeAll(pending: readonly Message[], resets: readonly PendingReset[]): void {
+  #takeAll(pending: readonly Message[], resets: readonly PendingReset[], lanes: Lanes, nowMs: number): void {
     let taken = 0;
     for (const { reason, head, after } of resets) {
-      this.flow.append(pending.slice(taken, after), reason, head);
+      const messages = pending.slice(taken, after);
+      this.flow.append(messages, reason, head);
+      for (const one of this.#classes?.values() ?? []) {
+        one.take(messages, lanes, nowMs);
+        one.reset(head, reason, lanes, nowMs);
+      }
       this.#lastReset = reason;
       this.counters.resets += 1;
       // What came before it went to the lanes only: nobody can resume there any more.
       this.ring.clear(head.offset);
       taken = after;
     }
-    this.#takeMessages(pending.slice(taken));
+    this.#takeMessages(pending.slice(taken), lanes, nowMs);
   }
 
-  #takeMessages(messages: readonly Message[]): void {
+  #takeMessages(messages: readonly Message[], lanes: Lanes, nowMs: number): void {
     const last = messages[messages.length - 1];
     if (last === undefined) return;
-    if (this.settings.ephemeral) {
-      this.flow.append(messages, undefined, this.head);
-      return;
-    }
-    for (const message of messages) this.counters.ringEvictions += this.ring.append(message);
-    this.flow.append(messages, undefined, { epoch: this.head.epoch, offset: last.offset });
-  }
-
-  #part(lane: Lane): RoomLane {
-    const found = this.#parts.get(lane);
-    if (found !== undefined) return found;
-    const part = new RoomLane(this, lane);
-    this.#parts.set(lane, part);
-    return part;
+    const { ephemeral } = this.settings;
+    if (!ephemeral) for (const message of messages) this.counters.ringEvictions += this.ring.append(message);
+    const offset = ephemeral ? this.head.offset : last.offset;
+    this.flow.append(messages, undefined, { epoch: this.head.epoch, offset });
+    if (this.#classes === undefined) return;
+    for (const one of this.#classes.values()) one.take(messages, lanes, nowMs);
   }
 }

@@ -89,10 +89,10 @@ export class Rooms implements Sink {
   }
 
   /** Takes in all that the broker handed over, and queues it at the lanes. Nothing is sent. */
-  takeIn(lanes: Lanes): void {
+  takeIn(lanes: Lanes, nowMs: number): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const room of waiting) room.takeIn(lanes);
+    for (const room of waiting) room.takeIn(lanes, nowMs);
   }
 
   /** Closes rooms that have been empty for long enough, and drops what has expired from the rings. */

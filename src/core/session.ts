@@ -9,17 +9,24 @@ import type {
 } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
+import { type Access, forbidden, type Guard, type Guest, type Right } from "./access.js";
+import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
+import { forgetAsked, openGuarded, publishGuarded } from "./guarded.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
+import type { Signatures } from "./signatures.js";
 import { type Opening, type Owner, type Shared, Subscriptions } from "./subscriptions.js";
 
 /** What a session asks of the engine. */
 export interface SessionHost extends Shared {
   readonly broker: Broker;
+  readonly guard: Guard;
   readonly lanes: Lanes;
+  readonly signatures: Signatures;
+  readonly allowances: Allowances;
   /** Asks for a call of {@link Session.turn} in the next tick. */
   wantTurn(session: Session): void;
   /** The same, but some time later. */
@@ -38,8 +45,11 @@ type State =
   | "lagging"
   | "closed";
 
+/** When who was closed for a flood may come back. */
+const FLOOD_RETRY_MS = 1_000;
+
 /** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
-export class Session implements Owner {
+export class Session implements Owner, Guest {
   readonly id: string;
   readonly wire: ServerWire;
   /** Where it has its place until it is closed. */
@@ -50,18 +60,27 @@ export class Session implements Owner {
   #state: State = "open";
   /** Requests that wait for the broker. */
   #inFlight = 0;
+  /** What was used up of the allowances of requests and of bytes. */
+  #requestsMark: AllowanceMark = 0;
+  #bytesMark: AllowanceMark = 0;
   /** History requests, one at a time; made when the first comes. */
   #pages: PageQueue | undefined;
+  #access: Access;
   /** Set while the session waits for a turn; the engine's mark. */
   queued = false;
 
-  constructor(id: string, wire: ServerWire, outbox: Outbox, host: SessionHost) {
+  constructor(id: string, wire: ServerWire, outbox: Outbox, host: SessionHost, access: Access) {
     this.id = id;
+    this.#access = access;
     this.wire = wire;
     this.#outbox = outbox;
     this.#host = host;
     this.lane = host.lanes.acquire();
     this.#subscriptions = new Subscriptions(this, host);
+  }
+
+  get access(): Access {
+    return this.#access;
   }
 
   get bufferedBytes(): number {
@@ -79,14 +98,22 @@ export class Session implements Owner {
   /** One inbound WebSocket message; the bytes need to be valid during the call only. */
   receive(payload: Uint8Array, nowMs: number): void {
     if (this.#state === "closed") return;
-    if (payload.length > this.#host.limits.payloadBytes) {
-      this.tooLarge(payload.length);
+    const clock = allowanceClock(nowMs);
+    const { limits, counters, allowances } = this.#host;
+    this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
+    if (payload.length > limits.payloadBytes) {
+      if (!this.#floods(clock)) this.tooLarge(payload.length);
       return;
     }
     try {
-      for (const input of this.wire.decode(payload, this.#host.limits)) {
-        this.#host.counters.requests += 1;
-        this.#handle(input, nowMs);
+      for (const input of this.wire.decode(payload, limits)) {
+        counters.requests += 1;
+        const count = input.type === "subscribeMany" ? input.rooms.length : 1;
+        this.#requestsMark = spend(this.#requestsMark, count, allowances.requests, clock);
+        if (this.#floods(clock)) return;
+        const error = this.#overRate(clock);
+        if (error === undefined) this.#handle(input, nowMs);
+        else this.#refuse(input.ref, error);
       }
     } catch (cause) {
       const error = toCodedError(cause);
@@ -96,6 +123,16 @@ export class Session implements Owner {
       if (error.code !== "internal") this.close(4400, error.message);
       else throw cause;
     }
+  }
+
+  /** A ping or pong of WebSocket itself, which is answered elsewhere. */
+  heard(bytes: number, nowMs: number): void {
+    if (this.#state === "closed") return;
+    const clock = allowanceClock(nowMs);
+    const { requests, bytes: byteRule } = this.#host.allowances;
+    this.#requestsMark = spend(this.#requestsMark, 1, requests, clock);
+    this.#bytesMark = spend(this.#bytesMark, bytes, byteRule, clock);
+    this.#floods(clock);
   }
 
   /** A WebSocket message above the payload limit, whether it was read or not. */
@@ -124,10 +161,18 @@ export class Session implements Owner {
     this.sendControl({ type: "goaway", reason, delayMs });
   }
 
+  /** Tells the client that its token expires soon. */
+  warnOfExpiry(nowMs: number): void {
+    const seconds = Math.max(0, Math.ceil(this.#access.expiresAt - nowMs / 1_000));
+    const text = `the token expires within ${seconds} s: authenticate with a fresh one`;
+    this.sendControl({ type: "error", ref: 0, code: "unauthenticated", text, retryMs: undefined });
+  }
+
   closed(nowMs: number): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#subscriptions.closeAll(nowMs);
+    this.#host.signatures.removeAll(this.id);
     this.#host.lanes.release(this.lane);
     this.#host.counters.connections -= 1;
   }
@@ -216,6 +261,7 @@ export class Session implements Owner {
         this.#subscribeMany(input.ref, input.rooms, input.options, nowMs);
         break;
       case "unsubscribe":
+        forgetAsked(this, input.room);
         this.#subscriptions.close(input.room, nowMs);
         this.#answer(input.ref, undefined);
         break;
@@ -226,15 +272,52 @@ export class Session implements Owner {
         this.#history(input.ref, input.room, input.options);
         break;
       case "presence":
+        if (this.#mayNot(input.ref, "members", input.room)) break;
         this.#refuse(input.ref, new CodedError("bad_request", "presence: this server does not offer it"));
         break;
       case "authenticate":
-        this.#refuse(
-          input.ref,
-          new CodedError("bad_request", "authenticate: this server does not use tokens"),
-        );
+        this.#authenticate(input.ref, input.token, nowMs);
         break;
     }
+  }
+
+  #authenticate(ref: number, token: string, nowMs: number): void {
+    const { guard, limits, counters } = this.#host;
+    if (guard.authenticate === undefined) {
+      this.#refuse(ref, new CodedError("bad_request", "authenticate: this server does not use tokens"));
+      return;
+    }
+    if (this.#busy(ref, limits.requestsInFlight)) return;
+    this.#wait(ref, guard.authenticate(token, this), (access) => {
+      counters.authenticated += 1;
+      this.#access = access;
+      this.#answer(ref, { expiresMs: Math.max(0, Math.round(access.expiresAt * 1_000 - nowMs)) });
+      this.#leaveForbidden(nowMs);
+    });
+  }
+
+  /** What the new token does not allow any more. */
+  #leaveForbidden(nowMs: number): void {
+    const { rights } = this.#access;
+    for (const room of this.#subscriptions.rooms()) {
+      if (rights.allows("subscribe", room)) continue;
+      this.#subscriptions.close(room, nowMs);
+      this.#host.counters.forbidden += 1;
+      const { code, message: text } = forbidden("subscribe", room);
+      this.sendControl({ type: "error", ref: 0, code, text, retryMs: undefined, room });
+    }
+  }
+
+  /** True where it is refused. Asked before anything else, so that nothing tells of a room that is forbidden. */
+  #mayNot(ref: number, right: Right, room: RoomName): boolean {
+    if (this.#access.rights.allows(right, room)) return false;
+    this.#host.counters.forbidden += 1;
+    this.#refuse(ref, forbidden(right, room));
+    return true;
+  }
+
+  #open(item: ManyItem, options: SubscribeOptions, nowMs: number): Opening | Promise<Opening> {
+    return openGuarded(this, this.#subscriptions, this.#host, item, options, nowMs);
   }
 
   #subscribe(ref: number, room: RoomName, options: SubscribeOptions, nowMs: number): void {
@@ -247,7 +330,7 @@ export class Session implements Owner {
       this.#answer(ref, opening.start.result);
       this.#subscriptions.begin(opening, this.#state !== "open");
     };
-    const opening = this.#subscriptions.open({ room, after: undefined }, options, nowMs);
+    const opening = this.#open({ room, after: undefined }, options, nowMs);
     if (opening instanceof Promise) this.#wait(ref, opening, answer);
     else answer(opening);
   }
@@ -266,21 +349,29 @@ export class Session implements Owner {
         else this.#subscriptions.begin(opening, this.#state !== "open");
       }
     };
-    const openings = items.map((item) => this.#subscriptions.open(item, options, nowMs));
+    const openings = items.map((item) => this.#open(item, options, nowMs));
     const ready = openings.filter((opening): opening is Opening => !(opening instanceof Promise));
     if (ready.length === openings.length) answer(ready);
     else this.#wait(ref, Promise.all(openings), answer);
   }
 
-  #publish({ ref, room, data, key }: ClientFrame<Uint8Array> & { type: "publish" }): void {
-    const { broker, counters, rooms } = this.#host;
-    if (rooms.settingsOf(room).publish !== "client") {
+  #publish({ ref, room, data, key: given }: ClientFrame<Uint8Array> & { type: "publish" }): void {
+    const { counters, rooms, signatures } = this.#host;
+    if (this.#mayNot(ref, "publish", room)) return;
+    const settings = rooms.settingsOf(room);
+    if (settings.publish !== "client") {
       const text = `room ${room} takes messages over the HTTP API only`;
       this.#refuse(ref, new CodedError("forbidden", text));
       return;
     }
     if (this.#busy(ref, this.#host.limits.requestsInFlight)) return;
-    const stored = broker.publish({ room, data, key, origin: this.id }).catch((cause: unknown) => {
+    const key = settings.key === "sender" ? signatures.sign(this, room, data) : given;
+    if (key instanceof CodedError) {
+      this.#refuse(ref, key);
+      return;
+    }
+    const outgoing = { room, data, key, origin: this.id };
+    const stored = publishGuarded(this, this.#host, outgoing).catch((cause: unknown) => {
       counters.publishErrors += 1;
       throw cause;
     });
@@ -292,6 +383,7 @@ export class Session implements Owner {
 
   #history(ref: number, room: RoomName, options: HistoryOptions): void {
     const { limits, rooms } = this.#host;
+    if (this.#mayNot(ref, "history", room)) return;
     if (rooms.settingsOf(room).ephemeral) {
       this.#refuse(ref, new CodedError("bad_request", `room ${room} is ephemeral and keeps no history`));
       return;
@@ -343,6 +435,34 @@ export class Session implements Owner {
     return true;
   }
 
+  /** What to tell who sends more than allowed; undefined where that is not so. */
+  #overRate(clock: number): CodedError | undefined {
+    const { allowances, limits, counters } = this.#host;
+    const requests = allowanceVerdict(this.#requestsMark, allowances.requests, clock);
+    if (requests.kind === "over") {
+      counters.requestsOverRate += 1;
+      return overRate(`${limits.requestsPerSecond} requests`, requests.retryMs);
+    }
+    const bytes = allowanceVerdict(this.#bytesMark, allowances.bytes, clock);
+    if (bytes.kind !== "over") return undefined;
+    counters.bytesOverRate += 1;
+    return overRate(`${limits.receivedBytesPerSecond} bytes`, bytes.retryMs);
+  }
+
+  /** Closes who was told to send less and did not. */
+  #floods(clock: number): boolean {
+    const { allowances, counters } = this.#host;
+    const floods =
+      allowanceVerdict(this.#requestsMark, allowances.requests, clock).kind === "flood" ||
+      allowanceVerdict(this.#bytesMark, allowances.bytes, clock).kind === "flood";
+    if (!floods) return false;
+    counters.floodCloses += 1;
+    const text = "too many messages: told rate_limited, and went on";
+    this.#refuse(0, new CodedError("rate_limited", text, FLOOD_RETRY_MS));
+    this.close(4429, text);
+    return true;
+  }
+
   /** A watchlist may come room by room, so as many subscribes as rooms may wait besides the other requests. */
   #busySubscribing(ref: number): boolean {
     const { requestsInFlight, roomsPerConnection } = this.#host.limits;
@@ -357,6 +477,10 @@ export class Session implements Owner {
     this.#host.counters.requestErrors += 1;
     this.sendControl({ type: "error", ref, code: error.code, text: error.message, retryMs: error.retryMs });
   }
+}
+
+function overRate(allowed: string, retryMs: number): CodedError {
+  return new CodedError("rate_limited", `a connection may send ${allowed} a second`, retryMs);
 }
 
 function refusalOf({ code, message, retryMs }: CodedError): unknown[] {

@@ -1,16 +1,28 @@
 import { CodedError } from "../protocol/errors.js";
-import type { Position, SubscribeOptions } from "../protocol/frames.js";
+import type { Position, Rate, SubscribeOptions } from "../protocol/frames.js";
+import type { Counters } from "./counters.js";
 import type { HistoryReader } from "./history-reader.js";
 import type { Limits } from "./limits.js";
+import { latestOfEach } from "./newest.js";
 import type { HistoryPage } from "./ports.js";
 import type { Room } from "./room.js";
-import type { RoomSettings } from "./settings.js";
+import { type RoomSettings, rateOf } from "./settings.js";
 import type { Start } from "./subscription.js";
 
 /** Refuses options that this room or this server does not offer. @throws CodedError `bad_request`. */
-export function checkOptions(options: SubscribeOptions, settings: RoomSettings, limits: Limits): void {
+export function checkOptions(
+  options: SubscribeOptions,
+  settings: RoomSettings,
+  limits: Limits,
+  counters: Counters,
+): void {
   const { after, last, state, rate, members } = options;
-  if (rate !== undefined) throw refuse("rate: this server does not offer conflation");
+  if (rate !== undefined && !settings.rates.includes(rateOf(settings, rate))) {
+    counters.ratesRefused += 1;
+    throw refuse(
+      `rate: ${rate} is not among those that the room's namespace allows: ${settings.rates.join(", ")}`,
+    );
+  }
   if (members === true) throw refuse("members: this server does not offer presence");
   if (settings.ephemeral && (after !== undefined || last !== undefined || state === true)) {
     throw refuse("after, last and state: the room is ephemeral and keeps nothing");
@@ -25,19 +37,21 @@ export function checkOptions(options: SubscribeOptions, settings: RoomSettings, 
 export function resolveStart(
   room: Room,
   options: SubscribeOptions,
+  rate: Rate,
   reader: HistoryReader,
 ): Start | Promise<Start> {
   const { after, last, state } = options;
-  if (after !== undefined) return resume(room, after, reader);
-  if (last !== undefined) return rewind(room, last, reader);
+  if (after !== undefined) return resume(room, after, rate, reader);
+  if (last !== undefined) return rewind(room, last, rate, reader);
   if (state === true) return snapshot(room, reader);
   return atHead(room);
 }
 
-function resume(room: Room, after: Position, reader: HistoryReader): Start | Promise<Start> {
+function resume(room: Room, after: Position, rate: Rate, reader: HistoryReader): Start | Promise<Start> {
   if (after.epoch !== room.head.epoch) return atHead(room);
   if (after.offset <= room.head.offset && room.ring.covers(after.offset)) return recovered(room, after);
-  return reader.after(room.name, after).then((page) => {
+  const read = rate === "all" ? reader.after(room.name, after) : reader.changes(room.name, after);
+  return read.then((page) => {
     if (page.kind === "lost" || after.epoch !== room.head.epoch) return atHead(room);
     return {
       ...recovered(room, after),
@@ -46,14 +60,15 @@ function resume(room: Room, after: Position, reader: HistoryReader): Start | Pro
   });
 }
 
-function rewind(room: Room, last: number, reader: HistoryReader): Start | Promise<Start> {
+function rewind(room: Room, last: number, rate: Rate, reader: HistoryReader): Start | Promise<Start> {
   if (last === 0) return atHead(room);
   const first = room.ring.size >= last ? room.ring.at(room.ring.size - last) : undefined;
   if (first !== undefined) return from(room, { epoch: room.head.epoch, offset: first.prev });
   return reader.last(room.name, last).then((page) => {
     if (page.kind === "lost") return atHead(room);
     const offset = page.messages[0]?.prev ?? page.head.offset;
-    const fetched = { messages: page.messages, upTo: lastOffset(page, offset) };
+    const messages = rate === "all" ? page.messages : latestOfEach(page.messages);
+    const fetched = { messages, upTo: lastOffset(page, offset) };
     return { ...from(room, { epoch: page.head.epoch, offset }), fetched };
   });
 }

@@ -1,12 +1,15 @@
-import type { ResetReason, SubscribeOptions, SubscribeResult } from "../protocol/frames.js";
+import type { Rate, ResetReason, SubscribeResult } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
 import type { Named } from "./by-name.js";
 import type { Counters } from "./counters.js";
+import type { Newest } from "./newest.js";
+import type { Paces } from "./paces.js";
 import type { Packer } from "./packer.js";
 import type { Room } from "./room.js";
 import type { Member } from "./room-lane.js";
+import type { Terms } from "./terms.js";
 
 /** Messages fetched for one subscription, handed out before anything from the ring. */
 export interface Fetched {
@@ -18,6 +21,8 @@ export interface Fetched {
 /** A replay under way. */
 export interface Replay {
   readonly kind: "replaying";
+  /** The class that it leads into; a conflated one leaves out what a later message of the same key stands for. */
+  readonly rate: Rate;
   /** Everything up to here has been sent, or need not be. */
   cursor: number;
   /** What the client has as its position: the `prev` of the next message is never above it. */
@@ -31,20 +36,38 @@ export interface Replay {
   next: number;
 }
 
+/** On its lane's topic of a class. */
+export interface Live {
+  readonly kind: "live";
+  readonly rate: Rate;
+}
+
 export type SubscriptionState =
   /** Waits for the broker; the request is not answered yet. */
   | { readonly kind: "opening" }
   | Replay
   /** Waits for a page of history. */
   | { readonly kind: "reading" }
-  | { readonly kind: "live" }
+  | Live
   /** The socket lost frames; the client will ask again. */
   | { readonly kind: "lagged" };
 
 export const OPENING: SubscriptionState = Object.freeze({ kind: "opening" });
 export const READING: SubscriptionState = Object.freeze({ kind: "reading" });
-export const LIVE: SubscriptionState = Object.freeze({ kind: "live" });
 export const LAGGED: SubscriptionState = Object.freeze({ kind: "lagged" });
+
+const LIVE: Live = Object.freeze({ kind: "live", rate: "all" });
+const LIVE_BY_RATE = new Map<Rate, Live>([["all", LIVE]]);
+
+/** One object for all that are live in classes of this rate. */
+function liveAt(rate: Rate): Live {
+  let live = LIVE_BY_RATE.get(rate);
+  if (live === undefined) {
+    live = Object.freeze({ kind: "live", rate });
+    LIVE_BY_RATE.set(rate, live);
+  }
+  return live;
+}
 
 /** Where a subscription begins: what `ok` says, and what is sent before the ring takes over. */
 export interface Start {
@@ -65,59 +88,76 @@ export type Slice =
   /** Ahead of what its lane was sent, or even of what this process was handed: wait for the lane's next flush. */
   | "ahead";
 
+/** What all replays of a process share. */
+export interface ReplayTools {
+  readonly packer: Packer;
+  readonly newest: Newest;
+  readonly paces: Paces;
+  readonly counters: Counters;
+}
+
 /** One session's place in one room. Holds no offset while live: then the topic does all the work. */
 export class Subscription implements Named<Subscription> {
   readonly name: RoomName;
   /** {@link ByName}'s. */
   following: Subscription | undefined;
-  readonly echo: boolean;
+  readonly terms: Terms;
   room: Room | undefined;
   state: SubscriptionState = OPENING;
   /** The session gave it up while the room was opening. */
   abandoned = false;
 
-  constructor(name: RoomName, options: SubscribeOptions) {
+  constructor(name: RoomName, terms: Terms) {
     this.name = name;
-    this.echo = options.echo ?? true;
+    this.terms = terms;
   }
 
   begin(start: Start): void {
-    this.state = createReplay(start.cursor, start.result.offset, start.resets, start.fetched);
+    const { cursor, result, resets, fetched } = start;
+    this.state = createReplay(this.terms.rate, cursor, result.offset, resets, fetched);
   }
 
   /**
    * Fills the packer with what comes next. Where its lane's topic stands it joins that and adds `live` in this same
    * synchronous step: no gap, no duplicate, no merge. The caller sends the chunk before anything else is flushed.
+   *
+   * A conflated class is behind the room by what waits in it. There the replay goes to the room's head and joins at
+   * once: what the class then sends of before that is dropped by the client, and nobody waits for a window.
    */
-  replay(room: Room, replay: Replay, member: Member, packer: Packer, counters: Counters): Slice {
-    const { wire } = member;
+  replay(room: Room, replay: Replay, member: Member, tools: ReplayTools): Slice {
+    const { wire, lane } = member;
+    const { packer, counters } = tools;
+    const { rate } = replay;
     if (replay.lost !== undefined || replay.resets !== room.resets)
       return restart(this, room, replay, wire, packer);
-    const sent = room.sentTo(member.lane);
+    const sent = room.find(rate)?.sentTo(lane) ?? room.flow.last;
     // The topic has still to get a reset that lies behind this replay: until then its offsets mean something else.
     if (sent.resets !== room.resets) return "ahead";
-    const { offset } = sent.position;
+    const conflated = rate !== "all";
+    const { offset } = conflated ? room.head : sent.position;
     for (;;) {
       const message = nextMessage(room, replay, offset);
       if (message === "history") return "history";
       if (message === undefined) break;
-      if (this.echo || message.origin !== member.id) {
+      if (conflated && tools.newest.isSuperseded(room, message)) counters.conflated += 1;
+      else if (this.terms.echo || message.origin !== member.id) {
         if (!packer.add(wire.encodeMessage(message, Math.min(message.prev, replay.delivered)))) return "full";
         replay.delivered = message.offset;
         counters.replayedMessages += 1;
       }
       advance(replay, message);
     }
-    if (replay.cursor > offset) return "ahead";
-    if (!packer.add(wire.encode({ type: "live", room: room.name, offset }))) return "full";
-    room.enter(member, this.echo);
-    this.state = LIVE;
+    if (replay.cursor > offset && !conflated) return "ahead";
+    const head = Math.max(offset, replay.cursor);
+    if (!packer.add(wire.encode({ type: "live", room: room.name, offset: head }))) return "full";
+    room.classOf(rate, tools.paces).enter(member, this.terms.echo);
+    this.state = liveAt(rate);
     return "live";
   }
 
   /** Takes a live subscription off its topic. */
   leave(member: Member): void {
-    if (this.state.kind === "live") this.room?.leave(member);
+    if (this.state.kind === "live") this.room?.find(this.state.rate)?.leave(member);
   }
 }
 
@@ -133,17 +173,18 @@ function restart(
   const { epoch, offset } = room.head;
   const reason = replay.lost ?? room.lastReset;
   if (packer.add(wire.encode({ type: "reset", room: room.name, epoch, offset, reason })))
-    subscription.state = createReplay(offset, offset, room.resets, undefined);
+    subscription.state = createReplay(replay.rate, offset, offset, room.resets, undefined);
   return "full";
 }
 
 export function createReplay(
+  rate: Rate,
   cursor: number,
   delivered: number,
   resets: number,
   fetched: Fetched | undefined,
 ): Replay {
-  return { kind: "replaying", cursor, delivered, resets, lost: undefined, fetched, next: 0 };
+  return { kind: "replaying", rate, cursor, delivered, resets, lost: undefined, fetched, next: 0 };
 }
 
 /** The next message to send, undefined where the replay has reached `end`, "history" where some are missing before that. */

@@ -1,21 +1,28 @@
 import { CodedError, toCodedError } from "../protocol/errors.js";
-import type { ManyItem, SubscribeOptions } from "../protocol/frames.js";
+import type { ManyItem, Rate, SubscribeOptions } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { ByName } from "./by-name.js";
 import type { Counters } from "./counters.js";
 import type { HistoryReader } from "./history-reader.js";
 import type { Limits } from "./limits.js";
+import type { Newest } from "./newest.js";
+import type { Paces } from "./paces.js";
 import type { Packer } from "./packer.js";
+import { rateChangesOf } from "./rate-changes.js";
 import type { Room } from "./room.js";
 import type { Member } from "./room-lane.js";
 import type { Rooms } from "./rooms.js";
+import { rateOf } from "./settings.js";
 import { checkOptions, resolveStart } from "./start.js";
 import { createReplay, LAGGED, READING, type Replay, type Start, Subscription } from "./subscription.js";
+import { termsOf } from "./terms.js";
 
 /** What all sessions of a process share. */
 export interface Shared {
   readonly rooms: Rooms;
   readonly reader: HistoryReader;
+  readonly newest: Newest;
+  readonly paces: Paces;
   readonly limits: Limits;
   readonly counters: Counters;
 }
@@ -60,7 +67,8 @@ export class Subscriptions {
     const { last: _last, state: _state, ...others } = options;
     const wanted = item.after === undefined ? options : { ...others, after: item.after };
     try {
-      checkOptions(wanted, this.#shared.rooms.settingsOf(name), this.#shared.limits);
+      const { rooms, limits, counters } = this.#shared;
+      checkOptions(wanted, rooms.settingsOf(name), limits, counters);
       return this.#open(name, wanted, nowMs);
     } catch (cause) {
       // Whoever is refused has no subscription, also where one was there before.
@@ -90,6 +98,11 @@ export class Subscriptions {
     if (subscription.room !== undefined) this.#shared.rooms.release(name, nowMs);
   }
 
+  /** Rooms that are subscribed or being subscribed to now. */
+  rooms(): RoomName[] {
+    return this.#byRoom.all().map(({ name }) => name);
+  }
+
   closeAll(nowMs: number): void {
     for (const { name } of this.#byRoom.all()) this.close(name, nowMs);
   }
@@ -105,17 +118,22 @@ export class Subscriptions {
 
   /** Fills one chunk from the replays, in turn. Call it only when what it filled is sent before the next flush. */
   replay(packer: Packer): void {
+    const { newest, paces, counters } = this.#shared;
+    const tools = { packer, newest, paces, counters };
     for (const subscription of this.#replaying ?? []) {
       const { room, state } = subscription;
       if (room === undefined || state.kind !== "replaying") {
         this.#unqueue(subscription);
         continue;
       }
-      const slice = subscription.replay(room, state, this.#owner, packer, this.#shared.counters);
+      const slice = subscription.replay(room, state, this.#owner, tools);
       if (slice === "full") return;
       this.#unqueue(subscription);
       if (slice === "history") this.#readHistory(subscription, room, state);
-      if (slice === "ahead") room.afterFlush(this.#owner.lane, () => this.#queue(subscription));
+      if (slice === "ahead") {
+        const delivery = room.find(state.rate) ?? room;
+        delivery.afterFlush(this.#owner.lane, () => this.#queue(subscription));
+      }
     }
   }
 
@@ -129,11 +147,14 @@ export class Subscriptions {
         `this connection has ${limits.roomsPerConnection} rooms, its limit`,
       );
     }
+    const rate = rateOf(rooms.settingsOf(name), options.rate);
+    if (before !== undefined && before.terms.rate !== rate) this.#countChange(nowMs);
     // The new subscription takes its place first, so that the room can not close in between.
     const room = rooms.acquire(name);
     this.close(name, nowMs);
     // The room's own copy of its name, where there is one: a string a subscription would be a third of its memory.
-    const subscription = new Subscription(room instanceof Promise ? name : room.name, options);
+    const terms = termsOf(rate, options.echo ?? true);
+    const subscription = new Subscription(room instanceof Promise ? name : room.name, terms);
     this.#byRoom.add(subscription);
     if (room instanceof Promise) {
       return room.then(
@@ -142,9 +163,19 @@ export class Subscriptions {
       );
     }
     subscription.room = room;
-    const start = resolveStart(room, options, reader);
+    const start = resolveStart(room, options, rate, reader);
     if (start instanceof Promise) return this.#settle(subscription, start);
-    return { subscription, start };
+    return { subscription, start: paced(start, rate) };
+  }
+
+  /** @throws CodedError `rate_limited` */
+  #countChange(nowMs: number): void {
+    const { counters } = this.#shared;
+    counters.rateChanges += 1;
+    if (rateChangesOf(this).allows(this.#byRoom.size, nowMs)) return;
+    counters.rateChangesRefused += 1;
+    const text = "this connection changes the rates of its subscriptions too often";
+    throw new CodedError("rate_limited", text, 1_000);
   }
 
   #resolve(subscription: Subscription, room: Room, options: SubscribeOptions): Opening | Promise<Opening> {
@@ -153,12 +184,18 @@ export class Subscriptions {
       return superseded(subscription.name);
     }
     subscription.room = room;
-    return this.#settle(subscription, Promise.resolve(resolveStart(room, options, this.#shared.reader)));
+    return this.#settle(
+      subscription,
+      Promise.resolve(resolveStart(room, options, subscription.terms.rate, this.#shared.reader)),
+    );
   }
 
   #settle(subscription: Subscription, start: Promise<Start>): Promise<Opening> {
     return start.then(
-      (found) => (subscription.abandoned ? superseded(subscription.name) : { subscription, start: found }),
+      (found) => {
+        if (subscription.abandoned) return superseded(subscription.name);
+        return { subscription, start: paced(found, subscription.terms.rate) };
+      },
       (cause: unknown) => this.#fail(subscription, cause),
     );
   }
@@ -174,15 +211,18 @@ export class Subscriptions {
 
   #readHistory(subscription: Subscription, room: Room, replay: Replay): void {
     subscription.state = READING;
-    const { cursor, delivered, resets } = replay;
+    const { rate, cursor, delivered, resets } = replay;
+    const { reader } = this.#shared;
+    const after = { epoch: room.head.epoch, offset: cursor };
     const goOn = (next: Replay): void => {
       if (subscription.state !== READING || subscription.abandoned) return;
       subscription.state = next;
       this.#queue(subscription);
     };
-    this.#shared.reader.after(room.name, { epoch: room.head.epoch, offset: cursor }).then(
+    const read = rate === "all" ? reader.after(room.name, after) : reader.changes(room.name, after);
+    read.then(
       (page) => {
-        const next = createReplay(cursor, delivered, resets, undefined);
+        const next = createReplay(rate, cursor, delivered, resets, undefined);
         const last = page.kind === "page" ? page.messages[page.messages.length - 1] : undefined;
         // A page without messages below the room's head would be read for ever: it is as good as lost.
         if (page.kind === "page" && last !== undefined)
@@ -192,7 +232,7 @@ export class Subscriptions {
       },
       () => {
         if (subscription.state !== READING || subscription.abandoned) return;
-        subscription.state = createReplay(cursor, delivered, resets, undefined);
+        subscription.state = createReplay(rate, cursor, delivered, resets, undefined);
         this.#replaying ??= new Set();
         this.#replaying.add(subscription);
         this.#owner.wantRetry();
@@ -219,7 +259,12 @@ export class Subscriptions {
   }
 }
 
-function superseded(name: RoomName): CodedError {
+/** The answer says how a subscription is paced, where it is. */
+function paced(start: Start, rate: Rate): Start {
+  return rate === "all" ? start : { ...start, result: { ...start.result, rate } };
+}
+
+export function superseded(name: RoomName): CodedError {
   return new CodedError(
     "bad_request",
     `a later request of this connection for room ${name} took the place of this one`,

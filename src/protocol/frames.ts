@@ -20,6 +20,7 @@ export const CODE = {
   reset: 22,
   members: 23,
   goaway: 24,
+  rate: 25,
 } as const;
 
 /** No WebSocket message to a client is longer than this, unless one message's data alone is. */
@@ -37,6 +38,12 @@ export interface Position {
 /** Why continuity is lost. */
 export type ResetReason = "expired" | "epoch" | "purged";
 
+/** How a subscription is paced: every message, or conflated to at most so many a second and key. */
+export type Rate = number | "all";
+
+/** A rate as a client asks for it; "slowest": whichever is the slowest that the room's namespace allows. */
+export type AskedRate = Rate | "slowest";
+
 /** At most one of `after`, `last` and `state` may be given. */
 export interface SubscribeOptions {
   /** Resume: every message after this position. */
@@ -45,8 +52,8 @@ export interface SubscribeOptions {
   readonly last?: number;
   /** The latest message of every key first. */
   readonly state?: boolean;
-  /** Conflated class: at most this many messages a second and key. */
-  readonly rate?: number;
+  /** Delivery class. Default: that of the namespace. */
+  readonly rate?: AskedRate;
   /** False: not the messages that this connection publishes. Default true. */
   readonly echo?: boolean;
   /** Presence events. Default false. */
@@ -121,6 +128,8 @@ export interface SubscribeResult {
   readonly recovered: boolean;
   /** With `state: true`: keys left out of the snapshot because the room keeps no more. Absent: none. */
   readonly droppedKeys?: number;
+  /** The delivery class in hertz, where it is conflated. Absent: every message. */
+  readonly rate?: number;
 }
 
 /** Server to client, as a client decodes it. */
@@ -133,6 +142,8 @@ export type ServerFrame =
       readonly code: ErrorCode;
       readonly text: string;
       readonly retryMs: number | undefined;
+      /** With ref 0: about this room, whose subscription has ended. */
+      readonly room?: RoomName | undefined;
     }
   | {
       readonly type: "message";
@@ -159,6 +170,8 @@ export type ServerFrame =
       readonly joined: readonly unknown[];
       readonly left: readonly unknown[];
     }
+  /** The server moved a subscription to another class: what follows is paced like this. */
+  | { readonly type: "rate"; readonly room: RoomName; readonly rate: Rate }
   | { readonly type: "goaway"; readonly reason: string; readonly delayMs: number };
 
 /** What a server sends besides messages and history pages, which are spliced from bytes. */

@@ -70,6 +70,32 @@ export function frameWithPrev(message: Message, prev: number): Uint8Array {
   return frame;
 }
 
+/** The same message after another one: the last that its delivery class was sent, for one that skips some. */
+export function withPrev(message: Message, prev: number): Message {
+  if (prev === message.prev) return message;
+  const frame = frameWithPrev(message, prev);
+  const moved = frame.length - message.frame.length;
+  const { room, offset, time, key, origin, dataStart, dataEnd } = message;
+  return {
+    room,
+    offset,
+    prev,
+    time,
+    key,
+    origin,
+    frame,
+    dataStart: dataStart + moved,
+    dataEnd: dataEnd + moved,
+  };
+}
+
+const NIL = 0xc0;
+
+/** Whether it takes its key out of the room's state: nil data under a key. */
+export function isRemoval({ key, frame, dataStart }: Message): boolean {
+  return key !== undefined && frame[dataStart] === NIL;
+}
+
 /** The data as MessagePack bytes: a view, not a copy. */
 export function dataOf(message: Message): Uint8Array {
   return message.frame.subarray(message.dataStart, message.dataEnd);

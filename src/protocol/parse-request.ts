@@ -1,5 +1,6 @@
 import { CodedError, toCodedError } from "./errors.js";
 import {
+  type AskedRate,
   type ClientFrame,
   type ClientInput,
   CODE,
@@ -163,9 +164,10 @@ export function positionOf(raw: unknown): Position {
   );
 }
 
-function rateOf(raw: unknown): number {
+function rateOf(raw: unknown): AskedRate {
+  if (raw === "all" || raw === "slowest") return raw;
   if (typeof raw === "number" && raw > 0 && Number.isFinite(raw)) return raw;
-  throw bad(`rate ${describe(raw)} is not a number above 0`);
+  throw bad(`rate ${describe(raw)} is neither a number above 0 nor "all" nor "slowest"`);
 }
 
 function uintOf(name: string, raw: unknown, min: number): number {

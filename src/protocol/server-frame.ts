@@ -1,5 +1,5 @@
 import { CodedError, ERROR_STATUS, type ErrorCode } from "./errors.js";
-import { CODE, type ResetReason, type ServerFrame } from "./frames.js";
+import { CODE, type Rate, type ResetReason, type ServerFrame } from "./frames.js";
 import { parseRoom } from "./room-name.js";
 
 /**
@@ -20,6 +20,7 @@ export function parseServerFrame(elements: readonly unknown[]): ServerFrame | un
         code: errorCode(text(second)),
         text: text(third),
         retryMs: isNil(fourth) ? undefined : uint(fourth),
+        ...(isNil(fifth) ? {} : { room: parseRoom(fifth) }),
       };
     case CODE.message:
       if (fifth === undefined) throw broken("data", fifth);
@@ -52,6 +53,8 @@ export function parseServerFrame(elements: readonly unknown[]): ServerFrame | un
         joined: list(third),
         left: list(fourth),
       };
+    case CODE.rate:
+      return { type: "rate", room: parseRoom(first), rate: rate(second) };
     case CODE.goaway:
       return { type: "goaway", reason: text(first), delayMs: uint(second) };
     default:
@@ -88,6 +91,11 @@ function resetReason(raw: string): ResetReason {
 function uint(raw: unknown): number {
   if (typeof raw === "number" && Number.isSafeInteger(raw) && raw >= 0) return raw;
   throw broken("an integer of 0 to 2^53 - 1", raw);
+}
+
+function rate(raw: unknown): Rate {
+  if (raw === "all" || (typeof raw === "number" && raw > 0)) return raw;
+  throw broken('a number above 0 or "all"', raw);
 }
 
 function text(raw: unknown): string {

@@ -108,13 +108,13 @@ const begin = fc.oneof(
   fc.boolean().map((state) => ({ state })),
 );
 
+const rate = fc.oneof(fc.double({ min: 0.01, max: 1e6, noNaN: true }), fc.constant("all" as const));
+const askedRate = fc.oneof(rate, fc.constant("slowest" as const));
+
 const options = fc
   .tuple(
     begin,
-    fc.record(
-      { rate: fc.double({ min: 0.01, max: 1e6, noNaN: true }), echo: fc.boolean(), members: fc.boolean() },
-      { requiredKeys: [] },
-    ),
+    fc.record({ rate: askedRate, echo: fc.boolean(), members: fc.boolean() }, { requiredKeys: [] }),
   )
   .map(([from, rest]) => ({ ...from, ...rest }));
 
@@ -155,13 +155,17 @@ export const controlFrame: fc.Arbitrary<ControlFrame> = fc.oneof(
     maxBytes: uint53,
   }),
   fc.record({ type: fc.constant("ok" as const), ref, result: fc.option(value, { nil: undefined }) }),
-  fc.record({
-    type: fc.constant("error" as const),
-    ref,
-    code: fc.constantFrom(...ERROR_CODES),
-    text: wellFormedText(0, 50),
-    retryMs: fc.option(uint53, { nil: undefined }),
-  }),
+  fc.record(
+    {
+      type: fc.constant("error" as const),
+      ref,
+      code: fc.constantFrom(...ERROR_CODES),
+      text: wellFormedText(0, 50),
+      retryMs: fc.option(uint53, { nil: undefined }),
+      room,
+    },
+    { requiredKeys: ["type", "ref", "code", "text", "retryMs"] },
+  ),
   fc.record({ type: fc.constant("live" as const), room, offset: uint53 }),
   fc.record({ type: fc.constant("lagged" as const) }),
   fc.record({
@@ -178,6 +182,7 @@ export const controlFrame: fc.Arbitrary<ControlFrame> = fc.oneof(
     joined: fc.array(value, { maxLength: 3 }),
     left: fc.array(value, { maxLength: 3 }),
   }),
+  fc.record({ type: fc.constant("rate" as const), room, rate }),
   fc.record({ type: fc.constant("goaway" as const), reason: wellFormedText(0, 30), delayMs: uint53 }),
 );
 

@@ -128,7 +128,8 @@ function shownAt(tree: unknown, path: Path): string | undefined {
     if (nodeAt(path.slice(0, i + 1))?.secret) return "(secret)";
     value = Array.isArray(value) ? value[Number(step)] : isRecord(value) ? value[String(step)] : undefined;
   }
-  const text = JSON.stringify(value);
+  // Credentials may stand in an address where they do not belong.
+  const text = JSON.stringify(value)?.replaceAll(/\/\/[^"\s]*@/g, "//…@");
   return text === undefined || text.length <= GIVEN_CHARS_MAX ? text : `${text.slice(0, GIVEN_CHARS_MAX)}…`;
 }
 

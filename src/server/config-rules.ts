@@ -26,6 +26,9 @@ export const RULES: readonly Rule[] = [
       ? undefined
       : `limits.bufferBytes (${buffer}) less two chunks of ${CHUNK_BYTES} bytes at the most`,
   ),
+  rule("receivedBytesPerSecond", "payloadBytes", (bytes, payload) =>
+    bytes === 0 || bytes >= payload ? undefined : `0, or at least limits.payloadBytes (${payload})`,
+  ),
   rule("dataBytes", "bufferBytes", (data, buffer) =>
     data < buffer ? undefined : `below limits.bufferBytes (${buffer}), or no socket can take it`,
   ),
@@ -84,7 +87,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     keys: ["defaults"],
-    check: ({ defaults }) => ephemeralRule(["defaults"], defaults),
+    check: ({ defaults }) => [...ephemeralRule(["defaults"], defaults), ...rateRule(["defaults"], defaults)],
   },
   {
     keys: ["defaults", "namespaces"],
@@ -95,6 +98,13 @@ export const RULES: readonly Rule[] = [
         : Object.entries(namespaces).flatMap(([name, own]) =>
             ephemeralRule(["namespaces", name], resolveSettings(own, defaults)),
           ),
+  },
+  {
+    keys: ["defaults", "namespaces"],
+    check: ({ defaults, namespaces }) =>
+      Object.entries(namespaces)
+        .filter(([, own]) => own.rate !== undefined || own.rates !== undefined)
+        .flatMap(([name, own]) => rateRule(["namespaces", name], resolveSettings(own, defaults))),
   },
 ];
 
@@ -116,6 +126,11 @@ function ephemeralRule(path: readonly string[], settings: RoomSettings): readonl
       allowed: "false where ephemeral is true (say so where defaults.state is true)",
     },
   ];
+}
+
+function rateRule(path: readonly string[], { rate, rates }: RoomSettings): readonly RuleBreak[] {
+  if (rates.includes(rate)) return [];
+  return [{ path: [...path, "rate"], allowed: `one of rates (${rates.join(", ")})` }];
 }
 
 type LimitKey = keyof Config["limits"];

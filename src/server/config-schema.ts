@@ -3,9 +3,11 @@ import { hostname } from "node:os";
 import { z } from "zod";
 import { DEFAULT_MEMORY_LIMITS } from "../broker/memory-limits.js";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.js";
-import { DEFAULT_ROOM_SETTINGS } from "../core/settings.js";
+import { parseBlock } from "./address.js";
 import { integer, key } from "./config-keys.js";
 import { broker, nats } from "./config-nats.js";
+import { defaults, namespace, namespaceName } from "./config-rooms.js";
+import { PROXY_TELLS } from "./trusted-proxies.js";
 
 const KIB = 1_024;
 const MIB = 1_048_576;
@@ -39,6 +41,19 @@ const limits = z
       1,
       100_000,
       "requests of one connection that wait for the broker",
+    ),
+    requestsPerSecond: limit(
+      "requestsPerSecond",
+      0,
+      100_000,
+      "requests of one connection a second, pings too, each room of a subscribe many one; four seconds' worth at once. More " +
+        "are told rate_limited, and who does not stop is closed with 4429. 0: any number",
+    ),
+    receivedBytesPerSecond: limit(
+      "receivedBytesPerSecond",
+      0,
+      GIB,
+      "bytes that one connection sends a second, four seconds' worth at once; more as for requests. 0: any number",
     ),
     bufferBytes: limit(
       "bufferBytes",
@@ -74,6 +89,12 @@ const limits = z
     roomLingerMs: limit("roomLingerMs", 0, 3_600_000, "how long a room without subscribers stays open"),
     openRooms: limit("openRooms", 1, 10_000_000, "rooms open at once in a worker"),
     historyMessages: limit("historyMessages", 1, 100_000, "messages of one history request, and of a rewind"),
+    conflationBytes: limit(
+      "conflationBytes",
+      64 * KIB,
+      GIB,
+      "messages that wait in a worker's conflated classes together; above, classes are flushed before their time",
+    ),
     pingMs: limit("pingMs", 100, 900_000, "how often a client must send something"),
     bodyBytes: integer(512, GIB, MIB, "body of one HTTP request"),
     batchMessages: integer(1, 1_000_000, 10_000, "messages in one HTTP batch"),
@@ -110,6 +131,27 @@ const limits = z
       200,
       "while the event loop is later than this, handshakes are told 503 with Retry-After",
     ),
+    connectionsPerAddress: integer(
+      0,
+      10_000_000,
+      5_000,
+      "sockets of this node from one client address (IPv6: one /64), spread over its workers like connections; more are told " +
+        "429 with Retry-After. Not for this machine itself. 0: any number",
+    ),
+    handshakesPerSecondPerAddress: integer(
+      0,
+      1_000_000,
+      100,
+      "WebSocket handshakes a second of a worker from one client address, four seconds' worth at once; more are told 429 with " +
+        "Retry-After. Not for this machine itself. 0: any number",
+    ),
+    acceptsPerSecondPerAddress: integer(
+      0,
+      1_000_000,
+      500,
+      "TCP connections a second of a worker from one address, four seconds' worth at once; more are reset. Not for this " +
+        "machine itself and trusted proxies. 0: any number",
+    ),
     hubBufferBytes: integer(
       MIB,
       GIB,
@@ -142,47 +184,6 @@ const log = z
     }),
   })
   .prefault({});
-
-const historyMessages = z.int().min(0).max(10_000_000);
-const historySeconds = z.int().min(1).max(31_536_000);
-const publishers = z.enum(["api", "client"]);
-const standard = DEFAULT_ROOM_SETTINGS;
-
-const defaults = z
-  .strictObject({
-    history: z
-      .strictObject({
-        messages: key(historyMessages.default(standard.history.messages), {
-          description: "messages kept a room; 0: a resume works as far as the worker's ring reaches",
-        }),
-        seconds: key(historySeconds.default(standard.history.seconds), {
-          description: "age after which a message expires",
-        }),
-      })
-      .prefault({}),
-    state: key(z.boolean().default(standard.state), { description: "keep the latest message of every key" }),
-    ephemeral: key(z.boolean().default(standard.ephemeral), {
-      description: "no numbering, no history, no replay; excludes state",
-    }),
-    publish: key(publishers.default(standard.publish), {
-      description: "who may publish: the HTTP API only, or connected clients too",
-    }),
-  })
-  .prefault({});
-
-const namespace = z.strictObject({
-  history: z
-    .strictObject({ messages: historyMessages.exactOptional(), seconds: historySeconds.exactOptional() })
-    .exactOptional(),
-  state: z.boolean().exactOptional(),
-  ephemeral: z.boolean().exactOptional(),
-  publish: publishers.exactOptional(),
-});
-
-const namespaceName = key(z.string().regex(/^[A-Za-z0-9_:-]{1,128}$/), {
-  description: "a namespace",
-  allowed: "a room's first token: 1 to 128 of A-Z a-z 0-9 _ - :",
-});
 
 /** Hosts name themselves freely, session ids and logs do not: what is not allowed becomes "-". */
 function defaultNode(): string {
@@ -265,6 +266,30 @@ export const configSchema = z.strictObject({
       allowed: 'list of origins such as "https://app.example.com", or "*" for any',
     },
   ),
+  proxies: z
+    .strictObject({
+      trusted: key(
+        z
+          .array(
+            key(
+              z.string().refine((text) => parseBlock(text) !== undefined),
+              { description: "an address block", allowed: "an address or a block such as 10.0.0.0/8" },
+            ),
+          )
+          .max(1_000)
+          .default([]),
+        {
+          description:
+            "proxies that are believed about whose connection they hand on; with none, the other end of the connection is the client",
+          allowed: "list of addresses and blocks such as 10.0.0.0/8",
+        },
+      ),
+      tell: key(z.enum(PROXY_TELLS).default("x-forwarded-for"), {
+        description:
+          "how they tell it: a header that they set or append to, or version 2 of the PROXY protocol",
+      }),
+    })
+    .prefault({}),
   apiKeys: key(
     z
       .array(

@@ -193,6 +193,7 @@ function unknownName(name: string, source: Source, names: Iterable<string>): Con
 /** Text as the value that the schema expects; what does not look like one stays text for the schema to refuse. */
 function coerce(text: string, node: SchemaNode): unknown {
   if ((takes(node, "integer") || takes(node, "number")) && /^[+-]?\d+$/.test(text)) return Number(text);
+  if (takes(node, "number") && /^[+-]?\d+\.\d+$/.test(text)) return Number(text);
   if (takes(node, "boolean") && /^(?:true|false)$/.test(text)) return text === "true";
   if (node.type === "object") return fromJson(text);
   if (node.type !== "array") return text;
@@ -200,7 +201,8 @@ function coerce(text: string, node: SchemaNode): unknown {
   return text
     .split(",")
     .map((item) => item.trim())
-    .filter((item) => item !== "");
+    .filter((item) => item !== "")
+    .map((item) => (node.items === undefined ? item : coerce(item, node.items)));
 }
 
 function takes(node: SchemaNode, type: string): boolean {

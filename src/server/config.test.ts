@@ -75,7 +75,7 @@ test("every key has environment names and flags that set it to its default", () 
   for (const { env, flags, node, path, defaultText } of CONFIG_ENTRIES) {
     const text =
       typeof node.default === "string" ? node.default : JSON.stringify(node.default ?? "some-node");
-    const value = text.replaceAll('"', "");
+    const value = text.startsWith("[") ? text : text.replaceAll('"', "");
     for (const name of env) assert.ok(load({ env: { [name]: value } }), name);
     for (const flag of flags) assert.ok(load({ argv: [`--${flag}=${value}`] }), flag);
     assert.ok(configReference().includes(path.join(".")) && configMarkdown().includes(path.join(".")));
@@ -171,6 +171,8 @@ test("secrets are in no message and not in what is shown", () => {
     assert.equal(problems.length, 2, problems.join("\n"));
     assert.doesNotMatch(problems.join("\n"), /s3cret/);
   }
+  for (const broker of [`nats://${secret}@a`, `nats://u:${secret}@x@a,tls://v:${secret}@b`])
+    assert.doesNotMatch(problemsOf(() => load({ argv: ["--broker", broker] })).join("\n"), /s3cret/);
   const shown = JSON.stringify(maskSecrets(createConfig({ apiKeys: [KEY, KEY] })));
   assert.ok(shown.includes('"apiKeys":["***","***"]') && !shown.includes(KEY));
 });
@@ -248,6 +250,24 @@ test("an empty section takes nothing away from what is below it", () => {
   assert.deepEqual(load({ file: { namespaces }, env: { FANWIRE_NAMESPACES: "{}" } }).namespaces, namespaces);
 });
 
+test("delivery classes: lists from the environment, a namespace's own, and a default class that is none of them", () => {
+  const { defaults } = load({
+    argv: ["--defaults.rate", "0.5"],
+    env: { FANWIRE_DEFAULTS_RATES: "all, 10,0.5" },
+  });
+  assert.deepEqual([defaults.rates, defaults.rate], [["all", 10, 0.5], 0.5]);
+  const of = settingsOf(createConfig({ namespaces: { board: { rates: [4, 1], rate: 4 } } }));
+  assert.deepEqual([of(parseRoom("board.a")).rates, of(parseRoom("board.a")).rate], [[4, 1], 4]);
+  assert.deepEqual(of(parseRoom("chat.a")).rates, ["all", 30, 10, 4, 1]);
+  for (const [input, allowed] of [
+    [{ defaults: { rate: 7 } }, /defaults.rate .*one of rates \(all, 30, 10, 4, 1\)/],
+    [{ namespaces: { a: { rates: [4] } } }, /namespaces.a.rate .*one of rates \(4\)/],
+    [{ namespaces: { a: { rates: [0] } } }, /namespaces.a.rates/],
+    [{ namespaces: { a: { rates: [] } } }, /namespaces.a.rates/],
+  ] as const)
+    assert.throws(() => createConfig(input), allowed);
+});
+
 test("settings of a namespace fall back on the defaults, part by part", () => {
   const config = createConfig({
     defaults: { history: { seconds: 60 }, publish: "client" },
@@ -255,9 +275,8 @@ test("settings of a namespace fall back on the defaults, part by part", () => {
   });
   const of = settingsOf(config);
   assert.deepEqual(of(parseRoom("chat.lobby")), {
+    ...DEFAULT_ROOM_SETTINGS,
     history: { messages: 5, seconds: 60 },
-    state: false,
-    ephemeral: false,
     publish: "client",
   });
   assert.equal(of(parseRoom("cursors")).ephemeral, true);

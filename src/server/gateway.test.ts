@@ -133,6 +133,7 @@ function failing(
           fail("receive");
           session.receive(payload, nowMs);
         },
+        heard: (bytes, nowMs) => session.heard(bytes, nowMs),
         closed: (nowMs) => {
           fail("closed");
           session.closed(nowMs);

@@ -85,7 +85,10 @@ test("an unknown path names those that are known", async (t) => {
   const { url } = await start(t);
   const response = await fetch(`${url}/healthz`);
   assert.equal(response.status, 404);
-  assert.match((await response.json()).error.message, /\/livez, \/readyz, \/v1\/node, \/v1\/drain/);
+  assert.match(
+    (await response.json()).error.message,
+    /\/livez, \/readyz, \/metrics, \/v1\/node, \/v1\/drain/,
+  );
 });
 
 test("what throws while answering is a 500, and the port goes on", async (t) => {

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { portError } from "../server/gateway-port.js";
 import { createKeyCheck, type KeyCheck } from "../server/http-auth.js";
 import { HttpError } from "../server/http-reply.js";
+import { METRICS_TYPE, metricsOf } from "./metrics.js";
 import type { NodeStatus } from "./status.js";
 
 /** What the admin port shows and does. */
@@ -28,18 +29,20 @@ export interface Admin {
 
 interface Answer {
   readonly status: number;
+  /** A text is sent as it is, with its `content-type` in the headers; anything else as JSON. */
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 interface Route {
   readonly method: "GET" | "POST";
-  readonly answer: (node: AdminNode) => Answer;
+  readonly answer: (node: AdminNode) => Answer | Promise<Answer>;
 }
 
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ["/livez", { method: "GET", answer: () => ({ status: 200, body: { live: true } }) }],
   ["/readyz", { method: "GET", answer: readiness }],
+  ["/metrics", { method: "GET", answer: metrics }],
   ["/v1/node", { method: "GET", answer: (node) => ({ status: 200, body: node.status() }) }],
   ["/v1/drain", { method: "POST", answer: drain }],
 ]);
@@ -50,7 +53,7 @@ const CONNECTIONS_MAX = 256;
 
 /**
  * The admin port: `GET /livez` (200 as long as the supervisor runs), `GET /readyz` (200, or 503 with the reasons),
- * `GET /v1/node`, `POST /v1/drain` (202). Errors are `{"error": {"code", "message"}}`.
+ * `GET /metrics` (Prometheus), `GET /v1/node`, `POST /v1/drain` (202). Errors are `{"error": {"code", "message"}}`.
  * @throws Error where it cannot listen, saying why and what to do.
  */
 export async function startAdmin({ host, port, apiKeys, node }: AdminOptions): Promise<Admin> {
@@ -60,7 +63,7 @@ export async function startAdmin({ host, port, apiKeys, node }: AdminOptions): P
     (request, response) => {
       // Nobody sends a body that matters.
       request.resume();
-      reply(response, answerTo(request, node, checkKey));
+      void answerTo(request, node, checkKey).then((answer) => reply(response, answer));
     },
   );
   server.maxConnections = CONNECTIONS_MAX;
@@ -81,7 +84,8 @@ export async function startAdmin({ host, port, apiKeys, node }: AdminOptions): P
   return { url: `http://${host.includes(":") ? `[${host}]` : host}:${found}`, close };
 }
 
-function answerTo(request: IncomingMessage, node: AdminNode, checkKey: KeyCheck): Answer {
+/** Never rejects. */
+async function answerTo(request: IncomingMessage, node: AdminNode, checkKey: KeyCheck): Promise<Answer> {
   try {
     const path = (request.url ?? "").split("?", 1)[0] ?? "";
     const route = ROUTES.get(path);
@@ -109,7 +113,7 @@ function answerTo(request: IncomingMessage, node: AdminNode, checkKey: KeyCheck)
         throw new HttpError(403, "forbidden", "requests of web pages (with Origin) may not do this");
       checkKey(request.headers.authorization);
     }
-    return route.answer(node);
+    return await route.answer(node);
   } catch (cause) {
     const { status, code, message, headers } =
       cause instanceof HttpError ? cause : new HttpError(500, "internal", "the admin port failed");
@@ -122,13 +126,17 @@ function readiness(node: AdminNode): Answer {
   return { status: ready ? 200 : 503, body: { ready, state, reasons } };
 }
 
+async function metrics(node: AdminNode): Promise<Answer> {
+  return { status: 200, body: await metricsOf(node.status()), headers: { "content-type": METRICS_TYPE } };
+}
+
 function drain(node: AdminNode): Answer {
   void node.drain();
   return { status: 202, body: { state: node.status().state } };
 }
 
 function reply(response: ServerResponse, { status, body, headers }: Answer): void {
-  const text = `${JSON.stringify(body)}\n`;
+  const text = typeof body === "string" ? body : `${JSON.stringify(body)}\n`;
   response.writeHead(status, {
     "content-type": "application/json; charset=utf-8",
     "content-length": Buffer.byteLength(text),

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -24,6 +25,18 @@ test("workers share one port, and what any of them takes reaches the clients of 
     assert.ok((report?.connections ?? 0) > 0);
   }
   assert.equal(status.hubs[0]?.report?.links, 3);
+  const metrics = await fetch(`${node.adminUrl}/metrics`);
+  assert.match(metrics.headers.get("content-type") ?? "", /^text\/plain; version=0\.0\.4/);
+  const text = await metrics.text();
+  execFileSync("promtool", ["check", "metrics"], { input: text });
+  const sum = (name: string): number =>
+    [...text.matchAll(new RegExp(`^${name}\\{.*\\} (\\S+)$`, "gm"))].reduce(
+      (all, [, n]) => all + Number(n),
+      0,
+    );
+  assert.equal(sum("fanwire_connections"), 30);
+  assert.equal(sum("fanwire_bugs_total"), 0);
+  assert.ok(text.includes('fanwire_hub_links{process="hub-0"} 3\n'));
 });
 
 test("one worker hosts the broker itself, unless a hub is asked for", async (t) => {

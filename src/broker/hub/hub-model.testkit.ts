@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { decode, encode } from "@msgpack/msgpack";
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
-import type { RoomSettings, SettingsOf } from "../../core/settings.js";
+import { DEFAULT_ROOM_SETTINGS, type RoomSettings, type SettingsOf } from "../../core/settings.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position, ResetReason } from "../../protocol/frames.js";
 import { dataOf, type Message } from "../../protocol/message.js";
@@ -11,10 +11,10 @@ const LONG = { messages: 1_000_000, seconds: 3_600 };
 const SHORT = { messages: 5, seconds: 3_600 };
 const NONE = { messages: 0, seconds: 0 };
 const NAMESPACES: ReadonlyMap<string, RoomSettings> = new Map([
-  ["long", { history: LONG, state: false, ephemeral: false, publish: "api" }],
-  ["short", { history: SHORT, state: true, ephemeral: false, publish: "api" }],
-  ["bare", { history: NONE, state: false, ephemeral: false, publish: "api" }],
-  ["eph", { history: NONE, state: false, ephemeral: true, publish: "api" }],
+  ["long", { ...DEFAULT_ROOM_SETTINGS, history: LONG }],
+  ["short", { ...DEFAULT_ROOM_SETTINGS, history: SHORT, state: true }],
+  ["bare", { ...DEFAULT_ROOM_SETTINGS, history: NONE }],
+  ["eph", { ...DEFAULT_ROOM_SETTINGS, history: NONE, ephemeral: true }],
 ]);
 
 /** Rooms that keep everything, little, nothing, and no numbers. */

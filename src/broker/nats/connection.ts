@@ -1,15 +1,14 @@
-import { readFileSync } from "node:fs";
 import {
-  type Authenticator,
   connect,
-  credsAuthenticator,
   type Msg,
+  type MsgHdrs,
   type NatsConnection,
   type NodeConnectionOptions,
-  nkeyAuthenticator,
   TimeoutError,
 } from "@nats-io/transport-node";
 import { CodedError } from "../../protocol/errors.js";
+import { accessOptions } from "./access-options.js";
+import { missingRight, troubleOf } from "./access-trouble.js";
 
 /** How to reach NATS. At most one of user, token, nkey and credentials. */
 export interface NatsAccess {
@@ -64,6 +63,7 @@ export class NatsLink {
   /** Undefined: the client's own. */
   readonly inboxPrefix: string | undefined;
   readonly #events: LinkEvents;
+  readonly #listeners = new Set<(cause: Error) => void>();
   #connected = true;
   #closing = false;
 
@@ -77,7 +77,9 @@ export class NatsLink {
   /**
    * Connects, trying every server in turn until the deadline.
    * @param name Shown by the server's monitoring.
-   * @throws CodedError `unavailable` at the deadline, saying what the last try met with. Error where a file cannot be read.
+   * @throws CodedError `unavailable` at the deadline, saying what the last try met with. At once, as trying again does not
+   * help: `unauthenticated` where the credentials or the certificate are refused, `unavailable` where the server's certificate
+   * is not trusted, `bad_request` where a file is not what it should be.
    */
   static async open(
     access: NatsAccess,
@@ -91,7 +93,8 @@ export class NatsLink {
       try {
         return new NatsLink(await connect(options), events, access.inboxPrefix);
       } catch (cause) {
-        if (Date.now() + RETRY_MS >= end) throw unreachable(access, cause);
+        const { error, isLasting } = await troubleOf(access, cause);
+        if (isLasting || Date.now() + RETRY_MS >= end) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
@@ -109,11 +112,28 @@ export class NatsLink {
 
   /**
    * Sends a request and waits for one answer.
-   * @throws CodedError `unavailable` while there is no connection, Error where nobody answers in time.
+   * @throws CodedError `unavailable` while there is no connection, `forbidden` where the user may not ask that or not get an
+   * answer; Error where nobody answers in time.
    */
-  async request(subject: string, payload: string | Uint8Array, timeoutMs: number): Promise<Msg> {
+  async request(
+    subject: string,
+    payload: string | Uint8Array,
+    timeoutMs: number,
+    headers?: MsgHdrs,
+  ): Promise<Msg> {
     if (!this.connected) throw new CodedError("unavailable", "not connected to NATS", RETRY_MS);
-    return await this.connection.request(subject, payload, { timeout: timeoutMs });
+    try {
+      const options = { timeout: timeoutMs, ...(headers === undefined ? {} : { headers }) };
+      return await this.connection.request(subject, payload, options);
+    } catch (cause) {
+      throw missingRight(cause) ?? cause;
+    }
+  }
+
+  /** Also tells the listener what the server complains of, until the function that it returns is called. */
+  onComplaint(listener: (cause: Error) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Another server's turn, where one stands still without the connection breaking. */
@@ -134,7 +154,10 @@ export class NatsLink {
       } else if (status.type === "reconnect") {
         this.#connected = true;
         this.#events.reconnected?.(status.server);
-      } else if (status.type === "error") this.#events.complained?.(status.error);
+      } else if (status.type === "error") {
+        for (const listener of this.#listeners) listener(status.error);
+        this.#events.complained?.(status.error);
+      }
     }
     const cause = await this.connection.closed();
     this.#connected = false;
@@ -179,10 +202,8 @@ export function isTimeout(cause: unknown): boolean {
 }
 
 function connectionOptions(access: NatsAccess, name: string): NodeConnectionOptions {
-  const { servers, user, password, token, tls, inboxPrefix } = access;
-  const authenticator = authenticatorOf(access);
   return {
-    servers: [...servers],
+    servers: [...access.servers],
     name,
     timeout: CONNECT_MS,
     maxReconnectAttempts: -1,
@@ -194,31 +215,6 @@ function connectionOptions(access: NatsAccess, name: string): NodeConnectionOpti
     // A password that was changed, or an account that is not there yet: both may be put right while this runs.
     ignoreAuthErrorAbort: true,
     noAsyncTraces: true,
-    ...(user === undefined ? {} : { user, pass: password ?? "" }),
-    ...(token === undefined ? {} : { token }),
-    ...(authenticator === undefined ? {} : { authenticator }),
-    ...(tls === undefined ? {} : { tls: defined({ ...tls }) }),
-    ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+    ...accessOptions(access),
   };
-}
-
-function authenticatorOf({ nkeyFile, credsFile }: NatsAccess): Authenticator | undefined {
-  if (nkeyFile !== undefined)
-    return nkeyAuthenticator(new TextEncoder().encode(readFileSync(nkeyFile, "utf8").trim()));
-  // Read at every connect: the file may be renewed.
-  if (credsFile === undefined) return undefined;
-  readFileSync(credsFile);
-  return (nonce) => credsAuthenticator(readFileSync(credsFile))(nonce);
-}
-
-/** Without what is undefined: the client takes a field that is there for one that is set. */
-function defined(fields: { readonly [name: string]: string | undefined }): Record<string, string> {
-  const kept: Record<string, string> = {};
-  for (const [name, value] of Object.entries(fields)) if (value !== undefined) kept[name] = value;
-  return kept;
-}
-
-function unreachable({ servers }: NatsAccess, cause: unknown): CodedError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new CodedError("unavailable", `NATS at ${servers.join(", ")}: ${reason}`, 1_000);
 }

@@ -69,10 +69,7 @@ export class Control {
   async #write(record: string, text: string, after: number): Promise<boolean> {
     const condition = headers();
     condition.set("Nats-Expected-Last-Subject-Sequence", String(after));
-    const reply = await this.#link.connection.request(this.#subjects.control(record), text, {
-      timeout: WRITE_MS,
-      headers: condition,
-    });
+    const reply = await this.#link.request(this.#subjects.control(record), text, WRITE_MS, condition);
     const { error } = objectOf(reply.json());
     if (error === undefined) return true;
     const { code, err_code, description } = objectOf(error);

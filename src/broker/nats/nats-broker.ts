@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
-import { createMessage, type Message } from "../../protocol/message.js";
+import { createMessage, isRemoval, type Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import { insist } from "./js-api.js";
 import { ownHeaders } from "./message-headers.js";
@@ -22,7 +22,8 @@ const EPHEMERAL: Position = Object.freeze({ epoch: "", offset: 0 });
  * - A room's offset is its message's number in the stream of the room's partition: it grows, with holes.
  * - A publish resolves when NATS has stored it. One that rejects as `unavailable` says whether it is known not to have
  *   been stored; sent again with the same id within two minutes it is stored once all the same.
- * - Publishes made without waiting for one another keep their order, except where NATS changes leaders meanwhile.
+ * - Publishes of one node to one room keep their order, also over elections (see outbox.ts), except those that are on their
+ *   way at the very moment when a stream changes its leader: who cannot bear that waits for one before the next.
  * - What comes before the first message of a room, and the position of a room of which nothing is kept, is the number
  *   that its stream had come to.
  * - State of more keys than the limit leaves out the least recently updated, and says so.
@@ -164,7 +165,8 @@ export class NatsBroker implements Broker {
         prev = message.offset;
         return message;
       });
-      return { head: stream.position(read.head || empty), messages, droppedKeys: read.droppedKeys };
+      const kept = messages.filter((message) => !isRemoval(message));
+      return { head: stream.position(read.head || empty), messages: kept, droppedKeys: read.droppedKeys };
     });
   }
 

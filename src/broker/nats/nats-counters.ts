@@ -8,6 +8,8 @@ export interface NatsCounters extends BrokerCounters, ContentCounters, FlowCount
   retriedPublishes: number;
   /** Publishes rejected because of a bound or a deadline. */
   refusedPublishes: number;
+  /** Times that the publishes of a stream were held back, so that they keep their order. */
+  publishHolds: number;
   /** Ephemeral messages that were not sent because the connection did not take them. */
   droppedEphemerals: number;
   /** Reads at NATS, and those of them that had to be made again. */
@@ -30,6 +32,7 @@ export function createNatsCounters(): NatsCounters {
     invalidKeys: 0,
     retriedPublishes: 0,
     refusedPublishes: 0,
+    publishHolds: 0,
     droppedEphemerals: 0,
     reads: 0,
     retriedReads: 0,

@@ -14,7 +14,7 @@ const LIMITS: OutboxLimits = {
 };
 
 class Rig {
-  readonly counters = { retriedPublishes: 0, refusedPublishes: 0 };
+  readonly counters = { retriedPublishes: 0, refusedPublishes: 0, publishHolds: 0 };
   readonly outbox: Outbox<string>;
   nowMs = 1_000_000;
 
@@ -47,6 +47,10 @@ class Rig {
     return this.tokens.get(name) ?? -1;
   }
 
+  acknowledge(name: string): string | undefined {
+    return this.outbox.acknowledged(this.token(name), false)?.waiter;
+  }
+
   given(): string[] {
     return this.outbox.tick(this.nowMs).map(({ entry, error }) => `${entry.waiter}: ${error.message}`);
   }
@@ -57,9 +61,9 @@ describe("the outbox", () => {
     const rig = new Rig();
     for (const name of ["a", "b", "c", "d", "e"]) rig.add(name);
     assert.deepEqual(rig.sent(), ["a", "b", "c"]);
-    assert.equal(rig.outbox.acknowledged(rig.token("b"))?.waiter, "b");
+    assert.equal(rig.acknowledge("a"), "a");
     assert.deepEqual(rig.sent(), ["d"]);
-    assert.equal(rig.outbox.acknowledged(rig.token("b")), undefined);
+    assert.equal(rig.acknowledge("a"), undefined);
     assert.equal(rig.outbox.size, 4);
   });
 
@@ -84,16 +88,70 @@ describe("the outbox", () => {
     rig.outbox.failed(rig.token("a"), rig.nowMs);
     rig.add("d");
     assert.deepEqual(rig.sent(), []);
+    rig.acknowledge("c");
+    assert.deepEqual(rig.sent(), []);
     rig.nowMs += 100;
-    assert.deepEqual(rig.sent(), ["a", "b"]);
-    assert.equal(rig.counters.retriedPublishes, 2);
-    rig.nowMs += 999;
+    assert.deepEqual(rig.sent(), ["a"], "alone, until it is known that there is a leader");
+    rig.nowMs += 1_000;
     rig.outbox.tick(rig.nowMs);
-    rig.outbox.acknowledged(rig.token("c"));
-    rig.nowMs += 1;
+    assert.deepEqual(rig.sent(), []);
+    rig.nowMs += 1_000;
+    assert.deepEqual(rig.sent(), ["a"]);
+    rig.acknowledge("a");
+    assert.deepEqual(rig.sent(), ["b", "d"]);
+    assert.equal(rig.counters.retriedPublishes, 3);
+    assert.equal(rig.counters.publishHolds, 1);
+  });
+
+  test("one that was overtaken was lost: what is left waits for it", () => {
+    const rig = new Rig();
+    for (const name of ["a", "b", "c"]) rig.add(name);
+    rig.sent();
+    rig.add("d");
+    rig.acknowledge("b");
+    assert.deepEqual(rig.sent(), []);
+    rig.acknowledge("c");
+    rig.nowMs += 500;
     rig.outbox.tick(rig.nowMs);
-    rig.nowMs += 2_000;
-    assert.deepEqual(rig.sent(), ["a", "b", "d"]);
+    assert.deepEqual(rig.sent(), ["a"]);
+    rig.acknowledge("a");
+    assert.deepEqual(rig.sent(), ["d"]);
+  });
+
+  test("a duplicate overtakes, since the server knows it at once", () => {
+    const rig = new Rig();
+    for (const name of ["a", "b"]) rig.add(name);
+    rig.sent();
+    rig.outbox.acknowledged(rig.token("b"), true);
+    rig.add("c");
+    assert.deepEqual(rig.sent(), ["c"]);
+  });
+
+  test("nothing follows one that is late, and all goes on when it comes", () => {
+    const rig = new Rig();
+    rig.add("a");
+    rig.sent();
+    rig.nowMs += 250;
+    rig.outbox.tick(rig.nowMs);
+    for (const name of ["b", "c"]) rig.add(name);
+    assert.deepEqual(rig.sent(), []);
+    rig.acknowledge("a");
+    assert.deepEqual(rig.sent(), ["b", "c"]);
+    assert.equal(rig.counters.retriedPublishes, 0);
+  });
+
+  test("after news of another leader what is on its way is waited for", () => {
+    const rig = new Rig();
+    rig.add("a");
+    rig.sent();
+    rig.outbox.leaderChanged("S");
+    rig.add("b");
+    assert.deepEqual(rig.sent(), []);
+    rig.nowMs += 500;
+    rig.outbox.tick(rig.nowMs);
+    assert.deepEqual(rig.sent(), ["a"]);
+    rig.acknowledge("a");
+    assert.deepEqual(rig.sent(), ["b"]);
   });
 
   test("a stream without a leader pauses, the others go on", () => {
@@ -111,7 +169,7 @@ describe("the outbox", () => {
     rig.add("a");
     rig.sent();
     rig.outbox.failed(rig.token("a"), rig.nowMs);
-    assert.equal(rig.outbox.acknowledged(rig.token("a"))?.waiter, "a");
+    assert.equal(rig.acknowledge("a"), "a");
     rig.nowMs += 10_000;
     assert.deepEqual(rig.sent(), []);
     assert.deepEqual(rig.given(), []);
@@ -138,13 +196,15 @@ describe("the outbox", () => {
     const rig = new Rig();
     for (const name of ["a", "b", "c", "d"]) rig.add(name);
     rig.sent();
-    rig.outbox.acknowledged(rig.token("b"));
+    rig.acknowledge("b");
     rig.outbox.disconnected(rig.nowMs);
     rig.nowMs += 1_000;
     rig.add("e");
     assert.deepEqual(rig.sent(), []);
     rig.outbox.reconnected();
-    assert.deepEqual(rig.sent(), ["a", "c", "d"]);
+    assert.deepEqual(rig.sent(), ["a"], "alone, until it is known that there is a leader");
+    rig.acknowledge("a");
+    assert.deepEqual(rig.sent(), ["c", "d", "e"]);
   });
 
   test("refuses at its bounds, and at once when NATS has been away for a while", () => {

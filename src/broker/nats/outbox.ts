@@ -23,6 +23,8 @@ export interface OutboxLimits {
 export interface OutboxCounters {
   retriedPublishes: number;
   refusedPublishes: number;
+  /** Times that the publishes of a stream were held back, so that they keep their order. */
+  publishHolds: number;
 }
 
 /** One publish on its way. */
@@ -43,7 +45,19 @@ export interface Given<T> {
   readonly error: CodedError;
 }
 
+/**
+ * - "flowing": many on their way at once.
+ * - "slow": the oldest on its way is late. Nothing more is sent until all are answered.
+ * - "broken": one failed, or may have been lost while later ones were not. Nothing more is sent until all are answered or
+ *   given up.
+ * - "probing": then the first of those that are left goes alone, until it is acknowledged.
+ */
+type LaneState = "flowing" | "slow" | "broken" | "probing";
+
 interface Lane<T> {
+  state: LaneState;
+  /** On their way, in the order of sending. */
+  readonly sent: Set<Entry<T>>;
   /** Never sent, in order. */
   readonly waiting: Deque<Entry<T>>;
   /** Sent before and to be sent again, in order. */
@@ -56,10 +70,20 @@ interface Lane<T> {
 const PAUSE_FIRST_MS = 50;
 const PAUSE_MOST_MS = 1_000;
 
+/** Longer than answers take at full speed, shorter than most elections. */
+const SLOW_MS = 250;
+/** Where others failed or overtook it, a publish without an answer was lost. */
+const LOST_MS = 500;
+
 /**
  * Publishes on their way: a window of those that were sent and wait for their acknowledgement, and those that wait for
  * a place in it, bounded together. Each stream has a lane, so that one without a leader does not hold up the others.
  * What is not acknowledged in time is sent again, the oldest first, as often as its deadline allows.
+ *
+ * **Order.** A lane's publishes are stored in their order, while many of them are on their way: one connection and one leader
+ * keep it. Around an election one can be lost and a later one not. So at the first sign (a failure, an answer that overtook
+ * another, one that is late, news of another leader) the lane stops, and goes on with the oldest when it is known of
+ * each what became of it. What is left: publishes that were on their way at the moment of the change itself.
  *
  * Pure: time comes in as an argument, and who sends calls {@link Outbox.next}.
  */
@@ -106,7 +130,7 @@ export class Outbox<T> {
     for (const lane of this.#ready) {
       if (this.#sent.size >= this.#limits.windowMessages || this.#sentBytes >= this.#limits.windowBytes)
         return undefined;
-      if (lane.pausedUntilMs > nowMs) continue;
+      if (lane.pausedUntilMs > nowMs || !maySend(lane)) continue;
       const entry = lane.again.shift() ?? lane.waiting.shift();
       this.#ready.delete(lane);
       if (entry === undefined) continue;
@@ -116,19 +140,35 @@ export class Outbox<T> {
       entry.attempts += 1;
       entry.sentMs = nowMs;
       this.#sent.set(entry.token, entry);
+      lane.sent.add(entry);
       this.#sentBytes += sizeOf(entry.parcel);
       return entry;
     }
     return undefined;
   }
 
-  /** The acknowledgement came; undefined where nobody waits for it any more. */
-  acknowledged(token: number): Entry<T> | undefined {
+  /**
+   * The acknowledgement came; undefined where nobody waits for it any more.
+   * @param isDuplicate Known to the server: answered at once, before those that are being stored.
+   */
+  acknowledged(token: number, isDuplicate: boolean): Entry<T> | undefined {
     const entry = this.#sent.get(token) ?? this.#takeFromAgain(token);
     if (entry === undefined) return undefined;
+    const lane = this.#laneOf(entry.parcel.stream);
+    if (!isDuplicate && lane.sent.has(entry)) {
+      const [oldest] = lane.sent;
+      if (oldest !== entry && lane.state !== "broken") this.#hold(lane, "broken");
+    }
     this.#forget(entry);
-    this.#laneOf(entry.parcel.stream).pauseMs = 0;
+    if (lane.state !== "broken") lane.pauseMs = 0;
+    if (lane.state === "probing") lane.state = "flowing";
     return entry;
+  }
+
+  /** The stream has another leader: what was on its way to the one before may be lost. */
+  leaderChanged(stream: string): void {
+    const lane = this.#lanes.get(stream);
+    if (lane !== undefined && lane.sent.size > 0 && lane.state !== "broken") this.#hold(lane, "broken");
   }
 
   /** The server refused it for good. */
@@ -155,6 +195,7 @@ export class Outbox<T> {
     for (const lane of this.#lanes.values()) {
       lane.pausedUntilMs = 0;
       lane.pauseMs = 0;
+      lane.state = lane.again.length > 0 ? "broken" : "flowing";
     }
   }
 
@@ -166,6 +207,7 @@ export class Outbox<T> {
       this.#again(entry, nowMs);
     }
     for (const lane of this.#lanes.values()) {
+      this.#watch(lane, nowMs);
       for (let first = lane.again[0]; first !== undefined && first.deadlineMs <= nowMs; first = lane.again[0])
         given.push(this.#give(lane.again.shift() ?? first));
       for (let first = lane.waiting.at(0); first !== undefined && first.deadlineMs <= nowMs; ) {
@@ -204,14 +246,36 @@ export class Outbox<T> {
 
   #again(entry: Entry<T>, nowMs: number): void {
     const lane = this.#putBack(entry);
+    if (lane.state === "broken") return;
+    this.#hold(lane, "broken");
     lane.pauseMs = Math.min(PAUSE_MOST_MS, Math.max(PAUSE_FIRST_MS, lane.pauseMs * 2));
     lane.pausedUntilMs = Math.max(lane.pausedUntilMs, nowMs + lane.pauseMs);
+  }
+
+  /** Looks for what is late. */
+  #watch(lane: Lane<T>, nowMs: number): void {
+    if (lane.state === "broken") {
+      for (const entry of lane.sent) {
+        if (nowMs - entry.sentMs < LOST_MS) return;
+        this.#again(entry, nowMs);
+      }
+      return;
+    }
+    const [oldest] = lane.sent;
+    if (lane.state === "flowing" && oldest !== undefined && nowMs - oldest.sentMs >= SLOW_MS)
+      this.#hold(lane, "slow");
+  }
+
+  #hold(lane: Lane<T>, state: LaneState): void {
+    if (lane.state === "flowing") this.#counters.publishHolds += 1;
+    lane.state = state;
   }
 
   #putBack(entry: Entry<T>): Lane<T> {
     this.#sent.delete(entry.token);
     this.#sentBytes -= sizeOf(entry.parcel);
     const lane = this.#laneOf(entry.parcel.stream);
+    lane.sent.delete(entry);
     // Nearly always behind all others.
     let index = lane.again.length;
     while (index > 0 && (lane.again[index - 1]?.token ?? 0) > entry.token) index -= 1;
@@ -242,6 +306,7 @@ export class Outbox<T> {
 
   #forget(entry: Entry<T>): void {
     if (this.#sent.delete(entry.token)) this.#sentBytes -= sizeOf(entry.parcel);
+    this.#laneOf(entry.parcel.stream).sent.delete(entry);
     this.#messages -= 1;
     this.#bytes -= sizeOf(entry.parcel);
   }
@@ -249,7 +314,14 @@ export class Outbox<T> {
   #laneOf(stream: string): Lane<T> {
     let lane = this.#lanes.get(stream);
     if (lane === undefined) {
-      lane = { waiting: new Deque(), again: [], pausedUntilMs: 0, pauseMs: 0 };
+      lane = {
+        state: "flowing",
+        sent: new Set(),
+        waiting: new Deque(),
+        again: [],
+        pausedUntilMs: 0,
+        pauseMs: 0,
+      };
       this.#lanes.set(stream, lane);
     }
     return lane;
@@ -257,6 +329,14 @@ export class Outbox<T> {
 }
 
 const RETRY_MS = 1_000;
+
+/** Whether its next may be sent now; where all before are answered, a lane that was held goes on. */
+function maySend<T>(lane: Lane<T>): boolean {
+  if (lane.state === "flowing") return true;
+  if (lane.sent.size > 0) return false;
+  lane.state = lane.state === "slow" ? "flowing" : "probing";
+  return true;
+}
 
 /** Envelope and objects included, about. */
 function sizeOf({ headers, data }: Parcel): number {

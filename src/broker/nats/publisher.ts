@@ -76,6 +76,11 @@ export class Publisher {
     this.#pump();
   }
 
+  /** The stream has another leader. */
+  leaderChanged(stream: string): void {
+    this.#outbox.leaderChanged(stream);
+  }
+
   /** Waits for what is on its way, until the deadline; what is left is rejected. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopped = true;
@@ -113,10 +118,10 @@ export class Publisher {
     const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("latin1");
     const sequence = lastNumber(text, SEQUENCE) ?? 0;
     if (sequence > 0) {
-      const entry = this.#outbox.acknowledged(token);
+      const isKnown = DUPLICATE.test(text);
+      const entry = this.#outbox.acknowledged(token, isKnown);
       // Sent twice, it may be its own duplicate.
-      const isDuplicate = entry?.attempts === 1 && DUPLICATE.test(text);
-      entry?.waiter.resolve({ sequence, isDuplicate });
+      entry?.waiter.resolve({ sequence, isDuplicate: isKnown && entry.attempts === 1 });
       this.#pump();
       return;
     }

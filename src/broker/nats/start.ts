@@ -18,12 +18,13 @@ import type { Delivery } from "./open-room.js";
 import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
+import { RightsKeeper, rightsOfNode } from "./rights.js";
 import { RoomReader } from "./room-reader.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
 import { type NamespaceSettings, planStreams, type StreamPlan } from "./stream-plan.js";
 import { StreamReader } from "./stream-reader.js";
 import { messagesMinOf, Stream, Streams } from "./streams.js";
-import { Subjects } from "./subjects.js";
+import { NO_ROOM, Subjects } from "./subjects.js";
 import { Watch } from "./watch.js";
 
 /** Something that an operator may want to know. */
@@ -71,19 +72,26 @@ const FINDS = 64;
 
 /**
  * Connects to NATS, sees that this node's settings are those of the deployment, and serves.
- * @throws CodedError `unavailable` where NATS cannot be reached in time or is too old; `bad_request` where nothing is
- * provisioned and it may not do that itself, or where other settings were provisioned: it says which.
+ * @throws CodedError `unavailable` where NATS cannot be reached in time or is too old; `unauthenticated` where it refuses the
+ * credentials; `forbidden` where its user lacks rights, naming them; `bad_request` where nothing is provisioned and it is
+ * not to do that itself, or where other settings were provisioned: it says which.
  */
 export async function startNatsBroker(options: NatsBrokerOptions): Promise<NatsBroker> {
   const startMs = options.startMs ?? START_MS;
   const name = options.name ?? "fanwire";
-  const hooks: { watch: Watch | undefined } = { watch: undefined };
+  const hooks: { watch: Watch | undefined; rights: RightsKeeper | undefined } = {
+    watch: undefined,
+    rights: undefined,
+  };
   const live = await NatsLink.open(
     options.access,
     name,
     {
       disconnected: () => hooks.watch?.disconnected(),
-      reconnected: (server) => hooks.watch?.reconnected(server),
+      reconnected: (server) => {
+        hooks.watch?.reconnected(server);
+        void hooks.rights?.look();
+      },
       complained: (cause) => hooks.watch?.complained(cause),
       closed: (cause) => hooks.watch?.closed(cause),
     },
@@ -92,8 +100,9 @@ export async function startNatsBroker(options: NatsBrokerOptions): Promise<NatsB
   let replay: NatsLink | undefined;
   try {
     replay = await NatsLink.open(options.access, `${name} replay`, {}, startMs);
-    const { broker, watch } = await assemble(options, live, replay, startMs);
+    const { broker, watch, rights } = await assemble(options, live, replay, startMs);
     hooks.watch = watch;
+    hooks.rights = rights;
     watch.start();
     return broker;
   } catch (cause) {
@@ -107,7 +116,7 @@ async function assemble(
   live: NatsLink,
   replay: NatsLink,
   startMs: number,
-): Promise<{ broker: NatsBroker; watch: Watch }> {
+): Promise<{ broker: NatsBroker; watch: Watch; rights: RightsKeeper }> {
   const { enough, version } = serverFeatures(live.serverVersion);
   if (!enough)
     throw new CodedError(
@@ -119,13 +128,17 @@ async function assemble(
   const limits: NatsLimits = Object.freeze({ ...DEFAULT_NATS_LIMITS, ...options.limits });
   const counters = options.counters ?? createNatsCounters();
   const nowMs = options.nowMs ?? Date.now;
+  const notice = options.onNotice ?? (() => undefined);
+  const rights = new RightsKeeper(live, rightsOfNode(plan, options.settings), (text) =>
+    notice({ level: "error", text }),
+  );
+  await rights.insist(startMs);
   const control = new Control(replay, subjects);
   const record = await agree(options, control, subjects, limits, startMs);
   const reads = new StreamReader(replay);
   const gate = new Gate(limits.cursors);
   const streams = await readStreams(plan, record, control, reads, gate, startMs);
   const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-  const notice = options.onNotice ?? (() => undefined);
   const onTrouble = (text: string): void => notice({ level: "warn", text });
   const publisher = new Publisher(live, limits, counters, nowMs);
   const keeper: EpochKeeper = new EpochKeeper({
@@ -196,10 +209,10 @@ async function assemble(
     keeper,
     rooms,
     gate,
-    refusal: () => watch.refusal,
+    refusal: () => watch.refusal ?? rights.refusal,
     stop: (deadlineMs) => watch.stop(deadlineMs),
   });
-  return { broker, watch };
+  return { broker, watch, rights };
 }
 
 /** The deployment's plan, made where there is none. @throws CodedError `bad_request` where it is another than this node's. */
@@ -233,26 +246,35 @@ async function agree(
   );
 }
 
+/** @throws CodedError `forbidden` where this node's user may not do that. */
 async function provision(
   options: NatsBrokerOptions,
   subjects: Subjects,
   limits: NatsLimits,
   startMs: number,
 ): Promise<void> {
-  const provisioning = await prepareProvisioning({
-    access: options.access,
-    settings: options.settings,
-    prefix: subjects.prefix,
-    partitions: subjects.partitions,
-    replicas: options.replicas,
-    maxBytes: options.maxBytes ?? -1,
-    dataBytes: limits.dataBytes,
-    deadlineMs: startMs,
-  });
   try {
-    await provisioning.apply(false);
-  } finally {
-    await provisioning.close();
+    const provisioning = await prepareProvisioning({
+      access: options.access,
+      settings: options.settings,
+      prefix: subjects.prefix,
+      partitions: subjects.partitions,
+      replicas: options.replicas,
+      maxBytes: options.maxBytes ?? -1,
+      dataBytes: limits.dataBytes,
+      deadlineMs: startMs,
+    });
+    try {
+      await provisioning.apply(false);
+    } finally {
+      await provisioning.close();
+    }
+  } catch (cause) {
+    if (!(cause instanceof CodedError && cause.code === "forbidden")) throw cause;
+    throw new CodedError(
+      "forbidden",
+      `nothing is provisioned in NATS: run "fanwire nats provision" as a user who may, which this node's may not: ${cause.message}`,
+    );
   }
 }
 
@@ -309,7 +331,6 @@ async function probe(
   return sequence;
 }
 
-const NO_ROOM = "~";
 const NIL = Uint8Array.of(0xc0);
 
 function warn(cause: unknown, room: RoomName): void {

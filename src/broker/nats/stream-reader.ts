@@ -51,12 +51,17 @@ export class StreamReader implements StreamReads {
     this.#api = new JsApi(link);
   }
 
-  async info({ name }: { readonly name: string }, timeoutMs?: number): Promise<StreamInfo> {
+  async info(
+    stream: { readonly name: string; readonly seen?: number },
+    timeoutMs?: number,
+  ): Promise<StreamInfo> {
+    const { name, seen: seenBefore = 0 } = stream;
     const { created, state, config } = await this.#api.call(`STREAM.INFO.${name}`, undefined, timeoutMs);
     const { first_seq, last_seq, messages, num_subjects } = objectOf(state);
     const { max_msgs_per_subject, max_age, max_bytes, max_msgs, num_replicas } = objectOf(config);
     return {
       created: String(created),
+      seenBefore,
       firstSequence: numberOf(first_seq),
       lastSequence: numberOf(last_seq),
       messages: numberOf(messages),

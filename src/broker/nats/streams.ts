@@ -9,6 +9,8 @@ import type { SetName, Subjects } from "./subjects.js";
 export interface StreamInfo {
   /** When it was created, as the server writes it: another time is another stream of the same name. */
   readonly created: string;
+  /** What had been seen of the stream when it was asked. More may have been by the time that the answer came. */
+  readonly seenBefore: number;
   readonly firstSequence: number;
   readonly lastSequence: number;
   readonly messages: number;
@@ -102,9 +104,9 @@ export class Stream {
       this.anchors.clear();
       return "renewed";
     }
-    if (info.lastSequence < this.#seen) return "behind";
+    if (info.lastSequence < info.seenBefore) return "behind";
     this.#info = info;
-    this.#seen = info.lastSequence;
+    this.see(info.lastSequence);
     return "same";
   }
 

@@ -77,7 +77,12 @@ export class Subjects {
 
   ephemeral(room: RoomName): string {
     const token = encodeRoom(room);
-    return `${this.prefix}.eph.${this.partitionOf(token)}.${token}`;
+    return this.ephemeralOf(this.partitionOf(token), token);
+  }
+
+  /** As {@link Subjects.ephemeral}, of tokens that are known already. */
+  ephemeralOf(partition: number, token: string): string {
+    return `${this.prefix}.eph.${partition}.${token}`;
   }
 
   stream({ keyed, name }: SetName, partition: number): string {
@@ -148,6 +153,9 @@ export function decodeRoom(token: string): RoomName | undefined {
     throw cause;
   }
 }
+
+/** In the place of a room: no room has this token. */
+export const NO_ROOM = "~";
 
 /** In the place of a key where there is none. */
 export const NO_KEY = "~";

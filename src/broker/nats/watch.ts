@@ -111,9 +111,10 @@ export class Watch {
 
   /** A stream has another leader, was created, deleted, restored, …: live messages may be lost. */
   #advised(name: string): void {
-    const { streams, keeper, flows } = this.#options;
+    const { streams, keeper, flows, publisher } = this.#options;
     const stream = streams.named(name);
     if (stream === undefined) return;
+    publisher.leaderChanged(name);
     void keeper.verify(stream);
     flows.leaderChanged(stream);
   }

@@ -1,7 +1,7 @@
 import { encode } from "@msgpack/msgpack";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
-import { createMessage, type Message } from "../../protocol/message.js";
+import { createMessage, isRemoval, type Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../ports.js";
 import type { SettingsOf } from "../settings.js";
@@ -25,6 +25,7 @@ export class SimulatedBroker {
   readonly #rooms = new Map<RoomName, RoomLog>();
   #epochs = 0;
   #values = 0;
+  restarts = 0;
   away = false;
 
   constructor(scheduler: Scheduler, settingsOf: SettingsOf) {
@@ -51,7 +52,8 @@ export class SimulatedBroker {
     const prev = log.messages.at(-1)?.offset ?? 0;
     // Offsets have holes, as a broker's may that numbers many rooms in one stream.
     const offset = prev + 1 + (this.scheduler.random.chance(0.3) ? this.scheduler.random.below(3) : 0);
-    const data = encode(`value ${this.#values++}${"x".repeat(bytes)}`);
+    const removal = key !== undefined && this.scheduler.random.chance(0.15);
+    const data = encode(removal ? null : `value ${this.#values++}${"x".repeat(bytes)}`);
     const message = createMessage({
       room,
       offset,
@@ -72,6 +74,7 @@ export class SimulatedBroker {
 
   /** What a memory broker's death does: every room begins anew, and who had it open is told. */
   restart(): void {
+    this.restarts += 1;
     for (const name of this.#rooms.keys()) {
       this.#rooms.set(name, { epoch: `e${this.#epochs++}`, messages: [] });
       for (const link of this.links) link.push(name, { head: this.head(name) });
@@ -99,7 +102,8 @@ export class SimulatedBroker {
   state(name: RoomName): Snapshot {
     const latest = new Map<string, Message>();
     for (const message of this.room(name).messages) {
-      if (message.key !== undefined) latest.set(message.key, message);
+      if (isRemoval(message)) latest.delete(message.key ?? "");
+      else if (message.key !== undefined) latest.set(message.key, message);
     }
     const messages = [...latest.values()].sort((a, b) => a.offset - b.offset);
     return { head: this.head(name), messages, droppedKeys: 0 };
@@ -117,9 +121,16 @@ export class Link implements Broker {
   readonly #broker: SimulatedBroker;
   readonly #sinks = new Map<RoomName, Sink>();
   readonly #queues = new Map<RoomName, Item[]>();
+  /** When the worker was handed each message, by room and offset. */
+  readonly handedMs = new Map<string, number>();
 
   constructor(broker: SimulatedBroker) {
     this.#broker = broker;
+  }
+
+  /** How often the broker has begun anew. */
+  get restarts(): number {
+    return this.#broker.restarts;
   }
 
   async publish(outgoing: Outgoing): Promise<Position> {
@@ -187,8 +198,10 @@ export class Link implements Broker {
       const sink = this.#sinks.get(room);
       const item = this.#queues.get(room) === queue ? queue.shift() : undefined;
       if (sink === undefined || item === undefined) return;
-      if ("message" in item) sink.message(item.message);
-      else sink.reset(room, item.head, item.head.offset === 0 ? "epoch" : "expired");
+      if ("message" in item) {
+        this.handedMs.set(`${room} ${item.message.offset}`, this.#broker.scheduler.nowMs);
+        sink.message(item.message);
+      } else sink.reset(room, item.head, item.head.offset === 0 ? "epoch" : "expired");
     }
   }
 

@@ -1,5 +1,6 @@
 import { decodeServer, encodeClient } from "../../protocol/client-wire.testkit.js";
 import type {
+  AskedRate,
   ClientFrame,
   Position,
   ServerFrame,
@@ -28,6 +29,8 @@ export interface Segment {
   readonly delivered: { readonly offset: number; readonly data: unknown }[];
   /** Offsets of own messages that may be missing. */
   readonly echo: boolean;
+  /** What a later message of the same key stands for may be missing. */
+  readonly conflated: boolean;
 }
 
 interface RoomState {
@@ -37,6 +40,8 @@ interface RoomState {
   ref: number;
   /** Asked to resume: an answer that does not is a telling. */
   resuming: boolean;
+  /** The class that is asked for. */
+  rate: AskedRate;
   segment: Segment | undefined;
 }
 
@@ -64,6 +69,8 @@ export class SimulatedClient implements SocketPeer {
   readonly #asked = new Map<number, readonly RoomState[]>();
   /** On this connection, by room: the last offset seen on the wire since the last answer to a subscribe. */
   readonly #wireLast = new Map<RoomName, number>();
+  /** The same of the last live message: the one that follows it is chained to it. */
+  readonly #wireLive = new Map<RoomName, number>();
 
   constructor(
     name: string,
@@ -75,7 +82,15 @@ export class SimulatedClient implements SocketPeer {
     this.#scheduler = scheduler;
     this.#workers = workers;
     for (const wish of wishes) {
-      this.rooms.set(wish.room, { wish, position: undefined, ref: 0, resuming: false, segment: undefined });
+      const rate = wish.start.rate ?? "all";
+      this.rooms.set(wish.room, {
+        wish,
+        position: undefined,
+        ref: 0,
+        resuming: false,
+        rate,
+        segment: undefined,
+      });
     }
     this.#connect();
   }
@@ -110,6 +125,14 @@ export class SimulatedClient implements SocketPeer {
     this.#subscribe(state);
   }
 
+  /** Moves to another class, from its position. */
+  setRate(room: RoomName, rate: AskedRate): void {
+    const state = this.rooms.get(room);
+    if (state === undefined || !this.#welcomed) return;
+    state.rate = rate;
+    this.#subscribe(state);
+  }
+
   publish(room: RoomName): void {
     if (this.#welcomed)
       this.#send({ type: "publish", ref: this.#ref++, room, data: "client", key: undefined });
@@ -127,6 +150,7 @@ export class SimulatedClient implements SocketPeer {
 
   #connect(): void {
     this.#wireLast.clear();
+    this.#wireLive.clear();
     this.#asked.clear();
     this.#socket = this.#scheduler.random.pick(this.#workers).connect(this);
     if (this.#socket.session !== undefined) this.sessions.add(this.#socket.session.id);
@@ -168,7 +192,7 @@ export class SimulatedClient implements SocketPeer {
     }
     // Options hold for all rooms of the frame, so only those with a position, or all that begin at the head, share one.
     const together = states.filter(
-      ({ position, wish }) => position !== undefined && wish.start.echo !== false,
+      ({ position, wish, rate }) => position !== undefined && wish.start.echo !== false && rate === "all",
     );
     const ref = this.#ref++;
     for (const state of together) {
@@ -187,7 +211,8 @@ export class SimulatedClient implements SocketPeer {
     this.#asked.set(state.ref, [state]);
     state.resuming = state.position !== undefined;
     const echo = start.echo === false ? { echo: false } : {};
-    const options = state.position === undefined ? start : { after: state.position, ...echo };
+    const from = state.position === undefined ? start : { after: state.position, ...echo };
+    const options = { ...from, rate: state.rate };
     this.#send({ type: "subscribe", ref: state.ref, room, options });
   }
 
@@ -206,8 +231,10 @@ export class SimulatedClient implements SocketPeer {
 
   #positioned(state: RoomState, { epoch, offset, recovered }: SubscribeResult): void {
     this.#wireLast.set(state.wish.room, offset);
-    if (state.resuming && recovered) return;
-    if (state.resuming) this.resets += 1;
+    this.#wireLive.delete(state.wish.room);
+    const conflated = state.rate !== "all";
+    if (state.resuming && recovered && conflated === state.segment?.conflated) return;
+    if (state.resuming && !recovered) this.resets += 1;
     this.#begin(state.wish.room, { epoch, offset }, !state.resuming && state.wish.start.state === true);
   }
 
@@ -221,6 +248,7 @@ export class SimulatedClient implements SocketPeer {
     const state = this.rooms.get(room);
     if (state === undefined) return;
     this.#wireLast.set(room, position.offset);
+    this.#wireLive.delete(room);
     state.position = position;
     const { epoch, offset: from } = position;
     const echo = state.wish.start.echo !== false;
@@ -233,6 +261,7 @@ export class SimulatedClient implements SocketPeer {
       liveAt: undefined,
       delivered: [],
       echo,
+      conflated: state.rate !== "all",
     };
     this.segments.push(state.segment);
   }
@@ -271,6 +300,7 @@ export class SimulatedClient implements SocketPeer {
     const state = this.rooms.get(room);
     if (state?.position === undefined || state.segment === undefined || state.ref !== 0) return;
     this.#wireLast.set(room, Math.max(this.#wireLast.get(room) ?? 0, offset));
+    if (state.wish.start.echo !== false) this.#wireLive.set(room, 0);
     state.segment.liveAt ??= offset;
     if (offset > state.position.offset) state.position = { epoch: state.position.epoch, offset };
   }
@@ -279,13 +309,21 @@ export class SimulatedClient implements SocketPeer {
   #watchWire(state: RoomState, offset: number, prev: number): void {
     const last = this.#wireLast.get(state.wish.room);
     if (last === undefined || (this.#socket?.drops ?? 0) > 0) return;
-    if (offset <= last)
+    // A conflated class is behind those who join it.
+    if (offset <= last && state.rate === "all")
       this.wireFaults.push(`${this.name}: ${state.wish.room} ${offset} came again after ${last}`);
     if (prev > last)
       this.wireFaults.push(
         `${this.name}: ${state.wish.room} ${offset} follows ${prev}, but ${last} was last`,
       );
-    this.#wireLast.set(state.wish.room, offset);
+    this.#wireLast.set(state.wish.room, Math.max(offset, last));
+    const live = this.#wireLive.get(state.wish.room);
+    if (live === undefined) return;
+    if (live > 0 && prev !== live)
+      this.wireFaults.push(
+        `${this.name}: ${state.wish.room} ${offset} is chained to ${prev}, not to ${live}`,
+      );
+    this.#wireLive.set(state.wish.room, offset);
   }
 
   #send(frame: ClientFrame): void {

@@ -63,8 +63,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "a replay joins at the room's head, not where its lane's topic stands",
     file: "core/subscription.js",
-    find: "room.sentTo(member.lane)",
-    replace: "room.flow.last",
+    find: "room.find(rate)?.sentTo(lane) ?? ",
+    replace: "",
   },
   {
     name: "a replay joins a lane that has still to send a reset",
@@ -98,7 +98,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a room is not queued at a lane where nobody is live, though somebody waits",
-    file: "core/room.js",
+    file: "core/delivery.js",
     find: "lanes.queue(lane, part);",
     replace: "if (part.members > 0) lanes.queue(lane, part);",
   },
@@ -149,6 +149,60 @@ const MUTANTS: readonly Mutant[] = [
     file: "core/lanes.js",
     find: "done > 0 && sockets > this.#socketsMax",
     replace: "false",
+  },
+  {
+    name: "a conflated class sends messages with the prev that they have in the room",
+    file: "core/room-class.js",
+    find: "messages.push(withPrev(message, prev));",
+    replace: "messages.push(message);",
+  },
+  {
+    name: "a conflated class chains its messages to nothing",
+    file: "core/room-class.js",
+    find: "messages.push(withPrev(message, prev));",
+    replace: "messages.push(withPrev(message, 0));",
+  },
+  {
+    name: "a conflated class keeps the first message of a key, not the latest",
+    file: "core/room-class.js",
+    find: "this.#waiting.set(key, message);",
+    replace: "this.#waiting.set(key, before ?? message);",
+  },
+  {
+    name: "a conflated class keeps values for two windows",
+    file: "core/room-class.js",
+    find: "this.#dueMs = dueAt(nowMs, this.#sentMs, this.#windowMs);",
+    replace: "this.#dueMs = nowMs + 2 * this.#windowMs;",
+  },
+  {
+    name: "a conflated class is not told of resets",
+    file: "core/room.js",
+    find: "one.reset(head, reason, lanes, nowMs);",
+    replace: ";",
+  },
+  {
+    name: "what waits in a conflated class is not sent when its window is over",
+    file: "core/paces.js",
+    find: "this.#wakeAt(next);\n                return;",
+    replace: "return;",
+  },
+  {
+    name: "a class that everybody left and that has come again begins before the room's head",
+    file: "core/room-class.js",
+    find: "super(room.name, room.counters, room.head, room.resets);",
+    replace: "super(room.name, room.counters, { epoch: room.head.epoch, offset: 0 }, 0);",
+  },
+  {
+    name: "a conflated replay skips what has a later message of another key",
+    file: "core/newest.js",
+    find: "?.key === key",
+    replace: "?.key !== key",
+  },
+  {
+    name: "changes read from history are the first of each key",
+    file: "core/newest.js",
+    find: "latest.delete(message.key);\n        latest.set(message.key, message);",
+    replace: "if (!latest.has(message.key)) latest.set(message.key, message);",
   },
 ];
 

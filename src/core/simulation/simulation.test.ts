@@ -8,7 +8,17 @@ const seeds = only === undefined ? Number(process.env.FANWIRE_SIM_SEEDS ?? 2_000
 const first = only === undefined ? 1 : Number(only);
 
 test(`received = published, in order, none twice, or told: ${seeds} seeds from ${first}`, async (t) => {
-  const total = { delivered: 0, resets: 0, lags: 0, gaps: 0, drops: 0, historyReads: 0, laneWaits: 0 };
+  const total = {
+    delivered: 0,
+    resets: 0,
+    lags: 0,
+    gaps: 0,
+    drops: 0,
+    historyReads: 0,
+    laneWaits: 0,
+    conflated: 0,
+    conflationOverflows: 0,
+  };
   for (let seed = first; seed < first + seeds; seed += 1) {
     const outcome: Outcome = await simulate(seed);
     assert.deepEqual(outcome.faults, [], `seed ${seed} (run it alone with FANWIRE_SIM_SEED=${seed})`);

@@ -1,3 +1,4 @@
+import { decodeServer } from "../../protocol/client-wire.testkit.js";
 import type { CloseCode } from "../../protocol/errors.js";
 import { msgpackWire } from "../../protocol/wire.js";
 import { type Counters, createCounters } from "../counters.js";
@@ -29,6 +30,7 @@ export class SimulatedWorker implements Fanout {
   readonly pendingMax: number;
   readonly #limits: Limits;
   readonly #turnMs: number;
+  readonly #link: Link;
   /** Sockets that a topic was flushed to in this tick. */
   readonly #flushedTo = new Set<SimulatedSocket>();
   #tickAsked = false;
@@ -45,6 +47,7 @@ export class SimulatedWorker implements Fanout {
     this.scheduler = scheduler;
     this.#limits = limits;
     this.#turnMs = turnMs;
+    this.#link = link;
     this.pendingMax = scheduler.random.pick(PENDING_MAX);
     this.engine = new Engine({
       node: name,
@@ -57,10 +60,16 @@ export class SimulatedWorker implements Fanout {
   }
 
   publish(topic: string, bytes: Uint8Array): void {
+    const rate = Number(topic.split("~")[1]);
+    if (rate > 0) this.#checkAge(bytes, 1_000 / rate);
     for (const socket of this.topics.get(topic) ?? []) {
       this.#flushedTo.add(socket);
       socket.pend(bytes.slice());
     }
+  }
+
+  wakeAt(atMs: number): void {
+    this.scheduler.after(Math.max(0, atMs - this.scheduler.nowMs), () => this.requestTick());
   }
 
   requestTick(): void {
@@ -76,6 +85,20 @@ export class SimulatedWorker implements Fanout {
       for (const socket of dropped) this.#checkLeft(socket);
       for (const socket of this.sockets) socket.flushPending();
     });
+  }
+
+  /** What a conflated class sends came within its window; then lanes may have to wait for their turns. */
+  #checkAge(bytes: Uint8Array, windowMs: number): void {
+    // Each reset takes every lane a turn of its own.
+    if (this.#link.restarts > 2) return;
+    const { nowMs } = this.scheduler;
+    const turns = (this.counters.lanes + 4) * this.#turnMs + 1;
+    for (const frame of decodeServer(bytes)) {
+      if (frame.type !== "message") continue;
+      const ageMs = nowMs - (this.#link.handedMs.get(`${frame.room} ${frame.offset}`) ?? nowMs);
+      if (ageMs > windowMs + turns)
+        this.faults.push(`${frame.room} ${frame.offset} is ${ageMs} ms old, in a window of ${windowMs} ms`);
+    }
   }
 
   /** However many are in a room, the loop is served after so many writes. */

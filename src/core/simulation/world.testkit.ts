@@ -1,5 +1,6 @@
 import { decode } from "@msgpack/msgpack";
-import { dataOf, type Message } from "../../protocol/message.js";
+import type { Rate } from "../../protocol/frames.js";
+import { dataOf, isRemoval, type Message } from "../../protocol/message.js";
 import { parseRoom, type RoomName } from "../../protocol/room-name.js";
 import { DEFAULT_LIMITS, type Limits } from "../limits.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../settings.js";
@@ -25,10 +26,16 @@ const LIMITS: Limits = {
   slowMs: 2_000,
 };
 
+const RATES: readonly Rate[] = ["all", 20, 4];
+const FLOW: RoomSettings = { ...DEFAULT_ROOM_SETTINGS, rates: RATES };
+
 const SETTINGS: Record<string, RoomSettings> = {
-  plain: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 40, seconds: 3_600 }, publish: "client" },
-  keyed: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 8, seconds: 3_600 }, state: true },
+  plain: { ...FLOW, history: { messages: 40, seconds: 3_600 }, publish: "client" },
+  keyed: { ...FLOW, history: { messages: 8, seconds: 3_600 }, state: true },
 };
+
+/** So little that classes are flushed before their time, and so much that they never are. */
+const CONFLATION_BYTES = [500, 1_000_000, 1_000_000];
 
 /** A lane a socket, a few, and one for all. */
 const LANE_SOCKETS = [1, 2, 3, 1_000];
@@ -48,6 +55,8 @@ export interface Outcome {
   readonly drops: number;
   readonly historyReads: number;
   readonly laneWaits: number;
+  readonly conflated: number;
+  readonly conflationOverflows: number;
 }
 
 /** Runs one seed: publishers, workers, a broker that restarts, torn links, slow and broken sockets; then quiet. */
@@ -55,7 +64,11 @@ export async function simulate(seed: number): Promise<Outcome> {
   const scheduler = new Scheduler(seed);
   const { random } = scheduler;
   const broker = new SimulatedBroker(scheduler, settingsOf);
-  const limits = { ...LIMITS, laneSockets: random.pick(LANE_SOCKETS) };
+  const limits = {
+    ...LIMITS,
+    laneSockets: random.pick(LANE_SOCKETS),
+    conflationBytes: random.pick(CONFLATION_BYTES),
+  };
   // How long a turn of the loop takes: in long ones much comes in while lanes wait.
   const turnMs = random.pick(TURN_MS);
   const workers = Array.from({ length: 1 + random.below(3) }, (_, index) => {
@@ -84,10 +97,12 @@ function wishes(scheduler: Scheduler): Wish[] {
 }
 
 function wish(room: RoomName, { random }: Scheduler): Wish {
-  if (settingsOf(room).state && random.chance(0.6)) return { room, start: { state: true } };
-  if (random.chance(0.3)) return { room, start: { last: random.below(6) } };
-  if (settingsOf(room).publish === "client" && random.chance(0.5)) return { room, start: { echo: false } };
-  return { room, start: {} };
+  const rate = random.chance(0.4) ? { rate: random.pick(RATES) } : {};
+  if (settingsOf(room).state && random.chance(0.6)) return { room, start: { state: true, ...rate } };
+  if (random.chance(0.3)) return { room, start: { last: random.below(6), ...rate } };
+  if (settingsOf(room).publish === "client" && random.chance(0.5))
+    return { room, start: { echo: false, ...rate } };
+  return { room, start: rate };
 }
 
 function publish(broker: SimulatedBroker, { random }: Scheduler, room = random.pick(ROOMS), bytes = 0): void {
@@ -124,6 +139,7 @@ function chaos(scheduler: Scheduler, broker: SimulatedBroker, clients: readonly 
   });
   sometimes(600, () => random.pick(clients).cut());
   sometimes(400, () => random.pick(clients).resubscribe(random.pick(ROOMS), random.chance(0.3)));
+  sometimes(200, () => random.pick(clients).setRate(random.pick(ROOMS), random.pick(RATES)));
   sometimes(500, () => random.pick(broker.links).tear());
   sometimes(150, () => {
     broker.away = !broker.away;
@@ -163,6 +179,8 @@ function outcome(
     drops: count(({ counters }) => counters.dropped),
     historyReads: count(({ counters }) => counters.historyReads),
     laneWaits: count(({ counters }) => counters.laneWaits),
+    conflated: count(({ counters }) => counters.conflated),
+    conflationOverflows: count(({ counters }) => counters.conflationOverflows),
   };
 }
 
@@ -191,7 +209,8 @@ function checkSegment(
     if (message === undefined) faults.push(`${where}: ${offset} was never published`);
     else if (decode(dataOf(message)) !== data) faults.push(`${where}: ${offset} came with other data`);
   }
-  const expected = expectedOffsets(log, segment, end).filter((offset) => {
+  const isCurrent = client.rooms.get(segment.room)?.segment === segment;
+  const expected = expectedOffsets(log, segment, end, isCurrent).filter((offset) => {
     const origin = byOffset.get(offset)?.origin;
     return segment.echo || origin === undefined || !client.sessions.has(origin) || got.includes(offset);
   });
@@ -200,8 +219,15 @@ function checkSegment(
   return faults;
 }
 
-function expectedOffsets(log: readonly Message[], segment: Segment, end: number): number[] {
+function expectedOffsets(
+  log: readonly Message[],
+  segment: Segment,
+  end: number,
+  isCurrent: boolean,
+): number[] {
   const after = log.filter(({ offset }) => offset > segment.from && offset <= end);
+  if (segment.conflated)
+    return expectedConflated(log, after, segment, isCurrent ? end : Number.POSITIVE_INFINITY);
   if (!segment.snapshot) return after.map(({ offset }) => offset);
   const { liveAt } = segment;
   const got = new Set(segment.delivered.map(({ offset }) => offset));
@@ -211,10 +237,50 @@ function expectedOffsets(log: readonly Message[], segment: Segment, end: number)
   for (const { key, offset } of log) {
     if (key !== undefined && offset <= liveAt && got.has(offset)) newest.set(key, offset);
   }
-  // Up to `live`, only what a later message of the same key stands for may be missing.
+  // Up to `live`, only what a later message of the same key stands for may be missing, or a key that was gone by then.
   const superseded = ({ key, offset }: Message): boolean => offset < (newest.get(key ?? "") ?? 0);
+  const gone = goneKeys(log, segment);
   return after
     .filter((message) => got.has(message.offset) || !superseded(message))
+    .filter(({ key, offset }) => got.has(offset) || !gone.has(key) || offset > liveAt)
+    .map(({ offset }) => offset);
+}
+
+/** Keys that a snapshot need not have, because they were taken out before it was live, and of which it had nothing. */
+function goneKeys(
+  log: readonly Message[],
+  { snapshot, liveAt = 0, delivered }: Segment,
+): Set<string | undefined> {
+  const got = new Set(delivered.map(({ offset }) => offset));
+  const gone = new Set<string | undefined>();
+  for (const message of log) {
+    if (!snapshot || message.offset > liveAt) break;
+    if (isRemoval(message) && !got.has(message.offset)) gone.add(message.key);
+    else gone.delete(message.key);
+  }
+  for (const { key, offset } of log) if (offset <= liveAt && got.has(offset)) gone.delete(key);
+  return gone;
+}
+
+/**
+ * The latest message of every key, and of the others what it got. One that was cut off in between may have been about
+ * to get a later one.
+ */
+function expectedConflated(
+  log: readonly Message[],
+  after: readonly Message[],
+  segment: Segment,
+  end: number,
+): number[] {
+  const { delivered, snapshot, liveAt } = segment;
+  const got = new Set(delivered.map(({ offset }) => offset));
+  const newest = new Map<string | undefined, number>();
+  for (const { key, offset } of log) if (offset <= end) newest.set(key, offset);
+  const gone = goneKeys(log, segment);
+  return after
+    .filter(({ key, offset }) => got.has(offset) || newest.get(key) === offset)
+    .filter(({ key, offset }) => got.has(offset) || !gone.has(key) || offset > (liveAt ?? 0))
+    .filter(({ offset }) => got.has(offset) || !snapshot || liveAt !== undefined)
     .map(({ offset }) => offset);
 }
 

@@ -1,0 +1,66 @@
+import type { Lanes } from "./lanes.js";
+
+/** A conflated class of a room, as its schedule sees it. */
+export interface Paced {
+  /** When it is to be flushed; another time than it was scheduled for where that is void. */
+  readonly dueMs: number;
+  flush(lanes: Lanes, nowMs: number): void;
+}
+
+/** When the conflated classes of all rooms are to be flushed, and the bound on what waits in them together. */
+export class Paces {
+  readonly #lanes: Lanes;
+  readonly #bytesMax: number;
+  readonly #wakeAt: (atMs: number) => void;
+  /** By whole milliseconds, rounded up: many rooms meet at the same. */
+  readonly #due = new Map<number, Paced[]>();
+  /** The same times, the latest first. None is further away than the longest window. */
+  readonly #times: number[] = [];
+  #nowMs = Number.NEGATIVE_INFINITY;
+  /** What waits in all classes; each class keeps its own part up to date. */
+  waitingBytes = 0;
+
+  /** `wakeAt` is asked for a tick at or after that time. */
+  constructor(lanes: Lanes, bytesMax: number, wakeAt: (atMs: number) => void) {
+    this.#lanes = lanes;
+    this.#bytesMax = bytesMax;
+    this.#wakeAt = wakeAt;
+  }
+
+  /** Classes flush before their time rather than keep more than this process allows. */
+  get isFull(): boolean {
+    return this.waitingBytes > this.#bytesMax;
+  }
+
+  /** Asks for a flush at the class's time. */
+  schedule(paced: Paced): void {
+    const atMs = Math.ceil(paced.dueMs);
+    const others = this.#due.get(atMs);
+    if (others !== undefined) {
+      others.push(paced);
+      return;
+    }
+    this.#due.set(atMs, [paced]);
+    let index = this.#times.length;
+    while (index > 0 && (this.#times[index - 1] ?? 0) < atMs) index -= 1;
+    this.#times.splice(index, 0, atMs);
+    if (index === this.#times.length - 1) this.#wakeAt(atMs);
+  }
+
+  /** Flushes the classes whose time has come, into the lanes' queues. */
+  flushDue(nowMs: number): void {
+    // The clock was set back: all times are of the old one, and waiting for them would take as long as it was set back.
+    const all = nowMs < this.#nowMs;
+    this.#nowMs = nowMs;
+    for (let next = this.#times.at(-1); next !== undefined; next = this.#times.at(-1)) {
+      if (next > nowMs && !all) {
+        this.#wakeAt(next);
+        return;
+      }
+      this.#times.pop();
+      const paced = this.#due.get(next) ?? [];
+      this.#due.delete(next);
+      for (const one of paced) if (Math.ceil(one.dueMs) === next) one.flush(this.#lanes, nowMs);
+    }
+  }
+}

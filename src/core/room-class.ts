@@ -1,0 +1,145 @@
+import type { Position, ResetReason } from "../protocol/frames.js";
+import { type Message, withPrev } from "../protocol/message.js";
+import { Delivery } from "./delivery.js";
+import type { Lanes } from "./lanes.js";
+import type { Paces } from "./paces.js";
+import type { Room } from "./room.js";
+
+/** What a message that waits costs besides its frame: its slot in the map, mostly; the message is shared with the ring. */
+const WAITING_OVERHEAD_BYTES = 150;
+
+const NONE: readonly Message[] = Object.freeze([]);
+
+/**
+ * A conflated class of one room, while somebody is in it: of what the room takes in within one window the latest
+ * message of every key, in one flow for all lanes, so that merging and encoding happen once.
+ *
+ * - Two flushes are a window apart at the least, and a message waits a window at the most. The first one after a quiet
+ *   window goes at once. Within that freedom flushes move towards the multiples of the window, where those of all rooms
+ *   meet, so that a socket in a hundred rooms gets one write for them.
+ * - Messages without a key count as one key.
+ * - `prev` chains over what was skipped. Whoever joins may be ahead of the class and gets some messages again, which
+ *   the client's rule drops: what waits is never older than a window, and no joiner waits for it.
+ */
+export class RoomClass extends Delivery {
+  readonly rate: number;
+  readonly topic: string;
+  readonly #room: Room;
+  readonly #paces: Paces;
+  readonly #windowMs: number;
+  /** By key, the latest last. */
+  #waiting = new Map<string | undefined, Message>();
+  #waitingBytes = 0;
+  #sentMs = Number.NEGATIVE_INFINITY;
+  #dueMs = Number.POSITIVE_INFINITY;
+
+  constructor(room: Room, rate: number, paces: Paces) {
+    super(room.name, room.counters, room.head, room.resets);
+    this.rate = rate;
+    // No room has such a name.
+    this.topic = `${room.name}~${rate}`;
+    this.#room = room;
+    this.#paces = paces;
+    this.#windowMs = 1_000 / rate;
+    room.counters.classes += 1;
+  }
+
+  /** When what waits is to be flushed; infinity where nothing does. */
+  get dueMs(): number {
+    return this.#dueMs;
+  }
+
+  /** Takes in what the room has taken in. */
+  take(messages: readonly Message[], lanes: Lanes, nowMs: number): void {
+    if (messages.length === 0) return;
+    for (const message of messages) this.#keep(message);
+    // The clock was set back.
+    this.#sentMs = Math.min(this.#sentMs, nowMs);
+    if (nowMs - this.#sentMs >= this.#windowMs) this.flush(lanes, nowMs);
+    else if (this.#paces.isFull) {
+      this.counters.conflationOverflows += 1;
+      this.flush(lanes, nowMs);
+    } else if (this.#dueMs === Number.POSITIVE_INFINITY) {
+      this.#dueMs = dueAt(nowMs, this.#sentMs, this.#windowMs);
+      this.#paces.schedule(this);
+    }
+  }
+
+  /** Hands what waits to the lanes. */
+  flush(lanes: Lanes, nowMs: number): void {
+    const messages = this.#merged(nowMs);
+    const last = messages[messages.length - 1];
+    if (last === undefined) return;
+    const { position } = this.flow.last;
+    const offset = this.#room.settings.ephemeral ? position.offset : last.offset;
+    this.flow.append(messages, undefined, { epoch: position.epoch, offset });
+    this.queue(lanes);
+  }
+
+  /** Continuity is lost after what was taken so far: that goes out with the reset, whatever the window says. */
+  reset(head: Position, reason: ResetReason, lanes: Lanes, nowMs: number): void {
+    this.flow.append(this.#merged(nowMs), reason, head);
+    this.queue(lanes);
+  }
+
+  protected override emptied(): void {
+    this.counters.classes -= 1;
+    this.#forget();
+    this.#room.forgetClass(this);
+  }
+
+  #keep(message: Message): void {
+    const { key } = message;
+    const before = this.#waiting.get(key);
+    if (before !== undefined) {
+      this.#account(-bytesOf(before));
+      // Deleted first, so that the map stays in the order of offsets.
+      this.#waiting.delete(key);
+      this.counters.conflated += 1;
+    }
+    this.#waiting.set(key, message);
+    this.#account(bytesOf(message));
+  }
+
+  /** Takes what waits, chained. */
+  #merged(nowMs: number): readonly Message[] {
+    const waiting = this.#waiting;
+    if (waiting.size === 0) return NONE;
+    this.#forget();
+    this.#sentMs = nowMs;
+    this.counters.classFlushes += 1;
+    if (this.#room.settings.ephemeral) return [...waiting.values()];
+    const messages: Message[] = [];
+    let prev = this.flow.last.position.offset;
+    for (const message of waiting.values()) {
+      messages.push(withPrev(message, prev));
+      prev = message.offset;
+    }
+    return messages;
+  }
+
+  #forget(): void {
+    this.#waiting = new Map();
+    this.#dueMs = Number.POSITIVE_INFINITY;
+    this.#account(-this.#waitingBytes);
+  }
+
+  #account(bytes: number): void {
+    this.#waitingBytes += bytes;
+    this.#paces.waitingBytes += bytes;
+  }
+}
+
+/**
+ * When to flush what came at `cameMs` to a class that was flushed a while ago: not before its window is over, not after
+ * the message is a window old, and between those as near to a multiple of the window as can be.
+ */
+export function dueAt(cameMs: number, sentMs: number, windowMs: number): number {
+  const earliest = sentMs + windowMs;
+  const meeting = Math.ceil(earliest / windowMs) * windowMs;
+  return Math.max(earliest, Math.min(meeting, cameMs + windowMs));
+}
+
+function bytesOf({ frame }: Message): number {
+  return frame.length + WAITING_OVERHEAD_BYTES;
+}

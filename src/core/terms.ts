@@ -1,0 +1,22 @@
+import type { Rate } from "../protocol/frames.js";
+
+/** What a subscription asked for, besides where to begin. One object for all that ask the same: there are hundreds of thousands. */
+export interface Terms {
+  /** The delivery class. */
+  readonly rate: Rate;
+  /** False: not the messages that its own connection publishes. */
+  readonly echo: boolean;
+}
+
+const shared = new Map<string, Terms>();
+
+/** The terms of an allowed rate; of others there would be no end. */
+export function termsOf(rate: Rate, echo: boolean): Terms {
+  const name = `${rate} ${echo}`;
+  let terms = shared.get(name);
+  if (terms === undefined) {
+    terms = Object.freeze({ rate, echo });
+    shared.set(name, terms);
+  }
+  return terms;
+}

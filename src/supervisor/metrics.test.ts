@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { createHubCounters, createHubLinkCounters } from "../broker/hub/hub-counters.js";
+import { createNatsCounters } from "../broker/nats/nats-counters.js";
+import { createCounters } from "../core/counters.js";
+import { createGatewayCounters } from "../server/gateway-limits.js";
+import type { HubReport, WorkerReport } from "./ipc.js";
+import { METRIC_HELP } from "./metric-names.js";
+import { metricsOf } from "./metrics.js";
+import type { NodeStatus, ProcessStatus } from "./status.js";
+
+const MONITORING = fileURLToPath(new URL("../../k8s/monitoring/", import.meta.url));
+
+function processOf<R>(index: number, report: R, others: Partial<ProcessStatus<R>> = {}): ProcessStatus<R> {
+  return {
+    index,
+    pid: 100 + index,
+    state: "ready",
+    crashes: 0,
+    uptimeSeconds: 5,
+    rssBytes: 1_000,
+    cpuMs: 1_500,
+    lag: { p50Ms: 1, p99Ms: 20, maxMs: 30 },
+    report,
+    ...others,
+  };
+}
+
+function workerReport(connections: number): WorkerReport {
+  const engine = { ...createCounters(), connections, connectionsTotal: 7, tooManyRooms: 2 };
+  const broker = { ...createHubLinkCounters() };
+  return {
+    connections,
+    rooms: 3,
+    brokerAvailable: true,
+    counters: { engine, gateway: createGatewayCounters(), broker },
+  };
+}
+
+const hub: HubReport = {
+  links: 2,
+  brokerAvailable: false,
+  counters: { hub: { ...createHubCounters(), links: 2 }, broker: { ...createNatsCounters(), holes: 4 } },
+};
+
+const STATUS: NodeStatus = {
+  node: 'n"1\\',
+  state: "running",
+  ready: true,
+  reasons: [],
+  url: "",
+  pid: 1,
+  startedAt: "",
+  uptimeSeconds: 60.5,
+  versions: { fanwire: "0.1.0", node: "v20" },
+  connections: 0,
+  rooms: 0,
+  stalls: 1,
+  limits: { connections: 100_000 },
+  workers: [processOf(0, workerReport(5)), processOf(1, workerReport(6), { crashes: 3 })],
+  hubs: [processOf(0, hub)],
+};
+
+const namesIn = (text: string): Set<string> => new Set(text.match(/\bfanwire_\w+/g));
+
+test("promtool finds nothing to say against the metrics, and values are where they belong", async () => {
+  const text = await metricsOf(STATUS);
+  execFileSync("promtool", ["check", "metrics"], { input: text });
+  const lines = text.split("\n");
+  for (const line of [
+    'fanwire_connections{process="worker-1"} 6',
+    'fanwire_handshakes_total{process="worker-0",result="welcome"} 7',
+    'fanwire_limit_hits_total{process="worker-0",limit="roomsPerConnection"} 2',
+    'fanwire_process_crashes_total{process="worker-1"} 3',
+    'fanwire_process_cpu_seconds_total{process="hub-0"} 1.5',
+    'fanwire_event_loop_lag_seconds{process="worker-0",stat="p99"} 0.02',
+    'fanwire_broker_available{process="hub-0"} 0',
+    'fanwire_broker_repairs_total{process="hub-0",kind="hole"} 4',
+    'fanwire_limit{limit="connections"} 100000',
+    "fanwire_stalls_total 1",
+    "fanwire_ready 1",
+  ])
+    assert.ok(lines.includes(line), `${line} is missing`);
+});
+
+test("a process that leaves its place to another is told apart; one that is gone is down", async () => {
+  const gone: ProcessStatus<WorkerReport> = {
+    ...processOf(1, workerReport(0), { state: "ended" }),
+    report: undefined,
+    pid: undefined,
+    rssBytes: undefined,
+    cpuMs: undefined,
+    lag: undefined,
+  };
+  const workers = [processOf(0, workerReport(8)), processOf(0, workerReport(5), { state: "draining" }), gone];
+  const lines = (await metricsOf({ ...STATUS, workers })).split("\n");
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith("fanwire_connections{") || line.startsWith("fanwire_process_up{")),
+    [
+      'fanwire_process_up{process="worker-0"} 1',
+      'fanwire_process_up{process="worker-0-leaving"} 0',
+      'fanwire_process_up{process="worker-1"} 0',
+      'fanwire_process_up{process="hub-0"} 1',
+      'fanwire_connections{process="worker-0"} 8',
+      'fanwire_connections{process="worker-0-leaving"} 5',
+    ],
+  );
+});
+
+test("a worker that hosts the broker itself tells of the broker, not of links", async () => {
+  const own = workerReport(1);
+  const report = { ...own, counters: { ...own.counters, broker: { ...createNatsCounters(), published: 9 } } };
+  const text = await metricsOf({ ...STATUS, workers: [processOf(0, report)], hubs: [] });
+  assert.ok(text.includes('fanwire_published_total{process="worker-0",at="broker"} 9\n'));
+  assert.ok(!text.includes("fanwire_link_"));
+});
+
+test("every name that has a meaning is told by a node with hubs and NATS", async () => {
+  const text = await metricsOf(STATUS);
+  for (const name of Object.keys(METRIC_HELP)) assert.ok(text.includes(`\n${name}{`), name);
+});
+
+test("alerting rules hold their unit tests, and rules and dashboard use only metrics that exist", async () => {
+  execFileSync("promtool", ["check", "rules", "rules.yaml"], { cwd: MONITORING });
+  execFileSync("promtool", ["test", "rules", "rules.test.yaml"], { cwd: MONITORING });
+  const known = namesIn(await metricsOf(STATUS));
+  for (const file of ["rules.yaml", "dashboard.json"]) {
+    const text = readFileSync(`${MONITORING}${file}`, "utf8");
+    const used = [...namesIn(text)];
+    assert.ok(used.length > 10, file);
+    assert.deepEqual(
+      used.filter((name) => !known.has(name)),
+      [],
+      file,
+    );
+  }
+});
+
+test("every alert has its row in README", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const alerts = readFileSync(`${MONITORING}rules.yaml`, "utf8").match(/(?<=- alert: )\w+/g) ?? [];
+  assert.ok(alerts.length >= 10);
+  for (const alert of alerts) assert.ok(readme.includes(`| \`${alert}\` |`), alert);
+});
