@@ -43,6 +43,8 @@ export interface Counters {
   lagged: number;
   slowCloses: number;
   resets: number;
+  /** Connections told that rooms of theirs get nothing new, once an outage. */
+  outagesTold: number;
   tooManyRooms: number;
   rateLimited: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
@@ -80,6 +82,7 @@ export function createCounters(): Counters {
     lagged: 0,
     slowCloses: 0,
     resets: 0,
+    outagesTold: 0,
     tooManyRooms: 0,
     rateLimited: 0,
     chainBroken: 0,

@@ -340,7 +340,7 @@ export abstract class Partition<M extends FlowMessage> {
     if (facts.upTo < room.needsUpTo) return;
     this.#opening.delete(room);
     // Of what came and went up to there nothing was promised.
-    room.head = head ?? facts.upTo;
+    room.begin(head ?? facts.upTo, head === undefined ? nowMs : undefined);
     room.anchored = head !== undefined;
     room.verified = Math.max(room.head, facts.upTo);
     room.checkedMs = nowMs;

@@ -29,8 +29,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "no baseline read: a room begins at whatever comes first",
     file: "partition.js",
-    find: "room.head = head ?? facts.upTo;",
-    replace: "room.head = room.held ? room.held.message.sequence - 1 : (head ?? facts.upTo);",
+    find: "room.begin(head ?? facts.upTo,",
+    replace: "room.begin(room.held ? room.held.message.sequence - 1 : (head ?? facts.upTo),",
   },
   {
     name: "previous ignored: whatever comes later is next",
