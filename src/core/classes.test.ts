@@ -276,7 +276,7 @@ test("a connection that flips rates is refused, and the others do not notice", a
   }
   const refused = codes.get("rate_limited") ?? 0;
   assert.ok(refused > 0, "refused");
-  assert.equal(rig.counters.rateLimited, refused);
+  assert.equal(rig.counters.rateChangesRefused, refused);
   // One that is refused has no subscription left, so that the next is no change.
   assert.ok(rig.counters.rateChanges - refused <= RATE_CHANGES_MIN + 2, `${rig.counters.rateChanges}`);
   await rig.publish("keyed.a", 1, "a");

@@ -32,6 +32,8 @@ export interface Counters {
   conflationOverflows: number;
   /** Subscribes that moved a subscription to another class, refused or not. */
   rateChanges: number;
+  /** Of these, refused because there were too many. */
+  rateChangesRefused: number;
   /** Subscribes refused because their namespace does not allow their rate. */
   ratesRefused: number;
   replayedMessages: number;
@@ -46,7 +48,13 @@ export interface Counters {
   /** Connections told that rooms of theirs get nothing new, once an outage. */
   outagesTold: number;
   tooManyRooms: number;
+  /** Requests refused because too many of their connection wait. */
   rateLimited: number;
+  /** Requests refused because their connection sent too many, or too many bytes, a second. */
+  requestsOverRate: number;
+  bytesOverRate: number;
+  /** Connections closed because they did not stop sending above their rate. */
+  floodCloses: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
   chainBroken: number;
 }
@@ -74,6 +82,7 @@ export function createCounters(): Counters {
     conflated: 0,
     conflationOverflows: 0,
     rateChanges: 0,
+    rateChangesRefused: 0,
     ratesRefused: 0,
     replayedMessages: 0,
     historyReads: 0,
@@ -85,6 +94,9 @@ export function createCounters(): Counters {
     outagesTold: 0,
     tooManyRooms: 0,
     rateLimited: 0,
+    requestsOverRate: 0,
+    bytesOverRate: 0,
+    floodCloses: 0,
     chainBroken: 0,
   };
 }

@@ -6,6 +6,7 @@ import { msgpackWire, type ServerWire } from "../protocol/wire.js";
 import { createCounters } from "./counters.js";
 import { Engine, type Session } from "./engine.js";
 import { DEFAULT_LIMITS, type Limits } from "./limits.js";
+import type { Outages } from "./outages.js";
 import type { Broker, Outbox } from "./ports.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "./settings.js";
 
@@ -79,7 +80,11 @@ export class EngineRig {
   /** Whether a publish to this topic throws. */
   failing: (topic: string) => boolean = () => false;
 
-  constructor(limits: Partial<Limits> = {}, wrap: (broker: Broker) => Broker = (broker) => broker) {
+  constructor(
+    limits: Partial<Limits> = {},
+    wrap: (broker: Broker) => Broker = (broker) => broker,
+    outages?: Outages,
+  ) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
     const fanout = {
       publish: (topic: string, bytes: Uint8Array) => this.#publish(topic, bytes.slice()),
@@ -99,6 +104,7 @@ export class EngineRig {
       settingsOf,
       limits: all,
       counters: this.counters,
+      ...(outages === undefined ? {} : { outages }),
     });
   }
 

@@ -1,4 +1,5 @@
 import type { ServerWire } from "../protocol/wire.js";
+import { type Allowances, allowances } from "./allowance.js";
 import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
 import { Lanes } from "./lanes.js";
@@ -45,6 +46,7 @@ export class Engine implements SessionHost {
   readonly newest = new Newest();
   readonly paces: Paces;
   readonly limits: Limits;
+  readonly allowances: Allowances;
   readonly counters: Counters;
   readonly #node: string;
   readonly #fanout: Fanout;
@@ -60,6 +62,7 @@ export class Engine implements SessionHost {
     this.outages = outages ?? NO_OUTAGES;
     this.#fanout = fanout;
     this.limits = limits;
+    this.allowances = allowances(limits);
     this.counters = counters;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
     this.lanes = new Lanes(limits.laneSockets, counters);

@@ -7,6 +7,10 @@ export interface Limits extends DecodeLimits {
   readonly roomsPerConnection: number;
   /** Requests of one connection that wait for the broker. */
   readonly requestsInFlight: number;
+  /** What one connection may ask a second, for good; a room of a subscribe many counts as one request. 0: any number. */
+  readonly requestsPerSecond: number;
+  /** What one connection may send a second, for good. 0: any number. */
+  readonly receivedBytesPerSecond: number;
   /** Outbound bytes one socket may have waiting before frames to it are dropped. */
   readonly bufferBytes: number;
   /** Replay pauses above this many waiting bytes; a lagging socket is taken back below it. */
@@ -42,6 +46,8 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   payloadBytes: 16_384,
   roomsPerConnection: 1_000,
   requestsInFlight: 256,
+  requestsPerSecond: 1_000,
+  receivedBytesPerSecond: 1_048_576,
   bufferBytes: 65_536,
   lowWatermarkBytes: 16_384,
   slowMs: 10_000,

@@ -9,6 +9,7 @@ import type {
 } from "../protocol/frames.js";
 import { namespaceOf, type RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
+import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
 import type { Outages } from "./outages.js";
@@ -22,6 +23,7 @@ export interface SessionHost extends Shared {
   readonly broker: Broker;
   readonly lanes: Lanes;
   readonly outages: Outages;
+  readonly allowances: Allowances;
   /** Asks for a call of {@link Session.turn} in the next tick. */
   wantTurn(session: Session): void;
   /** The same, but some time later. */
@@ -43,6 +45,9 @@ type State =
   | "lagging"
   | "closed";
 
+/** When who was closed for a flood may come back. */
+const FLOOD_RETRY_MS = 1_000;
+
 /** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
 export class Session implements Owner {
   readonly id: string;
@@ -55,6 +60,9 @@ export class Session implements Owner {
   #state: State = "open";
   /** Requests that wait for the broker. */
   #inFlight = 0;
+  /** What was used up of the allowances of requests and of bytes. */
+  #requestsMark: AllowanceMark = 0;
+  #bytesMark: AllowanceMark = 0;
   /** History requests, one at a time; made when the first comes. */
   #pages: PageQueue | undefined;
   /** Set while the session waits for a turn; the engine's mark. */
@@ -84,14 +92,22 @@ export class Session implements Owner {
   /** One inbound WebSocket message; the bytes need to be valid during the call only. */
   receive(payload: Uint8Array, nowMs: number): void {
     if (this.#state === "closed") return;
-    if (payload.length > this.#host.limits.payloadBytes) {
-      this.tooLarge(payload.length);
+    const clock = allowanceClock(nowMs);
+    const { limits, counters, allowances } = this.#host;
+    this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
+    if (payload.length > limits.payloadBytes) {
+      if (!this.#floods(clock)) this.tooLarge(payload.length);
       return;
     }
     try {
-      for (const input of this.wire.decode(payload, this.#host.limits)) {
-        this.#host.counters.requests += 1;
-        this.#handle(input, nowMs);
+      for (const input of this.wire.decode(payload, limits)) {
+        counters.requests += 1;
+        const count = input.type === "subscribeMany" ? input.rooms.length : 1;
+        this.#requestsMark = spend(this.#requestsMark, count, allowances.requests, clock);
+        if (this.#floods(clock)) return;
+        const error = this.#overRate(clock);
+        if (error === undefined) this.#handle(input, nowMs);
+        else this.#refuse(input.ref, error);
       }
     } catch (cause) {
       const error = toCodedError(cause);
@@ -101,6 +117,16 @@ export class Session implements Owner {
       if (error.code !== "internal") this.close(4400, error.message);
       else throw cause;
     }
+  }
+
+  /** A ping or pong of WebSocket itself, which is answered elsewhere. */
+  heard(bytes: number, nowMs: number): void {
+    if (this.#state === "closed") return;
+    const clock = allowanceClock(nowMs);
+    const { requests, bytes: byteRule } = this.#host.allowances;
+    this.#requestsMark = spend(this.#requestsMark, 1, requests, clock);
+    this.#bytesMark = spend(this.#bytesMark, bytes, byteRule, clock);
+    this.#floods(clock);
   }
 
   /** A WebSocket message above the payload limit, whether it was read or not. */
@@ -138,7 +164,7 @@ export class Session implements Owner {
     this.#host.counters.outagesTold += 1;
     const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
     const text = `rooms of ${names.join(", ")} get nothing new while what stores them cannot be reached; what is missed follows`;
-    this.sendControl({ type: "error", ref: 0, code: "unavailable", text });
+    this.sendControl({ type: "error", ref: 0, code: "unavailable", text, retryMs: undefined });
   }
 
   closed(nowMs: number): void {
@@ -362,6 +388,34 @@ export class Session implements Owner {
     return true;
   }
 
+  /** What to tell who sends more than allowed; undefined where that is not so. */
+  #overRate(clock: number): CodedError | undefined {
+    const { allowances, limits, counters } = this.#host;
+    const requests = allowanceVerdict(this.#requestsMark, allowances.requests, clock);
+    if (requests.kind === "over") {
+      counters.requestsOverRate += 1;
+      return overRate(`${limits.requestsPerSecond} requests`, requests.retryMs);
+    }
+    const bytes = allowanceVerdict(this.#bytesMark, allowances.bytes, clock);
+    if (bytes.kind !== "over") return undefined;
+    counters.bytesOverRate += 1;
+    return overRate(`${limits.receivedBytesPerSecond} bytes`, bytes.retryMs);
+  }
+
+  /** Closes who was told to send less and did not. */
+  #floods(clock: number): boolean {
+    const { allowances, counters } = this.#host;
+    const floods =
+      allowanceVerdict(this.#requestsMark, allowances.requests, clock).kind === "flood" ||
+      allowanceVerdict(this.#bytesMark, allowances.bytes, clock).kind === "flood";
+    if (!floods) return false;
+    counters.floodCloses += 1;
+    const text = "too many messages: told rate_limited, and went on";
+    this.#refuse(0, new CodedError("rate_limited", text, FLOOD_RETRY_MS));
+    this.close(4429, text);
+    return true;
+  }
+
   /** A watchlist may come room by room, so as many subscribes as rooms may wait besides the other requests. */
   #busySubscribing(ref: number): boolean {
     const { requestsInFlight, roomsPerConnection } = this.#host.limits;
@@ -376,6 +430,10 @@ export class Session implements Owner {
     this.#host.counters.requestErrors += 1;
     this.sendControl({ type: "error", ref, code: error.code, text: error.message, retryMs: error.retryMs });
   }
+}
+
+function overRate(allowed: string, retryMs: number): CodedError {
+  return new CodedError("rate_limited", `a connection may send ${allowed} a second`, retryMs);
 }
 
 function refusalOf({ code, message, retryMs }: CodedError): unknown[] {

@@ -173,7 +173,7 @@ export class Subscriptions {
     const { counters } = this.#shared;
     counters.rateChanges += 1;
     if (rateChangesOf(this).allows(this.#byRoom.size, nowMs)) return;
-    counters.rateLimited += 1;
+    counters.rateChangesRefused += 1;
     const text = "this connection changes the rates of its subscriptions too often";
     throw new CodedError("rate_limited", text, 1_000);
   }

@@ -163,7 +163,7 @@ test("each bad thing over a socket has its error or close code, and nobody else 
 });
 
 test("more rooms than allowed are refused one by one, and given back when the connection ends", async (t) => {
-  const server = await startTestServer(t, { limits: { roomLingerMs: 0 } });
+  const server = await startTestServer(t, { limits: { roomLingerMs: 0, requestsPerSecond: 0 } });
   const bystander = await Bystander.start(server);
   const client = await WireClient.open(server.port);
   for (let frame = 0; frame < 10; frame += 1)

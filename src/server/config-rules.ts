@@ -26,6 +26,9 @@ export const RULES: readonly Rule[] = [
       ? undefined
       : `limits.bufferBytes (${buffer}) less two chunks of ${CHUNK_BYTES} bytes at the most`,
   ),
+  rule("receivedBytesPerSecond", "payloadBytes", (bytes, payload) =>
+    bytes === 0 || bytes >= payload ? undefined : `0, or at least limits.payloadBytes (${payload})`,
+  ),
   rule("dataBytes", "bufferBytes", (data, buffer) =>
     data < buffer ? undefined : `below limits.bufferBytes (${buffer}), or no socket can take it`,
   ),

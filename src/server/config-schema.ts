@@ -40,6 +40,19 @@ const limits = z
       100_000,
       "requests of one connection that wait for the broker",
     ),
+    requestsPerSecond: limit(
+      "requestsPerSecond",
+      0,
+      100_000,
+      "requests of one connection a second, pings too, each room of a subscribe many one; four seconds' worth at once. More " +
+        "are told rate_limited, and who does not stop is closed with 4429. 0: any number",
+    ),
+    receivedBytesPerSecond: limit(
+      "receivedBytesPerSecond",
+      0,
+      GIB,
+      "bytes that one connection sends a second, four seconds' worth at once; more as for requests. 0: any number",
+    ),
     bufferBytes: limit(
       "bufferBytes",
       48 * KIB,

@@ -19,7 +19,7 @@ export interface Socket {
 /** What a connection calls of its session. */
 export type SessionFace = Pick<
   Session,
-  "receive" | "dropped" | "drained" | "goaway" | "tellOutage" | "closed"
+  "receive" | "heard" | "dropped" | "drained" | "goaway" | "tellOutage" | "closed"
 >;
 
 /**

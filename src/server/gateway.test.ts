@@ -133,6 +133,7 @@ function failing(
           fail("receive");
           session.receive(payload, nowMs);
         },
+        heard: (bytes, nowMs) => session.heard(bytes, nowMs),
         closed: (nowMs) => {
           fail("closed");
           session.closed(nowMs);
@@ -140,6 +141,7 @@ function failing(
         dropped: () => session.dropped(),
         drained: () => session.drained(),
         goaway: (reason, delayMs) => session.goaway(reason, delayMs),
+        tellOutage: () => session.tellOutage(),
       };
     },
   };

@@ -211,6 +211,9 @@ class UwsGateway implements Gateway {
       message: guard("message", (connection, message: ArrayBuffer, isBinary: boolean) =>
         this.#receive(connection, message, isBinary),
       ),
+      // Answered by uWebSockets.js; here they are only counted.
+      ping: guard("ping", ({ session }, data: ArrayBuffer) => session?.heard(data.byteLength, Date.now())),
+      pong: guard("pong", ({ session }, data: ArrayBuffer) => session?.heard(data.byteLength, Date.now())),
       dropped: guard("dropped", (connection) => connection.session?.dropped()),
       drain: guard("drain", (connection) => connection.session?.drained()),
       close: guard("close", (connection, code: number, reason: ArrayBuffer) =>

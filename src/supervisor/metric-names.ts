@@ -34,6 +34,13 @@ export const METRIC_HELP = {
   fanwire_replayed_messages_total:
     "Messages sent to subscriptions that resumed or rewound, by where they were counted",
   fanwire_history_reads_total: "Reads of history at the broker, by where they were counted",
+  fanwire_classes: "Conflated classes of rooms with somebody in them",
+  fanwire_class_flushes_total: "Times that a conflated class was handed to the lanes",
+  fanwire_conflated_total:
+    "Messages that a conflated class left out because a later one of their key took their place",
+  fanwire_rate_changes_total: "Subscribes that moved a subscription to another delivery class",
+  fanwire_outages_told_total: "Connections told that rooms of theirs get nothing new, once an outage",
+  fanwire_checkpoints_total: "Quiet rooms whose position was moved on, as nothing came",
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
@@ -98,6 +105,13 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   lanes: gauge("fanwire_lanes"),
   laneFlushes: counter("fanwire_lane_flushes_total"),
   laneWaits: counter("fanwire_lane_waits_total"),
+  classes: gauge("fanwire_classes"),
+  classFlushes: counter("fanwire_class_flushes_total"),
+  conflated: counter("fanwire_conflated_total"),
+  conflationOverflows: limit("conflationBytes"),
+  rateChanges: counter("fanwire_rate_changes_total"),
+  rateChangesRefused: limit("rateChanges"),
+  ratesRefused: limit("rates"),
   replayedMessages: counter("fanwire_replayed_messages_total", { at: "session" }),
   historyReads: counter("fanwire_history_reads_total", { at: "session" }),
   ringEvictions: counter("fanwire_ring_evictions_total"),
@@ -105,8 +119,12 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   lagged: counter("fanwire_lagged_total", { kind: "socket" }),
   slowCloses: counter("fanwire_slow_closes_total"),
   resets: counter("fanwire_resets_total", { at: "engine" }),
+  outagesTold: counter("fanwire_outages_told_total"),
   tooManyRooms: limit("roomsPerConnection"),
   rateLimited: limit("requestsInFlight"),
+  requestsOverRate: limit("requestsPerSecond"),
+  bytesOverRate: limit("receivedBytesPerSecond"),
+  floodCloses: limit("flood"),
   chainBroken: bug("engineChain"),
 };
 
@@ -145,6 +163,7 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   failedReads: counter("fanwire_broker_repairs_total", { kind: "failedRead" }),
   queueOverflows: counter("fanwire_broker_repairs_total", { kind: "queueOverflow" }),
   resets: counter("fanwire_resets_total", { at: "nats" }),
+  checkpoints: counter("fanwire_checkpoints_total"),
   invalidData: counter("fanwire_broker_invalid_total", { kind: "data" }),
   invalidKeys: counter("fanwire_broker_invalid_total", { kind: "key" }),
   strayMessages: counter("fanwire_broker_invalid_total", { kind: "subject" }),

@@ -379,7 +379,7 @@ export abstract class Partition<M extends FlowMessage> {
     const wasGap = round.gaps !== this.#sweptGaps;
     this.#sweptGaps = round.gaps;
     this.#sweepsAll = wasGap;
-    const nextMs = this.#gaps !== round.gaps ? 0 : wasGap ? resweepMs : sweepMs;
+    const nextMs = this.#gaps !== round.gaps ? 0 : wasGap ? Math.min(resweepMs, sweepMs) : sweepMs;
     this.#sweepAtMs = Math.min(this.#sweepAtMs, nowMs + nextMs);
   }
 }

@@ -127,6 +127,12 @@ const MUTANTS: readonly Mutant[] = [
     replace: "message",
   },
   {
+    name: "a quiet room is told to have had nothing beyond what was looked at",
+    file: "flow-room.js",
+    find: "this.sink.checkpoint(this.verified);",
+    replace: "this.sink.checkpoint(this.verified + 3);",
+  },
+  {
     name: "whole: a hole in the sequence is not seen",
     file: "whole-partition.js",
     find: "if (message.sequence === this.#reached + 1)",
