@@ -50,6 +50,10 @@ export interface Counters {
   tooManyRooms: number;
   /** Requests refused because too many of their connection wait. */
   rateLimited: number;
+  /** Operations that the rights did not allow, and rooms left because a new token did not. */
+  forbidden: number;
+  /** Tokens that were replaced on an open connection. */
+  authenticated: number;
   /** Requests refused because their connection sent too many, or too many bytes, a second. */
   requestsOverRate: number;
   bytesOverRate: number;
@@ -94,6 +98,8 @@ export function createCounters(): Counters {
     outagesTold: 0,
     tooManyRooms: 0,
     rateLimited: 0,
+    forbidden: 0,
+    authenticated: 0,
     requestsOverRate: 0,
     bytesOverRate: 0,
     floodCloses: 0,

@@ -3,6 +3,7 @@ import { decodeServer, encodeClient } from "../protocol/client-wire.testkit.js";
 import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import { msgpackWire, type ServerWire } from "../protocol/wire.js";
+import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
 import { createCounters } from "./counters.js";
 import { Engine, type Session } from "./engine.js";
 import { DEFAULT_LIMITS, type Limits } from "./limits.js";
@@ -83,6 +84,7 @@ export class EngineRig {
   constructor(
     limits: Partial<Limits> = {},
     wrap: (broker: Broker) => Broker = (broker) => broker,
+    guard: Guard = {},
     outages?: Outages,
   ) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
@@ -104,13 +106,14 @@ export class EngineRig {
       settingsOf,
       limits: all,
       counters: this.counters,
+      guard,
       ...(outages === undefined ? {} : { outages }),
     });
   }
 
-  connect(wire: ServerWire = msgpackWire): TestConnection {
+  connect(wire: ServerWire = msgpackWire, access: Access = OPEN_ACCESS): TestConnection {
     const socket = new TestSocket(wire);
-    const session = this.engine.connect(`s${this.sockets.length}`, wire, socket);
+    const session = this.engine.connect(`s${this.sockets.length}`, wire, socket, access);
     this.sockets.push({ socket, session });
     return new TestConnection(this, socket, session);
   }

@@ -1,4 +1,5 @@
 import type { ServerWire } from "../protocol/wire.js";
+import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
 import { type Allowances, allowances } from "./allowance.js";
 import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
@@ -26,6 +27,8 @@ export interface EngineOptions {
   readonly counters: Counters;
   /** Default: there are none. */
   readonly outages?: Outages;
+  /** Default: nobody but the rights decides. */
+  readonly guard?: Guard;
 }
 
 const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
@@ -48,6 +51,7 @@ export class Engine implements SessionHost {
   readonly limits: Limits;
   readonly allowances: Allowances;
   readonly counters: Counters;
+  readonly guard: Guard;
   readonly #node: string;
   readonly #fanout: Fanout;
   readonly #packer = new Packer();
@@ -56,7 +60,7 @@ export class Engine implements SessionHost {
   #lagging: Session[] = [];
   #retries: Session[] = [];
 
-  constructor({ node, broker, fanout, settingsOf, limits, counters, outages }: EngineOptions) {
+  constructor({ node, broker, fanout, settingsOf, limits, counters, guard = {}, outages }: EngineOptions) {
     this.#node = node;
     this.broker = broker;
     this.outages = outages ?? NO_OUTAGES;
@@ -64,6 +68,7 @@ export class Engine implements SessionHost {
     this.limits = limits;
     this.allowances = allowances(limits);
     this.counters = counters;
+    this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
     this.lanes = new Lanes(limits.laneSockets, counters);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
@@ -77,8 +82,8 @@ export class Engine implements SessionHost {
   }
 
   /** Takes a connection and sends it `welcome`. `id` is unique for the life of the deployment. */
-  connect(id: string, wire: ServerWire, outbox: Outbox): Session {
-    const session = new Session(id, wire, outbox, this);
+  connect(id: string, wire: ServerWire, outbox: Outbox, access: Access = OPEN_ACCESS): Session {
+    const session = new Session(id, wire, outbox, this, access);
     this.counters.connections += 1;
     this.counters.connectionsTotal += 1;
     const { pingMs, payloadBytes } = this.limits;

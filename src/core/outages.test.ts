@@ -12,7 +12,7 @@ function rigWith(out: ReadonlyMap<string, number>): EngineRig {
     },
     outageOf: (room: Parameters<typeof namespaceOf>[0]) => out.get(namespaceOf(room)),
   };
-  return new EngineRig({}, (broker) => broker, outages);
+  return new EngineRig({}, (broker) => broker, {}, outages);
 }
 
 const errors = (frames: readonly ServerFrame[]): string[] =>

@@ -9,7 +9,9 @@ import type {
 } from "../protocol/frames.js";
 import { namespaceOf, type RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
+import { type Access, forbidden, type Guard, type Guest, type Right } from "./access.js";
 import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
+import { forgetAsked, openGuarded, publishGuarded } from "./guarded.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
 import type { Outages } from "./outages.js";
@@ -21,6 +23,7 @@ import { type Opening, type Owner, type Shared, Subscriptions } from "./subscrip
 /** What a session asks of the engine. */
 export interface SessionHost extends Shared {
   readonly broker: Broker;
+  readonly guard: Guard;
   readonly lanes: Lanes;
   readonly outages: Outages;
   readonly allowances: Allowances;
@@ -49,7 +52,7 @@ type State =
 const FLOOD_RETRY_MS = 1_000;
 
 /** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
-export class Session implements Owner {
+export class Session implements Owner, Guest {
   readonly id: string;
   readonly wire: ServerWire;
   /** Where it has its place until it is closed. */
@@ -65,16 +68,22 @@ export class Session implements Owner {
   #bytesMark: AllowanceMark = 0;
   /** History requests, one at a time; made when the first comes. */
   #pages: PageQueue | undefined;
+  #access: Access;
   /** Set while the session waits for a turn; the engine's mark. */
   queued = false;
 
-  constructor(id: string, wire: ServerWire, outbox: Outbox, host: SessionHost) {
+  constructor(id: string, wire: ServerWire, outbox: Outbox, host: SessionHost, access: Access) {
     this.id = id;
+    this.#access = access;
     this.wire = wire;
     this.#outbox = outbox;
     this.#host = host;
     this.lane = host.lanes.acquire();
     this.#subscriptions = new Subscriptions(this, host);
+  }
+
+  get access(): Access {
+    return this.#access;
   }
 
   get bufferedBytes(): number {
@@ -165,6 +174,13 @@ export class Session implements Owner {
     const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
     const text = `rooms of ${names.join(", ")} get nothing new while what stores them cannot be reached; what is missed follows`;
     this.sendControl({ type: "error", ref: 0, code: "unavailable", text, retryMs: undefined });
+  }
+
+  /** Tells the client that its token expires soon. */
+  warnOfExpiry(nowMs: number): void {
+    const seconds = Math.max(0, Math.ceil(this.#access.expiresAt - nowMs / 1_000));
+    const text = `the token expires within ${seconds} s: authenticate with a fresh one`;
+    this.sendControl({ type: "error", ref: 0, code: "unauthenticated", text, retryMs: undefined });
   }
 
   closed(nowMs: number): void {
@@ -259,6 +275,7 @@ export class Session implements Owner {
         this.#subscribeMany(input.ref, input.rooms, input.options, nowMs);
         break;
       case "unsubscribe":
+        forgetAsked(this, input.room);
         this.#subscriptions.close(input.room, nowMs);
         this.#answer(input.ref, undefined);
         break;
@@ -269,15 +286,52 @@ export class Session implements Owner {
         this.#history(input.ref, input.room, input.options);
         break;
       case "presence":
+        if (this.#mayNot(input.ref, "members", input.room)) break;
         this.#refuse(input.ref, new CodedError("bad_request", "presence: this server does not offer it"));
         break;
       case "authenticate":
-        this.#refuse(
-          input.ref,
-          new CodedError("bad_request", "authenticate: this server does not use tokens"),
-        );
+        this.#authenticate(input.ref, input.token, nowMs);
         break;
     }
+  }
+
+  #authenticate(ref: number, token: string, nowMs: number): void {
+    const { guard, limits, counters } = this.#host;
+    if (guard.authenticate === undefined) {
+      this.#refuse(ref, new CodedError("bad_request", "authenticate: this server does not use tokens"));
+      return;
+    }
+    if (this.#busy(ref, limits.requestsInFlight)) return;
+    this.#wait(ref, guard.authenticate(token, this), (access) => {
+      counters.authenticated += 1;
+      this.#access = access;
+      this.#answer(ref, { expiresMs: Math.max(0, Math.round(access.expiresAt * 1_000 - nowMs)) });
+      this.#leaveForbidden(nowMs);
+    });
+  }
+
+  /** What the new token does not allow any more. */
+  #leaveForbidden(nowMs: number): void {
+    const { rights } = this.#access;
+    for (const room of this.#subscriptions.rooms()) {
+      if (rights.allows("subscribe", room)) continue;
+      this.#subscriptions.close(room, nowMs);
+      this.#host.counters.forbidden += 1;
+      const { code, message: text } = forbidden("subscribe", room);
+      this.sendControl({ type: "error", ref: 0, code, text, retryMs: undefined, room });
+    }
+  }
+
+  /** True where it is refused. Asked before anything else, so that nothing tells of a room that is forbidden. */
+  #mayNot(ref: number, right: Right, room: RoomName): boolean {
+    if (this.#access.rights.allows(right, room)) return false;
+    this.#host.counters.forbidden += 1;
+    this.#refuse(ref, forbidden(right, room));
+    return true;
+  }
+
+  #open(item: ManyItem, options: SubscribeOptions, nowMs: number): Opening | Promise<Opening> {
+    return openGuarded(this, this.#subscriptions, this.#host, item, options, nowMs);
   }
 
   #subscribe(ref: number, room: RoomName, options: SubscribeOptions, nowMs: number): void {
@@ -291,7 +345,7 @@ export class Session implements Owner {
       this.#subscriptions.begin(opening, this.#state !== "open");
       this.tellOutage();
     };
-    const opening = this.#subscriptions.open({ room, after: undefined }, options, nowMs);
+    const opening = this.#open({ room, after: undefined }, options, nowMs);
     if (opening instanceof Promise) this.#wait(ref, opening, answer);
     else answer(opening);
   }
@@ -311,21 +365,23 @@ export class Session implements Owner {
       }
       this.tellOutage();
     };
-    const openings = items.map((item) => this.#subscriptions.open(item, options, nowMs));
+    const openings = items.map((item) => this.#open(item, options, nowMs));
     const ready = openings.filter((opening): opening is Opening => !(opening instanceof Promise));
     if (ready.length === openings.length) answer(ready);
     else this.#wait(ref, Promise.all(openings), answer);
   }
 
   #publish({ ref, room, data, key }: ClientFrame<Uint8Array> & { type: "publish" }): void {
-    const { broker, counters, rooms } = this.#host;
+    const { counters, rooms } = this.#host;
+    if (this.#mayNot(ref, "publish", room)) return;
     if (rooms.settingsOf(room).publish !== "client") {
       const text = `room ${room} takes messages over the HTTP API only`;
       this.#refuse(ref, new CodedError("forbidden", text));
       return;
     }
     if (this.#busy(ref, this.#host.limits.requestsInFlight)) return;
-    const stored = broker.publish({ room, data, key, origin: this.id }).catch((cause: unknown) => {
+    const outgoing = { room, data, key, origin: this.id };
+    const stored = publishGuarded(this, this.#host, outgoing).catch((cause: unknown) => {
       counters.publishErrors += 1;
       throw cause;
     });
@@ -337,6 +393,7 @@ export class Session implements Owner {
 
   #history(ref: number, room: RoomName, options: HistoryOptions): void {
     const { limits, rooms } = this.#host;
+    if (this.#mayNot(ref, "history", room)) return;
     if (rooms.settingsOf(room).ephemeral) {
       this.#refuse(ref, new CodedError("bad_request", `room ${room} is ephemeral and keeps no history`));
       return;

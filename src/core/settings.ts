@@ -1,4 +1,4 @@
-import type { Rate } from "../protocol/frames.js";
+import type { AskedRate, Rate } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 
 /** What hangs on a room's namespace. */
@@ -32,3 +32,14 @@ export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
 
 /** Looks a room's settings up; pure, cheap, the same answer for the life of the process. */
 export type SettingsOf = (room: RoomName) => RoomSettings;
+
+/** The class of a subscription that asks for this rate, which may be one that the namespace does not allow. */
+export function rateOf({ rates, rate }: RoomSettings, asked: AskedRate | undefined): Rate {
+  return asked === "slowest" ? slowestOf(rates) : (asked ?? rate);
+}
+
+/** "all" only where there is no other. */
+export function slowestOf(rates: readonly Rate[]): Rate {
+  const hertz = rates.filter((rate) => rate !== "all");
+  return hertz.length === 0 ? "all" : Math.min(...hertz);
+}

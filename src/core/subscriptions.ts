@@ -13,6 +13,7 @@ import { rateChangesOf } from "./rate-changes.js";
 import type { Room } from "./room.js";
 import type { Member } from "./room-lane.js";
 import type { Rooms } from "./rooms.js";
+import { rateOf } from "./settings.js";
 import { checkOptions, lastOffset, resolveStart } from "./start.js";
 import { createReplay, LAGGED, READING, type Replay, type Start, Subscription } from "./subscription.js";
 import { termsOf } from "./terms.js";
@@ -98,6 +99,11 @@ export class Subscriptions {
     if (subscription.room !== undefined) this.#shared.rooms.release(name, nowMs);
   }
 
+  /** Rooms that are subscribed or being subscribed to now. */
+  rooms(): RoomName[] {
+    return this.#byRoom.all().map(({ name }) => name);
+  }
+
   closeAll(nowMs: number): void {
     for (const { name } of this.#byRoom.all()) this.close(name, nowMs);
   }
@@ -147,7 +153,7 @@ export class Subscriptions {
         `this connection has ${limits.roomsPerConnection} rooms, its limit`,
       );
     }
-    const rate = options.rate ?? rooms.settingsOf(name).rate;
+    const rate = rateOf(rooms.settingsOf(name), options.rate);
     if (before !== undefined && before.terms.rate !== rate) this.#countChange(nowMs);
     // The new subscription takes its place first, so that the room can not close in between.
     const room = rooms.acquire(name);
@@ -267,7 +273,7 @@ function paced(start: Start, rate: Rate): Start {
   return rate === "all" ? start : { ...start, result: { ...start.result, rate } };
 }
 
-function superseded(name: RoomName): CodedError {
+export function superseded(name: RoomName): CodedError {
   return new CodedError(
     "bad_request",
     `a later request of this connection for room ${name} took the place of this one`,

@@ -26,6 +26,7 @@ export function controlElements(frame: ControlFrame): unknown[] {
       return frame.result === undefined ? [CODE.ok, frame.ref] : [CODE.ok, frame.ref, frame.result];
     case "error": {
       const elements = [CODE.error, frame.ref, frame.code, frame.text];
+      if (frame.room !== undefined) return [...elements, frame.retryMs ?? null, frame.room];
       return frame.retryMs === undefined ? elements : [...elements, frame.retryMs];
     }
     case "live":

@@ -20,6 +20,7 @@ export function parseServerFrame(elements: readonly unknown[]): ServerFrame | un
         code: errorCode(text(second)),
         text: text(third),
         retryMs: isNil(fourth) ? undefined : uint(fourth),
+        ...(isNil(fifth) ? {} : { room: parseRoom(fifth) }),
       };
     case CODE.message:
       if (fifth === undefined) throw broken("data", fifth);

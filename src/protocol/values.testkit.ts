@@ -109,9 +109,13 @@ const begin = fc.oneof(
 );
 
 const rate = fc.oneof(fc.double({ min: 0.01, max: 1e6, noNaN: true }), fc.constant("all" as const));
+const askedRate = fc.oneof(rate, fc.constant("slowest" as const));
 
 const options = fc
-  .tuple(begin, fc.record({ rate, echo: fc.boolean(), members: fc.boolean() }, { requiredKeys: [] }))
+  .tuple(
+    begin,
+    fc.record({ rate: askedRate, echo: fc.boolean(), members: fc.boolean() }, { requiredKeys: [] }),
+  )
   .map(([from, rest]) => ({ ...from, ...rest }));
 
 const optionsOfMany = options.map((given) => ("after" in given ? {} : given));
@@ -151,13 +155,17 @@ export const controlFrame: fc.Arbitrary<ControlFrame> = fc.oneof(
     maxBytes: uint53,
   }),
   fc.record({ type: fc.constant("ok" as const), ref, result: fc.option(value, { nil: undefined }) }),
-  fc.record({
-    type: fc.constant("error" as const),
-    ref,
-    code: fc.constantFrom(...ERROR_CODES),
-    text: wellFormedText(0, 50),
-    retryMs: fc.option(uint53, { nil: undefined }),
-  }),
+  fc.record(
+    {
+      type: fc.constant("error" as const),
+      ref,
+      code: fc.constantFrom(...ERROR_CODES),
+      text: wellFormedText(0, 50),
+      retryMs: fc.option(uint53, { nil: undefined }),
+      room,
+    },
+    { requiredKeys: ["type", "ref", "code", "text", "retryMs"] },
+  ),
   fc.record({ type: fc.constant("live" as const), room, offset: uint53 }),
   fc.record({ type: fc.constant("lagged" as const) }),
   fc.record({

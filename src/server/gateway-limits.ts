@@ -1,7 +1,8 @@
+import type { AddressLimits } from "./gateway-doorman.js";
 import type { HandshakeLimits } from "./handshake-gate.js";
 
 /** Caps on sockets and requests, in one place; those of the protocol stand in core/limits.ts. */
-export interface GatewayLimits extends HandshakeLimits {
+export interface GatewayLimits extends HandshakeLimits, AddressLimits {
   /** WebSocket connections of this process. */
   readonly connections: number;
   /**
@@ -38,6 +39,11 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   // So a storm takes a sixth to a third of a core, and who is connected has the rest. Refusing one costs 40 µs.
   handshakesPerSecond: 2_000,
   handshakeLagMs: 200,
+  // An office or a carrier's NAT behind one address, all of it back after a restart, is in within a minute.
+  handshakesPerSecondPerAddress: 100,
+  // What opens and says nothing is cut after 8 to 12 s: one address alone holds 6,000 places at the most.
+  acceptsPerSecondPerAddress: 500,
+  connectionsPerAddress: 5_000,
   // Browsers let the timers of hidden pages run once a minute.
   idleSeconds: 120,
   bodyBytes: 1_048_576,
@@ -69,6 +75,12 @@ export interface GatewayCounters {
   handshakesOverRate: number;
   /** Of these, because the event loop was late. */
   handshakesOverLag: number;
+  /** Of these, because their address made too many a second. */
+  handshakesOverAddress: number;
+  /** Of these, because their address has too many connections. */
+  connectionsOverAddress: number;
+  /** TCP connections closed at once because their address opened too many a second. */
+  acceptsOverAddress: number;
   /** TCP connections closed at once because there were too many. */
   connectionsRefused: number;
   /** WebSockets closed because the process ran out of open files. */
@@ -87,6 +99,9 @@ export function createGatewayCounters(): GatewayCounters {
     upgradesRefused: 0,
     handshakesOverRate: 0,
     handshakesOverLag: 0,
+    handshakesOverAddress: 0,
+    connectionsOverAddress: 0,
+    acceptsOverAddress: 0,
     connectionsRefused: 0,
     connectionsShed: 0,
     payloadsCut: 0,

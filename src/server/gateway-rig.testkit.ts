@@ -17,6 +17,7 @@ import {
 } from "./gateway-limits.js";
 import type { GatewayLog } from "./gateway-log.js";
 import type { HttpHandler } from "./http-types.js";
+import type { ProxySettings } from "./trusted-proxies.js";
 
 export interface LogLine {
   readonly level: "info" | "warn" | "error";
@@ -42,6 +43,7 @@ export interface RigOptions {
   readonly limits?: Partial<Limits>;
   readonly gatewayLimits?: Partial<GatewayLimits>;
   readonly origins?: readonly string[];
+  readonly proxies?: ProxySettings;
   readonly http?: HttpHandler;
   readonly port?: number;
   readonly sharePort?: boolean;
@@ -72,6 +74,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
     host: "127.0.0.1",
     port: options.port ?? 0,
     sharePort: options.sharePort ?? false,
+    proxies: options.proxies ?? { trusted: [], tell: "x-forwarded-for" },
     ...(options.openFiles === undefined ? {} : { openFiles: options.openFiles }),
     origins: options.origins ?? [],
     limits,

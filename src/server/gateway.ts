@@ -13,6 +13,7 @@ import type { CodedError } from "../protocol/errors.js";
 import { wireFor } from "../protocol/wire.js";
 import { Admission, type House } from "./gateway-admission.js";
 import { DescriptorGuard, type OpenFiles } from "./gateway-descriptors.js";
+import { Doorman } from "./gateway-doorman.js";
 import { tellInPortions } from "./gateway-drain.js";
 import { HttpFront } from "./gateway-http.js";
 import { type GatewayCounters, type GatewayLimits, HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
@@ -25,6 +26,7 @@ import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
 import type { HttpHandler } from "./http-types.js";
 import { openFilesMax, openFilesNow } from "./open-files.js";
+import type { ProxySettings } from "./trusted-proxies.js";
 import type { UpgradePolicy } from "./upgrade.js";
 
 /** What the gateway calls of the engine. */
@@ -37,6 +39,7 @@ export interface GatewayOptions extends ListenOptions {
   readonly origins: readonly string[];
   readonly limits: Pick<Limits, "payloadBytes" | "bufferBytes">;
   readonly gatewayLimits: GatewayLimits;
+  readonly proxies: ProxySettings;
   /** Default: as the system says. */
   readonly openFiles?: OpenFiles;
   readonly counters: GatewayCounters;
@@ -107,6 +110,7 @@ class UwsGateway implements Gateway {
   readonly #log: BoundedLog;
   readonly #descriptors: DescriptorGuard;
   readonly #gate: HandshakeGate;
+  readonly #doorman: Doorman;
   readonly #admission: Admission;
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
@@ -130,12 +134,13 @@ class UwsGateway implements Gateway {
   #closing: Promise<void> | undefined;
 
   constructor(options: GatewayOptions) {
-    const { gatewayLimits, counters, origins, http } = options;
+    const { gatewayLimits, counters, origins, http, proxies } = options;
     this.#options = options;
     this.#log = new BoundedLog(options.log);
     const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
     this.#descriptors = new DescriptorGuard(gatewayLimits, files);
     this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random);
+    this.#doorman = new Doorman({ proxies, limits: gatewayLimits, counters, random: Math.random });
     this.#admission = new Admission({ origins, gate: this.#gate, counters, random: Math.random });
     const isCrowded = () => this.#leaving || this.#plainConnections * 2 > gatewayLimits.plainConnections;
     this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
@@ -228,20 +233,32 @@ class UwsGateway implements Gateway {
     this.#plainConnections += count;
     if (count > 0) this.#listener?.accepted();
     else this.#listener?.handling();
-    if (count < 0 || fits) return;
-    this.#options.counters.connectionsRefused += 1;
-    cut(res);
+    if (count < 0) return;
+    if (!fits) this.#options.counters.connectionsRefused += 1;
+    if (!fits || !this.#doorman.accepts(res, performance.now())) cut(res);
   }
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
     try {
       this.#listener?.handling();
-      const decision = this.#admission.decide(req, this.#house(), performance.now());
+      const caller = this.#doorman.callerOf(res, req);
+      const nowMs = performance.now();
+      const unwelcome = this.#doorman.handshake(caller, nowMs);
+      if (unwelcome !== undefined) {
+        this.#options.counters.upgradesRefused += 1;
+        refuse(res, unwelcome);
+        return;
+      }
+      const decision = this.#admission.decide(req, this.#house(), nowMs);
       if (decision.kind === "refuse") {
         refuse(res, decision.error);
         return;
       }
-      const connection = new Connection(wireFor(decision.subprotocol), this.#options.limits.bufferBytes);
+      const connection = new Connection(
+        wireFor(decision.subprotocol),
+        this.#options.limits.bufferBytes,
+        caller,
+      );
       this.#plainConnections -= 1;
       const key = req.getHeader("sec-websocket-key");
       res.upgrade<SocketData>({ connection }, key, decision.header, "", context);
@@ -278,6 +295,7 @@ class UwsGateway implements Gateway {
   #open(connection: Connection, socket: WebSocket<SocketData>): void {
     connection.opened(socket);
     this.#connections.add(connection);
+    this.#doorman.opened(connection.caller);
     this.#sessions += 1;
     const id = `${this.#boot}-${this.#sessions.toString(36)}`;
     connection.session = this.#engine.connect(id, connection.wire, connection);
@@ -295,6 +313,7 @@ class UwsGateway implements Gateway {
 
   #closed(connection: Connection, code: number, reason: ArrayBuffer): void {
     this.#connections.delete(connection);
+    this.#doorman.closed(connection.caller);
     connection.closed(Date.now());
     // The only sign that the limit was exceeded; the client sees an end without a close frame.
     if (code !== 1006 || Buffer.from(reason).toString("latin1") !== "Received too big message") return;
@@ -334,6 +353,7 @@ class UwsGateway implements Gateway {
     try {
       this.#engine.sweep(Date.now());
       this.#http.sweep(Date.now());
+      this.#doorman.sweep(performance.now());
       this.#shed(this.#descriptors.sweep(this.#plainConnections, this.#connections.size));
     } catch (cause) {
       this.#fault("sweep", cause);

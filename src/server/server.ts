@@ -182,6 +182,9 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     bodyBytes,
     handshakesPerSecond,
     handshakeLagMs,
+    connectionsPerAddress,
+    handshakesPerSecondPerAddress,
+    acceptsPerSecondPerAddress,
   } = config.limits;
   const fitting = connectionLimits(config.limits, openFilesMax());
   if (fitting.connections < configured)
@@ -189,8 +192,9 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
       { configured, effective: fitting.connections },
       "fewer connections than configured: raise ulimit -n",
     );
-  const handshakes = { handshakesPerSecond, handshakeLagMs };
-  return { ...DEFAULT_GATEWAY_LIMITS, ...fitting, ...handshakes, idleSeconds, bodyBytes };
+  const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
+  const addresses = { connectionsPerAddress, acceptsPerSecondPerAddress };
+  return { ...DEFAULT_GATEWAY_LIMITS, ...fitting, ...handshakes, ...addresses, idleSeconds, bodyBytes };
 }
 
 /** What stands at `/` where no page is served. */

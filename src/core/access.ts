@@ -1,0 +1,63 @@
+import { CodedError } from "../protocol/errors.js";
+import type { RoomName } from "../protocol/room-name.js";
+import type { Outgoing } from "./ports.js";
+
+/** What may be done in a room; the letters that tokens and configuration use are their first ones. */
+export type Right = "subscribe" | "publish" | "history" | "members";
+
+/** What somebody may do where. Pure, and the same answer for as long as the object lives. */
+export interface Rights {
+  allows(right: Right, room: RoomName): boolean;
+}
+
+/** Who a connection is, and what it may do. Connections with equal tokens share one. Times are seconds since 1970. */
+export interface Access {
+  readonly rights: Rights;
+  /** Undefined: nobody in particular. */
+  readonly sub: string | undefined;
+  readonly jti: string | undefined;
+  /** 0: not known. */
+  readonly issuedAt: number;
+  /** When the client is told to authenticate anew. */
+  readonly warnAt: number;
+  /** When the connection is closed. Infinity: never. */
+  readonly expiresAt: number;
+}
+
+/** Everything, for ever: where no token is asked for. */
+export const OPEN_ACCESS: Access = Object.freeze({
+  rights: Object.freeze({ allows: () => true }),
+  sub: undefined,
+  jti: undefined,
+  issuedAt: 0,
+  warnAt: Number.POSITIVE_INFINITY,
+  expiresAt: Number.POSITIVE_INFINITY,
+});
+
+/** A connection, as the guard sees it. */
+export interface Guest {
+  readonly id: string;
+  readonly access: Access;
+}
+
+/** Who decides besides the rights; each is undefined where nobody wants to be asked. What they reject with is told to the client. */
+export interface Guard {
+  /** Makes a token into access. Rejects with a CodedError, `unauthenticated` where the token is not good. */
+  readonly authenticate?: ((token: string, guest: Guest) => Promise<Access>) | undefined;
+  /** Asked about a room that the rights allow. */
+  readonly subscribe?: ((guest: Guest, room: RoomName) => Promise<void>) | undefined;
+  /** The same; resolves with what is to be published instead. Promises of one guest settle in the order of the calls. */
+  readonly publish?: ((guest: Guest, outgoing: Outgoing) => Promise<Outgoing>) | undefined;
+}
+
+/** The same whether there is such a room or not. */
+export function forbidden(right: Right, room: RoomName): CodedError {
+  return new CodedError("forbidden", `room ${room}: ${WORDS[right]} is not allowed to this connection`);
+}
+
+const WORDS: Readonly<Record<Right, string>> = {
+  subscribe: "subscribing",
+  publish: "publishing",
+  history: "reading history",
+  members: "seeing members",
+};
