@@ -11,10 +11,17 @@ export interface RoomSettings {
   };
   /** Keep the latest message of every key. */
   readonly state: boolean;
+  /** State forgets a key that was not published for this long. 0: never. Nobody is told, who watches goes by `time`. */
+  readonly stateSeconds: number;
   /** No numbering, no history, no replay: offset 0. Excludes `state`. */
   readonly ephemeral: boolean;
   /** Who may publish: the HTTP API only, or connected clients too. */
   readonly publish: "api" | "client";
+  /**
+   * Whose a client's key is: its own choice, or the sender's. Then the server puts the session in its place, so that
+   * nobody moves another's cursor, and takes it out when the connection ends.
+   */
+  readonly key: "any" | "sender";
   /** Delivery classes that a subscription may ask for. At least one. */
   readonly rates: readonly Rate[];
   /** The class of a subscription that asks for none. One of `rates`. */
@@ -24,8 +31,10 @@ export interface RoomSettings {
 export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
   history: Object.freeze({ messages: 1_000, seconds: 3_600 }),
   state: false,
+  stateSeconds: 0,
   ephemeral: false,
   publish: "api",
+  key: "any",
   rates: Object.freeze(["all", 30, 10, 4, 1] as const),
   rate: "all",
 });
