@@ -46,6 +46,9 @@ export interface Counters {
   dropped: number;
   lagged: number;
   slowCloses: number;
+  /** Connections whose subscriptions were moved to the slowest classes, and those that were moved back. */
+  slowedDown: number;
+  restored: number;
   resets: number;
   tooManyRooms: number;
   /** Requests refused because too many of their connection wait. */
@@ -95,6 +98,8 @@ export function createCounters(): Counters {
     dropped: 0,
     lagged: 0,
     slowCloses: 0,
+    slowedDown: 0,
+    restored: 0,
     resets: 0,
     tooManyRooms: 0,
     rateLimited: 0,
