@@ -50,6 +50,8 @@ export interface Counters {
   slowedDown: number;
   restored: number;
   resets: number;
+  /** Connections told that rooms of theirs get nothing new, once an outage. */
+  outagesTold: number;
   tooManyRooms: number;
   /** Requests refused because too many of their connection wait. */
   rateLimited: number;
@@ -101,6 +103,7 @@ export function createCounters(): Counters {
     slowedDown: 0,
     restored: 0,
     resets: 0,
+    outagesTold: 0,
     tooManyRooms: 0,
     rateLimited: 0,
     forbidden: 0,
