@@ -47,6 +47,8 @@ export interface Counters {
   lagged: number;
   slowCloses: number;
   resets: number;
+  /** Connections told that rooms of theirs get nothing new, once an outage. */
+  outagesTold: number;
   tooManyRooms: number;
   /** Requests refused because too many of their connection wait. */
   rateLimited: number;
@@ -96,6 +98,7 @@ export function createCounters(): Counters {
     lagged: 0,
     slowCloses: 0,
     resets: 0,
+    outagesTold: 0,
     tooManyRooms: 0,
     rateLimited: 0,
     forbidden: 0,

@@ -7,6 +7,7 @@ import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
 import { createCounters } from "./counters.js";
 import { Engine, type Session } from "./engine.js";
 import { DEFAULT_LIMITS, type Limits } from "./limits.js";
+import type { Outages } from "./outages.js";
 import type { Broker, Outbox } from "./ports.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "./settings.js";
 
@@ -91,6 +92,7 @@ export class EngineRig {
     limits: Partial<Limits> = {},
     wrap: (broker: Broker) => Broker = (broker) => broker,
     guard: Guard = {},
+    outages?: Outages,
   ) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
     const fanout = {
@@ -112,6 +114,7 @@ export class EngineRig {
       limits: all,
       counters: this.counters,
       guard,
+      ...(outages === undefined ? {} : { outages }),
     });
   }
 

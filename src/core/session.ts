@@ -7,13 +7,14 @@ import type {
   ManyItem,
   SubscribeOptions,
 } from "../protocol/frames.js";
-import type { RoomName } from "../protocol/room-name.js";
+import { namespaceOf, type RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
 import { type Access, forbidden, type Guard, type Guest, type Right } from "./access.js";
 import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
 import { forgetAsked, openGuarded, publishGuarded } from "./guarded.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
+import type { Outages } from "./outages.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
@@ -25,6 +26,7 @@ export interface SessionHost extends Shared {
   readonly broker: Broker;
   readonly guard: Guard;
   readonly lanes: Lanes;
+  readonly outages: Outages;
   readonly signatures: Signatures;
   readonly allowances: Allowances;
   /** Asks for a call of {@link Session.turn} in the next tick. */
@@ -36,6 +38,9 @@ export interface SessionHost extends Shared {
   /** The socket's buffer is to be watched until it drains. */
   watch(session: Session, nowMs: number): void;
 }
+
+/** In the text of an error: it must stay short. */
+const NAMESPACES_NAMED_MAX = 8;
 
 type State =
   | "open"
@@ -159,6 +164,18 @@ export class Session implements Owner, Guest {
   /** Asks the client to reconnect elsewhere after a delay, jittered for it. */
   goaway(reason: string, delayMs: number): void {
     this.sendControl({ type: "goaway", reason, delayMs });
+  }
+
+  /** Says, once an outage, that rooms of this connection get nothing new. */
+  tellOutage(): void {
+    const { outages } = this.#host;
+    if (!outages.isAny || this.#state === "closed") return;
+    const rooms = this.#subscriptions.untoldOutages(outages);
+    if (rooms.length === 0) return;
+    this.#host.counters.outagesTold += 1;
+    const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
+    const text = `rooms of ${names.join(", ")} get nothing new while what stores them cannot be reached; what is missed follows`;
+    this.sendControl({ type: "error", ref: 0, code: "unavailable", text, retryMs: undefined });
   }
 
   /** Tells the client that its token expires soon. */
@@ -329,6 +346,7 @@ export class Session implements Owner, Guest {
       }
       this.#answer(ref, opening.start.result);
       this.#subscriptions.begin(opening, this.#state !== "open");
+      this.tellOutage();
     };
     const opening = this.#open({ room, after: undefined }, options, nowMs);
     if (opening instanceof Promise) this.#wait(ref, opening, answer);
@@ -348,6 +366,7 @@ export class Session implements Owner, Guest {
         if (opening instanceof CodedError) this.#host.counters.requestErrors += 1;
         else this.#subscriptions.begin(opening, this.#state !== "open");
       }
+      this.tellOutage();
     };
     const openings = items.map((item) => this.#open(item, options, nowMs));
     const ready = openings.filter((opening): opening is Opening => !(opening instanceof Promise));

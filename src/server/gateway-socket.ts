@@ -18,7 +18,10 @@ export interface Socket {
 }
 
 /** What a connection calls of its session. */
-export type SessionFace = Pick<Session, "receive" | "heard" | "dropped" | "drained" | "goaway" | "closed">;
+export type SessionFace = Pick<
+  Session,
+  "receive" | "heard" | "dropped" | "drained" | "goaway" | "tellOutage" | "closed"
+>;
 
 /**
  * One WebSocket as its session sees it. Nothing here throws, and after the close nothing here does anything.

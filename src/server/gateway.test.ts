@@ -141,6 +141,7 @@ function failing(
         dropped: () => session.dropped(),
         drained: () => session.drained(),
         goaway: (reason, delayMs) => session.goaway(reason, delayMs),
+        tellOutage: () => session.tellOutage(),
       };
     },
   };

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
+import { Availability } from "./availability.js";
 import { type RunningBroker, startBroker } from "./broker.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
@@ -30,7 +31,9 @@ export interface ServerOptions {
 }
 
 /** A broker outside of this process, with the totals of the way to it. */
-export type SharedBroker = Omit<RunningBroker, "stop">;
+export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable"> {
+  readonly availability: Availability;
+}
 
 /** A server that listens. */
 export interface RunningServer {
@@ -79,6 +82,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     broker,
     counters: brokerCounters,
     isAvailable,
+    availability,
     stop: stopBroker,
   } = await brokerOf(config, options, log);
   let stopping: Promise<void> | undefined;
@@ -107,13 +111,15 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     log,
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
-      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters });
+      const outages = availability;
+      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters, outages });
       return engine;
     },
   }).catch(async (cause: unknown) => {
     await stopBroker(STOP_MS);
     throw cause;
   });
+  availability.onOutage(() => gateway.tellOutage());
   const stop = async (deadlineMs = STOP_MS): Promise<void> => {
     stopping ??= stopAll(deadlineMs);
     await stopping;
@@ -121,6 +127,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const stopAll = async (deadlineMs: number): Promise<void> => {
     log.info({ connections: counters.connections, deadlineMs }, "stopping");
     await gateway.close(deadlineMs);
+    availability.stop();
     await stopBroker(deadlineMs);
     log.info({}, "stopped");
   };
@@ -154,8 +161,17 @@ function urlOf(host: string, port: number): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-async function brokerOf(config: Config, { broker }: ServerOptions, log: Logger): Promise<RunningBroker> {
-  return broker === undefined ? startBroker(config, log) : { ...broker, stop: async () => {} };
+async function brokerOf(
+  config: Config,
+  { broker }: ServerOptions,
+  log: Logger,
+): Promise<SharedBroker & Pick<RunningBroker, "stop">> {
+  if (broker !== undefined) return { ...broker, stop: async () => {} };
+  const availability = new Availability(() => 0);
+  const own = await startBroker(config, log, {
+    onAvailable: (isAvailable) => availability.set(0, isAvailable),
+  });
+  return { ...own, availability };
 }
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */

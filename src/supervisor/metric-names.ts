@@ -39,6 +39,8 @@ export const METRIC_HELP = {
   fanwire_conflated_total:
     "Messages that a conflated class left out because a later one of their key took their place",
   fanwire_rate_changes_total: "Subscribes that moved a subscription to another delivery class",
+  fanwire_outages_told_total: "Connections told that rooms of theirs get nothing new, once an outage",
+  fanwire_checkpoints_total: "Quiet rooms whose position was moved on, as nothing came",
   fanwire_keys_removed_total: "Keys taken out because the connection that they were of has ended",
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
@@ -124,6 +126,7 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   lagged: counter("fanwire_lagged_total", { kind: "socket" }),
   slowCloses: counter("fanwire_slow_closes_total"),
   resets: counter("fanwire_resets_total", { at: "engine" }),
+  outagesTold: counter("fanwire_outages_told_total"),
   tooManyRooms: limit("roomsPerConnection"),
   rateLimited: limit("requestsInFlight"),
   forbidden: counter("fanwire_forbidden_total"),
@@ -173,6 +176,7 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   failedReads: counter("fanwire_broker_repairs_total", { kind: "failedRead" }),
   queueOverflows: counter("fanwire_broker_repairs_total", { kind: "queueOverflow" }),
   resets: counter("fanwire_resets_total", { at: "nats" }),
+  checkpoints: counter("fanwire_checkpoints_total"),
   invalidData: counter("fanwire_broker_invalid_total", { kind: "data" }),
   invalidKeys: counter("fanwire_broker_invalid_total", { kind: "key" }),
   strayMessages: counter("fanwire_broker_invalid_total", { kind: "subject" }),
