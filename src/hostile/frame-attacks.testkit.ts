@@ -163,7 +163,8 @@ export const FRAME_ATTACKS: readonly Attack[] = [
       ];
       for (const value of values) socket.send(OPCODE.text, value);
       let text = "";
-      while (!text.includes('[17,4,{"time"')) text += (await socket.frame()).payload.toString();
+      while (!text.includes('[17,4,{"time"') || !text.includes("polluted"))
+        text += (await socket.frame()).payload.toString();
       assert.ok(text.includes('"__proto__":{"polluted":1}'), "data is data, whatever its names");
       socket.destroy();
       const map = Buffer.from("82a95f5f70726f746f5f5f81a8706f6c6c7574656401a568656c6c6f01", "hex");

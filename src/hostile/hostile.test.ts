@@ -4,7 +4,7 @@ import { type RawSocket, within } from "../server/raw-socket.testkit.js";
 import { TestNode } from "../supervisor/node.testkit.js";
 import { connectMany, total } from "./attack.testkit.js";
 import { FRAME_ATTACKS } from "./frame-attacks.testkit.js";
-import { Neighbours } from "./neighbours.testkit.js";
+import { NeighbourProcess } from "./neighbour-process.testkit.js";
 import { SOCKET_ATTACKS } from "./socket-attacks.testkit.js";
 
 const MIB = 1_048_576;
@@ -41,9 +41,8 @@ async function rss(node: TestNode): Promise<number> {
 test("no client can hurt others", { timeout: TEST_MS }, async (t) => {
   const node = await TestNode.start(t, { env: ENV });
   const pids = await node.workerPids();
-  const honest = await Neighbours.open(node.url, 8);
-  const alone = await honest.caughtUp();
-  t.diagnostic(`before: ${JSON.stringify(alone)}`);
+  const honest = await NeighbourProcess.start(t, node.url, 8);
+  t.diagnostic(`before: ${JSON.stringify(honest.before)}`);
   const before = await rss(node);
   const slow = await slowloris(node);
   const cut = within(Promise.all(slow.map(({ closed }) => closed)), "the end of slow handshakes", 60_000);
