@@ -109,7 +109,7 @@ export const SOCKET_ATTACKS: readonly Attack[] = [
   {
     name: "subscribing and never reading",
     run: async (node) => {
-      const before = await total(node, "engine", "lagged");
+      const before = await total(node, "engine", "slowCloses");
       const sockets = await joinMany(node, 10);
       for (const socket of sockets) {
         socket.send(OPCODE.binary, encode([CODE.subscribe, 1, BULK_ROOM]));
@@ -118,10 +118,12 @@ export const SOCKET_ATTACKS: readonly Attack[] = [
         socket.raw.pause();
       }
       await publishBulk(node);
-      await until("lag", async () => (await total(node, "engine", "lagged")) >= before + sockets.length);
-      await until("closed", async () => (await total(node, "engine", "slowCloses")) >= sockets.length);
+      await until(
+        "are closed",
+        async () => (await total(node, "engine", "slowCloses")) >= before + sockets.length,
+      );
       for (const socket of sockets) socket.destroy();
-      return `${sockets.length} lag and are closed`;
+      return `${sockets.length} are closed`;
     },
   },
   {
@@ -135,6 +137,9 @@ export const SOCKET_ATTACKS: readonly Attack[] = [
           onread: {
             buffer: Buffer.alloc(1),
             callback: () => {
+              // uWebSockets.js drops what comes before its answer to the handshake has left.
+              if (socket.bytesRead === 1)
+                socket.write(clientFrame(OPCODE.binary, encode([CODE.subscribe, 1, BULK_ROOM])));
               socket.pause();
               setTimeout(() => socket.resume(), 1_000);
               return false;
@@ -142,21 +147,21 @@ export const SOCKET_ATTACKS: readonly Attack[] = [
           },
         });
         socket.on("error", () => {});
-        socket.on("connect", () => {
-          socket.write(handshake());
-          socket.write(clientFrame(OPCODE.binary, encode([CODE.subscribe, 1, BULK_ROOM])));
-        });
+        socket.on("connect", () => socket.write(handshake()));
         return socket;
       });
       try {
-        const before = await total(node, "engine", "lagged");
+        const before = await total(node, "engine", "slowCloses");
         await until(
           "subscribed",
           async () => (await total(node, "engine", "requests")) >= asked + sockets.length,
         );
         await publishBulk(node);
-        await until("lag", async () => (await total(node, "engine", "lagged")) >= before + sockets.length);
-        return `${sockets.length} lag`;
+        await until(
+          "are closed",
+          async () => (await total(node, "engine", "slowCloses")) >= before + sockets.length,
+        );
+        return `${sockets.length} are closed`;
       } finally {
         for (const socket of sockets) socket.destroy();
       }
