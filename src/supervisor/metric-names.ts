@@ -46,6 +46,7 @@ export const METRIC_HELP = {
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
+  fanwire_restored_total: "Slow sockets that got their own delivery classes back",
   fanwire_slow_closes_total: "Sockets closed because they made no progress for too long",
   fanwire_resets_total:
     "Times that a room's continuity was lost, which its subscribers are told, by where they were counted",
@@ -59,6 +60,8 @@ export const METRIC_HELP = {
   fanwire_broker_expired_keys_total: "Keys that state forgot because nobody published them for long enough",
   fanwire_broker_disconnects_total: "Times that the connection to NATS was lost",
   fanwire_broker_retries_total: "What was asked of NATS again because no answer came, by kind",
+  fanwire_broker_pass_rooms_total: "Rooms that were read by passes",
+  fanwire_broker_passes_total: "Reads over a partition for many of its rooms",
   fanwire_broker_reads_total: "Reads of history, by where they were answered",
   fanwire_broker_repairs_total: "What the live flow from NATS did to keep every room gapless, by kind",
   fanwire_broker_epochs_total: "Streams that began a new numbering",
@@ -124,6 +127,8 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   dropped: limit("bufferBytes"),
   lagged: counter("fanwire_lagged_total", { kind: "socket" }),
   slowCloses: counter("fanwire_slow_closes_total"),
+  slowedDown: limit("softWatermarkBytes"),
+  restored: counter("fanwire_restored_total"),
   resets: counter("fanwire_resets_total", { at: "engine" }),
   outagesTold: counter("fanwire_outages_told_total"),
   tooManyRooms: limit("roomsPerConnection"),
@@ -187,6 +192,9 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   droppedEphemerals: limit("ephemeral"),
   reads: counter("fanwire_broker_reads_total", { from: "nats" }),
   tailReads: counter("fanwire_broker_reads_total", { from: "memory" }),
+  sharedReads: counter("fanwire_broker_reads_total", { from: "other" }),
+  passes: counter("fanwire_broker_passes_total"),
+  passRooms: counter("fanwire_broker_pass_rooms_total"),
   disconnects: counter("fanwire_broker_disconnects_total"),
   newEpochs: counter("fanwire_broker_epochs_total"),
 };

@@ -6,6 +6,7 @@ import type { Gate } from "./gate.js";
 import type { LiveRooms } from "./live-rooms.js";
 import type { Delivery } from "./open-room.js";
 import type { Publisher } from "./publisher.js";
+import type { ReadDesk } from "./read-desk.js";
 import type { RoomReader } from "./room-reader.js";
 import type { StreamPlan } from "./stream-plan.js";
 import type { Streams } from "./streams.js";
@@ -23,9 +24,12 @@ export interface NatsParts {
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
   readonly rooms: RoomReader;
+  readonly desk: ReadDesk;
   /** Holds back reads when there are many at once. */
   readonly gate: Gate;
   /** Why this node must not serve; undefined: it may. */
   readonly refusal: () => string | undefined;
+  /** For how long there has been no connection; 0 while there is one. */
+  readonly awayMs: () => number;
   readonly stop: (deadlineMs: number) => Promise<void>;
 }
