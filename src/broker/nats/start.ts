@@ -221,6 +221,7 @@ async function assemble(
     }),
     gate,
     refusal: () => watch.refusal ?? rights.refusal,
+    awayMs: () => watch.awayMs,
     stop: (deadlineMs) => watch.stop(deadlineMs),
   });
   return { broker, watch, rights };
