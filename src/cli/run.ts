@@ -1,5 +1,6 @@
 import { ConfigError } from "../server/config.js";
 import { nearest } from "../server/nearest.js";
+import { bench } from "./bench.js";
 import { config } from "./config.js";
 import { doctor } from "./doctor.js";
 import { type Command, type ExitCode, Failure, type Io, UsageError } from "./io.js";
@@ -9,7 +10,7 @@ import { serve } from "./serve.js";
 import { sub } from "./sub.js";
 import { readVersion } from "./version.js";
 
-const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, nats];
+const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, bench, nats];
 
 const HELP = `fanwire: one message onto every subscriber's socket, in order, none lost in silence.
 
@@ -29,7 +30,7 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
   const command = COMMANDS.find((candidate) => candidate.name === name);
   try {
     if (command === undefined) return general(args, io);
-    if (asksForHelp(rest)) {
+    if (asksForHelp(rest) && !(command.explainsArguments === true && rest.length > 1)) {
       io.stdout.write(command.help());
       return 0;
     }
