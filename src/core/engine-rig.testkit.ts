@@ -15,6 +15,7 @@ export const SETTINGS: Record<string, RoomSettings> = {
   chat: { ...DEFAULT_ROOM_SETTINGS, publish: "client" },
   keyed: { ...DEFAULT_ROOM_SETTINGS, state: true },
   short: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 3, seconds: 3_600 } },
+  kept: { ...DEFAULT_ROOM_SETTINGS, state: true, slow: "keep" },
   paced: { ...DEFAULT_ROOM_SETTINGS, rates: [10, 2], rate: 2 },
   cursors: {
     ...DEFAULT_ROOM_SETTINGS,

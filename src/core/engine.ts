@@ -76,7 +76,7 @@ export class Engine implements SessionHost {
     this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
-    this.#slow = new SlowWatch(limits.slowMs, counters);
+    this.#slow = new SlowWatch(limits, counters);
   }
 
   /** Open rooms, for health and metrics. */
@@ -103,7 +103,7 @@ export class Engine implements SessionHost {
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
-    for (const session of lagging) session.lag(nowMs);
+    for (const session of lagging) session.adapt(nowMs);
     try {
       this.rooms.takeIn(this.lanes, nowMs);
       this.paces.flushDue(nowMs);
@@ -141,6 +141,10 @@ export class Engine implements SessionHost {
 
   watch(session: Session, nowMs: number): void {
     this.#slow.watch(session, nowMs);
+  }
+
+  noteDrain(session: Session): void {
+    this.#slow.drained(session);
   }
 
   /** Replays in turn, a chunk each, until this tick's bytes are spent; the rest waits for the next tick. */

@@ -13,7 +13,7 @@ import { rateChangesOf } from "./rate-changes.js";
 import type { Room } from "./room.js";
 import type { Member } from "./room-lane.js";
 import type { Rooms } from "./rooms.js";
-import { rateOf } from "./settings.js";
+import { rateOf, slowRateOf } from "./settings.js";
 import { checkOptions, lastOffset, resolveStart } from "./start.js";
 import { createReplay, LAGGED, READING, type Replay, type Start, Subscription } from "./subscription.js";
 import { termsOf } from "./terms.js";
@@ -120,6 +120,28 @@ export class Subscriptions {
       this.#detach(subscription);
       subscription.state = LAGGED;
     }
+  }
+
+  /** Whether any is in another class than its own. */
+  get areMoved(): boolean {
+    return this.#byRoom.all().some((subscription) => subscription.isMoved);
+  }
+
+  /**
+   * Moves to the slowest classes those that may be, or all back to their own. Returns how many it moved. The client is
+   * told at the begin of each replay, which waits for the buffer to drain; till then a moved one costs nothing.
+   */
+  pace(pace: "slow" | "own"): number {
+    const { rooms } = this.#shared;
+    let moved = 0;
+    for (const subscription of this.#byRoom.all()) {
+      const { name, terms } = subscription;
+      const rate = pace === "own" ? terms.rate : slowRateOf(rooms.settingsOf(name), terms.rate);
+      if (!subscription.move(rate, this.#owner)) continue;
+      moved += 1;
+      this.#queue(subscription);
+    }
+    return moved;
   }
 
   /** Fills one chunk from the replays, in turn. Call it only when what it filled is sent before the next flush. */

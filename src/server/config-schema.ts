@@ -67,6 +67,12 @@ const limits = z
       64 * MIB,
       "replay pauses above this many waiting bytes; a lagging socket is taken back below",
     ),
+    softWatermarkBytes: limit(
+      "softWatermarkBytes",
+      33 * KIB,
+      64 * MIB,
+      "a socket with more waiting is moved to slower classes where slow allows it; at least lowWatermarkBytes and two chunks",
+    ),
     slowMs: limit(
       "slowMs",
       100,

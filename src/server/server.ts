@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
+import { softWatermark } from "../core/limits.js";
 import { Availability } from "./availability.js";
 import { type RunningBroker, startBroker } from "./broker.js";
 import { connectionLimits } from "./capacity-limits.js";
@@ -102,7 +103,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     }),
     onFault: (cause, { method, path }) => log.error({ err: cause, method, path }, "an HTTP request failed"),
   });
-  const { node, limits } = config;
+  const { node } = config;
+  const limits = { ...config.limits, softWatermarkBytes: softWatermark(config.limits) };
   const gateway = await startGateway({
     ...config,
     sharePort: options.sharePort ?? false,

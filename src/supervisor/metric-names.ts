@@ -45,6 +45,7 @@ export const METRIC_HELP = {
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
+  fanwire_restored_total: "Slow sockets that got their own delivery classes back",
   fanwire_slow_closes_total: "Sockets closed because they made no progress for too long",
   fanwire_resets_total:
     "Times that a room's continuity was lost, which its subscribers are told, by where they were counted",
@@ -123,6 +124,8 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   dropped: limit("bufferBytes"),
   lagged: counter("fanwire_lagged_total", { kind: "socket" }),
   slowCloses: counter("fanwire_slow_closes_total"),
+  slowedDown: limit("softWatermarkBytes"),
+  restored: counter("fanwire_restored_total"),
   resets: counter("fanwire_resets_total", { at: "engine" }),
   outagesTold: counter("fanwire_outages_told_total"),
   tooManyRooms: limit("roomsPerConnection"),
