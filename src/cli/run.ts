@@ -8,9 +8,10 @@ import { nats } from "./nats.js";
 import { pub } from "./pub.js";
 import { serve } from "./serve.js";
 import { sub } from "./sub.js";
+import { top } from "./top.js";
 import { readVersion } from "./version.js";
 
-const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, bench, nats];
+const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, top, bench, nats];
 
 const HELP = `fanwire: one message onto every subscriber's socket, in order, none lost in silence.
 

@@ -95,41 +95,48 @@ async function prepare(link: NatsLink, options: ProvisionOptions, deadlineMs: nu
     change,
     replicas,
     server: version,
-    apply: (force) => apply(api, control, change, record, force),
+    apply: (force) => apply({ api, control, change, record, force, end: Date.now() + deadlineMs }),
     close: () => link.close(),
   };
 }
 
-async function apply(
-  api: JsApi,
-  control: Control,
-  change: PlanChange,
-  record: Versioned<PlanRecord> | undefined,
-  force: boolean,
-): Promise<void> {
+interface Work {
+  readonly api: JsApi;
+  readonly control: Control;
+  readonly change: PlanChange;
+  readonly record: Versioned<PlanRecord> | undefined;
+  readonly force: boolean;
+  /** When to give up: a cluster that has just begun finds no place for a stream for half a minute. */
+  readonly end: number;
+}
+
+async function apply({ api, control, change, record, force, end }: Work): Promise<void> {
   if (change.problems.length > 0) throw new CodedError("bad_request", change.problems.join("; "));
   if (change.losses.length > 0 && !force)
     throw new CodedError(
       "bad_request",
       `data would be lost, which only --force does: ${change.losses.join("; ")}`,
     );
-  if (change.control !== undefined) await applyStep(api, change.control);
+  if (change.control !== undefined) await applyStep(api, change.control, end);
   // Before the streams: a bound that is lowered must be known to readers when it bites.
   if (change.record !== undefined) await writePlan(control, change.record, record?.sequence ?? 0);
   const steps = [...change.steps];
   await Promise.all(
     Array.from({ length: CONCURRENCY }, async () => {
-      for (let step = steps.shift(); step !== undefined; step = steps.shift()) await applyStep(api, step);
+      for (let step = steps.shift(); step !== undefined; step = steps.shift())
+        await applyStep(api, step, end);
     }),
   );
 }
 
-async function applyStep(api: JsApi, { kind, config }: Step): Promise<void> {
+async function applyStep(api: JsApi, { kind, config }: Step, end: number): Promise<void> {
   const body: Json = { ...config };
   const verb = kind === "create" ? "CREATE" : "UPDATE";
   const what = `NATS did not ${kind} ${config.name}`;
   try {
-    await insist(what, STEP_MS * 3, () => api.call(`STREAM.${verb}.${config.name}`, body, STEP_MS));
+    await insist(what, Math.max(STEP_MS, end - Date.now()), () =>
+      api.call(`STREAM.${verb}.${config.name}`, body, STEP_MS),
+    );
   } catch (cause) {
     if (!(cause instanceof ApiError)) throw cause;
     const hint = HINTS.get(cause.errCode);
