@@ -210,6 +210,7 @@ async function assemble(
     rooms,
     gate,
     refusal: () => watch.refusal ?? rights.refusal,
+    awayMs: () => watch.awayMs,
     stop: (deadlineMs) => watch.stop(deadlineMs),
   });
   return { broker, watch, rights };
