@@ -20,10 +20,9 @@ export class Program<Report> {
     return program;
   }
 
-  /** @param ask What programs that do more than report are told to do before. */
-  report(ask: Readonly<Record<string, unknown>> = {}): Promise<Report> {
+  report(): Promise<Report> {
     const report = this.#next();
-    this.#process.send(ask);
+    this.#process.send({});
     return report;
   }
 
