@@ -278,6 +278,21 @@ export const configSchema = z.strictObject({
       allowed: 'list of origins such as "https://app.example.com", or "*" for any',
     },
   ),
+  tls: z
+    .strictObject({
+      cert: key(z.string().max(4_096).default(""), {
+        description:
+          "serve https and wss: file with the certificate and those between it and the authority, PEM",
+        allowed: "path; empty: none",
+        alias: "tlsCert",
+      }),
+      key: key(z.string().max(4_096).default(""), {
+        description: "file with its private key, PEM, without a passphrase; both are read again at SIGHUP",
+        allowed: "path; empty: none",
+        alias: "tlsKey",
+      }),
+    })
+    .prefault({}),
   proxies: z
     .strictObject({
       trusted: key(
