@@ -5,6 +5,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   fanout: async () => (await import("./fanout.js")).fanout,
   burst: async () => (await import("./fanout.js")).burst,
   compare: async () => (await import("./compare.js")).compare,
+  board: async () => (await import("./board.js")).board,
   http: async () => (await import("./http.js")).http,
   replay: async () => (await import("./replay.js")).replay,
   soak: async () => (await import("./soak.js")).soak,
