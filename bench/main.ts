@@ -1,13 +1,17 @@
 /** `npm run bench -- SCENARIO [options]`: runs one measurement and prints its table as Markdown. */
 import { writeFileSync } from "node:fs";
 import { bigroom } from "./bigroom.js";
+import { coalesce } from "./coalesce.js";
 import { codec } from "./codec.js";
 import { compare } from "./compare.js";
+import { conflation } from "./conflation.js";
 import { connections } from "./connections.js";
+import { cursors } from "./cursors.js";
 import { burst, fanout } from "./fanout.js";
 import { httpPublish } from "./http-publish.js";
 import { hub } from "./hub.js";
 import { idle } from "./idle.js";
+import { slow } from "./slow.js";
 import { storm } from "./storm.js";
 import { formatTable, machine } from "./support/report.js";
 import { describeOptions, type Scenario } from "./support/scenario.js";
@@ -23,6 +27,10 @@ const SCENARIOS: readonly Scenario[] = [
   bigroom,
   hub,
   compare,
+  conflation,
+  cursors,
+  coalesce,
+  slow,
 ];
 
 async function main(args: readonly string[]): Promise<void> {
