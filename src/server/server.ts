@@ -182,6 +182,7 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     connections: configured,
     idleSeconds,
     bodyBytes,
+    flushMsMax,
     handshakesPerSecond,
     handshakeLagMs,
     connectionsPerAddress,
@@ -196,7 +197,15 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     );
   const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
   const addresses = { connectionsPerAddress, acceptsPerSecondPerAddress };
-  return { ...DEFAULT_GATEWAY_LIMITS, ...fitting, ...handshakes, ...addresses, idleSeconds, bodyBytes };
+  return {
+    ...DEFAULT_GATEWAY_LIMITS,
+    ...fitting,
+    ...handshakes,
+    ...addresses,
+    idleSeconds,
+    bodyBytes,
+    flushMsMax,
+  };
 }
 
 /** What stands at `/` where no page is served. */

@@ -28,6 +28,7 @@ export const METRIC_HELP = {
   fanwire_received_total: "Messages handed to this process by its broker",
   fanwire_writes_total: "Publishes to topics, and writes to sockets that are alone in a room of their lane",
   fanwire_write_bytes_total: "Bytes of these, counted once however many sockets a topic has",
+  fanwire_flush_waits_total: "Flushes that waited for more messages because the loop was busy",
   fanwire_lanes: "Cohorts of sockets, each written to in a turn of its own",
   fanwire_lane_flushes_total: "Turns of lanes",
   fanwire_lane_waits_total: "Times that a lane had something to send and left the turn to others",
@@ -153,6 +154,7 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   connectionsRefused: limit("plainConnections"),
   connectionsShed: limit("openFiles"),
   payloadsCut: limit("payloadBytesHard"),
+  flushWaits: counter("fanwire_flush_waits_total"),
   faults: bug("gatewayHandler"),
 };
 
