@@ -1,5 +1,6 @@
 import { type Config, ConfigError, loadConfig } from "../server/config.js";
 import { createLogger, type Logger } from "../server/log.js";
+import { isLoopbackHost } from "../server/loopback.js";
 import { type Outcome, type Supervisor, startSupervisor } from "../supervisor/supervisor.js";
 import { aborted, type Command, Failure, type Io, writeLine } from "./io.js";
 import { readVersion } from "./version.js";
@@ -10,6 +11,7 @@ const HELP = `Runs a node: a supervisor, worker processes that serve sockets on 
   fanwire serve --port 9100 --demo       with the demo page
   fanwire serve --workers 4              four workers
   fanwire serve --config prod.json
+  fanwire serve --tls-cert chain.pem --tls-key key.pem
   FANWIRE_HOST=0.0.0.0 FANWIRE_API_KEY=$(openssl rand -hex 32) fanwire serve
 
 SIGTERM, or POST /v1/drain on the admin port, drains it: clients are sent elsewhere over drainSeconds, then it ends. SIGINT
@@ -66,13 +68,9 @@ function reload(node: Supervisor, load: () => Config, log: Logger): void {
 }
 
 function warnOfOpenDoor({ host, apiKeys }: Config, io: Io): void {
-  if (apiKeys.length > 0 || isLoopback(host)) return;
+  if (apiKeys.length > 0 || isLoopbackHost(host)) return;
   io.stderr.write(
     `WARNING: no API key is configured and ${host} is not loopback: EVERYBODY who reaches this port may publish.\n` +
       "WARNING: set FANWIRE_API_KEY (openssl rand -hex 32 makes one), or listen on 127.0.0.1.\n",
   );
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(?:\.\d+){3}$/.test(host);
 }

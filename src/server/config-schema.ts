@@ -46,14 +46,14 @@ const limits = z
       "requestsPerSecond",
       0,
       100_000,
-      "requests of one connection a second, pings too, each room of a subscribe many one; four seconds' worth at once. More " +
+      "requests of one connection a second, pings too, each room of a subscribe many one; two seconds' worth at once. More " +
         "are told rate_limited, and who does not stop is closed with 4429. 0: any number",
     ),
     receivedBytesPerSecond: limit(
       "receivedBytesPerSecond",
       0,
       GIB,
-      "bytes that one connection sends a second, four seconds' worth at once; more as for requests. 0: any number",
+      "bytes that one connection sends a second, two seconds' worth at once; more as for requests. 0: any number",
     ),
     bufferBytes: limit(
       "bufferBytes",
@@ -154,14 +154,14 @@ const limits = z
       0,
       1_000_000,
       100,
-      "WebSocket handshakes a second of a worker from one client address, four seconds' worth at once; more are told 429 with " +
+      "WebSocket handshakes a second of a worker from one client address, two seconds' worth at once; more are told 429 with " +
         "Retry-After. Not for this machine itself. 0: any number",
     ),
     acceptsPerSecondPerAddress: integer(
       0,
       1_000_000,
       500,
-      "TCP connections a second of a worker from one address, four seconds' worth at once; more are reset. Not for this " +
+      "TCP connections a second of a worker from one address, two seconds' worth at once; more are reset. Not for this " +
         "machine itself and trusted proxies. 0: any number",
     ),
     hubBufferBytes: integer(
@@ -278,6 +278,21 @@ export const configSchema = z.strictObject({
       allowed: 'list of origins such as "https://app.example.com", or "*" for any',
     },
   ),
+  tls: z
+    .strictObject({
+      cert: key(z.string().max(4_096).default(""), {
+        description:
+          "serve https and wss: file with the certificate and those between it and the authority, PEM",
+        allowed: "path; empty: none",
+        alias: "tlsCert",
+      }),
+      key: key(z.string().max(4_096).default(""), {
+        description: "file with its private key, PEM, without a passphrase; both are read again at SIGHUP",
+        allowed: "path; empty: none",
+        alias: "tlsKey",
+      }),
+    })
+    .prefault({}),
   proxies: z
     .strictObject({
       trusted: key(

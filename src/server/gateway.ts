@@ -1,6 +1,7 @@
 import uWS, {
   type HttpRequest,
   type HttpResponse,
+  type TemplatedApp,
   type us_socket_context_t,
   type WebSocket,
 } from "uWebSockets.js";
@@ -27,6 +28,7 @@ import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
 import type { HttpHandler } from "./http-types.js";
 import { openFilesMax, openFilesNow } from "./open-files.js";
+import type { TlsFiles } from "./tls-files.js";
 import type { ProxySettings } from "./trusted-proxies.js";
 import type { UpgradePolicy } from "./upgrade.js";
 
@@ -41,6 +43,8 @@ export interface GatewayOptions extends ListenOptions {
   readonly limits: Pick<Limits, "payloadBytes" | "bufferBytes">;
   readonly gatewayLimits: GatewayLimits;
   readonly proxies: ProxySettings;
+  /** Checked by the caller. */
+  readonly tls: TlsFiles;
   /** Default: as the system says. */
   readonly openFiles?: OpenFiles;
   readonly counters: GatewayCounters;
@@ -115,7 +119,7 @@ class UwsGateway implements Gateway {
   readonly #admission: Admission;
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
-  readonly #app = uWS.App();
+  readonly #app: TemplatedApp;
   readonly #connections = new Set<Connection>();
   /** Makes session ids unique over restarts, too. */
   readonly #boot = randomBytes(8).toString("base64url");
@@ -132,7 +136,8 @@ class UwsGateway implements Gateway {
   #closing: Promise<void> | undefined;
 
   constructor(options: GatewayOptions) {
-    const { gatewayLimits, counters, origins, http, proxies } = options;
+    const { gatewayLimits, counters, origins, http, proxies, tls } = options;
+    this.#app = appOf(tls);
     this.#options = options;
     this.#log = new BoundedLog(options.log);
     const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
@@ -404,6 +409,13 @@ class UwsGateway implements Gateway {
     this.#options.counters.faults += 1;
     this.#log.error({ err: cause, where }, "a handler threw");
   }
+}
+
+/** @throws Error where certificate and key are no pair. */
+function appOf({ cert, key }: TlsFiles): TemplatedApp {
+  if (cert === "") return uWS.App();
+  // Without buffers kept for sockets that are quiet.
+  return uWS.SSLApp({ cert_file_name: cert, key_file_name: key, ssl_prefer_low_memory_usage: true });
 }
 
 function refuse(res: HttpResponse, error: CodedError): void {

@@ -17,7 +17,9 @@ import {
 import { createHttpApi } from "./http-api.js";
 import { createLogger, type Logger } from "./log.js";
 import { openFilesMax } from "./open-files.js";
-import { loadPages, type Pages } from "./static-files.js";
+import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
+import { checkTlsFiles } from "./tls-files.js";
+import { urlOf } from "./url.js";
 
 export interface ServerOptions {
   /** Default: a log on stderr as the configuration says. */
@@ -74,6 +76,8 @@ const PACKAGE_FILE = new URL("../../package.json", import.meta.url);
  */
 export async function startServer(config: Config, options: ServerOptions = {}): Promise<RunningServer> {
   const log = options.log ?? createLogger(config);
+  const certificate = checkTlsFiles(config.tls, Date.now());
+  if (certificate?.expired) log.warn(certificate, "the certificate is expired: clients will refuse it");
   const version = readVersion();
   const pages = config.demo ? await loadPages(PAGE_FOLDER) : hint(version);
   const settings = settingsOf(config);
@@ -138,8 +142,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     await gateway.drain(drainMs);
     await stop();
   };
-  const url = urlOf(config.host, gateway.port);
-  log.info({ url, demo: config.demo }, "listening");
+  const url = urlOf(config, gateway.port);
+  log.info({ url, demo: config.demo, certificate }, "listening");
   return {
     port: gateway.port,
     url,
@@ -157,10 +161,6 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     drain,
     stop,
   };
-}
-
-function urlOf(host: string, port: number): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 async function brokerOf(
@@ -220,7 +220,7 @@ function hint(version: string): Pages {
     "Start it with --demo for a page with live data.",
     "",
   ].join("\n");
-  const headers = { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
+  const headers = { "content-type": "text/plain; charset=utf-8", ...PAGE_HEADERS };
   return ({ method, path }) =>
     path === "/" && method === "GET" ? { status: 200, headers, body } : undefined;
 }

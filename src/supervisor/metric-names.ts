@@ -60,6 +60,8 @@ export const METRIC_HELP = {
   fanwire_broker_expired_keys_total: "Keys that state forgot because nobody published them for long enough",
   fanwire_broker_disconnects_total: "Times that the connection to NATS was lost",
   fanwire_broker_retries_total: "What was asked of NATS again because no answer came, by kind",
+  fanwire_broker_pass_rooms_total: "Rooms that were read by passes",
+  fanwire_broker_passes_total: "Reads over a partition for many of its rooms",
   fanwire_broker_reads_total: "Reads of history, by where they were answered",
   fanwire_broker_repairs_total: "What the live flow from NATS did to keep every room gapless, by kind",
   fanwire_broker_epochs_total: "Streams that began a new numbering",
@@ -190,6 +192,9 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   droppedEphemerals: limit("ephemeral"),
   reads: counter("fanwire_broker_reads_total", { from: "nats" }),
   tailReads: counter("fanwire_broker_reads_total", { from: "memory" }),
+  sharedReads: counter("fanwire_broker_reads_total", { from: "other" }),
+  passes: counter("fanwire_broker_passes_total"),
+  passRooms: counter("fanwire_broker_pass_rooms_total"),
   disconnects: counter("fanwire_broker_disconnects_total"),
   newEpochs: counter("fanwire_broker_epochs_total"),
 };

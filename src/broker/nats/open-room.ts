@@ -33,6 +33,8 @@ export class OpenRoom implements RoomSink<StoredMessage> {
   /** The highest offset that a publish through this node was acknowledged with, in the present numbering. */
   acknowledged = 0;
   closed = false;
+  /** How often continuity was lost. */
+  resets = 0;
   readonly #sink: Sink;
   readonly #delivery: Delivery;
   readonly #tail: Ring;
@@ -107,6 +109,7 @@ export class OpenRoom implements RoomSink<StoredMessage> {
   reset(head: Position, reason: ResetReason): void {
     if (head.epoch !== this.#epoch) this.acknowledged = 0;
     this.#epoch = head.epoch;
+    this.resets += 1;
     this.#begin(head.offset);
     if (this.closed) return;
     try {
