@@ -42,10 +42,7 @@ export const slow = defineScenario({
   summary: "clients that stop reading: memory, and the latency of the others, before, during and after",
   options: OPTIONS,
   run: async (options) => {
-    const engine = await EngineProcess.start(
-      [`--namespaces=${JSON.stringify(NAMESPACES)}`, "--limits.connections-per-address=20000"],
-      0,
-    );
+    const engine = await EngineProcess.start([`--namespaces=${JSON.stringify(NAMESPACES)}`], 0);
     const [readers, stallers] = [new Audience(4, 1), new Audience(5, 1)];
     const streams: KeyedStream[] = [];
     try {
