@@ -17,6 +17,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   bigroom: async () => (await import("./bigroom.js")).bigroom,
   idle: async () => (await import("./idle.js")).idle,
   hub: async () => (await import("./hub.js")).hub,
+  bridge: async () => (await import("./bridge.js")).bridge,
   codec: async () => (await import("./codec.js")).codec,
 };
 
