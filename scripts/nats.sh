@@ -3,13 +3,16 @@
 # temporary directory and is gone after "stop".
 #
 #   scripts/nats.sh start [PORT]     one server (4222); does nothing where it runs already
-#   scripts/nats.sh cluster [PORT]   three servers on PORT, PORT+1, PORT+2 (4222), replicas can be 3
+#   scripts/nats.sh cluster [PORT]   three servers on PORT, PORT+1, PORT+2 (4222), replicas can be 3; among themselves they
+#                                    use PORT+100 to PORT+102
 #   scripts/nats.sh status           what runs, its addresses and process ids; exit code 1 where nothing does
 #   scripts/nats.sh stop             ends what this script started, and nothing else
 #
 #   FANWIRE_NATS_SERVER   another binary; else the one on the PATH, else Debian's package is installed, for which it must be root
 #   FANWIRE_NATS_DIR      where configuration, logs and data go ($TMPDIR/fanwire-nats-<uid>): one group of servers each
-#   FANWIRE_NATS_CONFIG   a file of configuration to include, for instance accounts
+#   FANWIRE_NATS_CONFIG   a file of configuration to include, for instance scripts/nats-accounts.conf
+#
+# Exit codes: 0 done, 1 it could not be done or nothing runs, 2 no such command.
 set -euo pipefail
 
 dir="${FANWIRE_NATS_DIR:-${TMPDIR:-/tmp}/fanwire-nats-$(id -u)}"
@@ -35,7 +38,7 @@ find_server() {
 pid_of() {
   local pid
   pid="$(cat "$1/pid" 2>/dev/null)" || return 1
-  case "$(ps -o args= -p "$pid" 2>/dev/null)" in *"$1/nats.conf"*) echo "$pid" ;; *) return 1 ;; esac
+  case "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" in *"$1/nats.conf"*) echo "$pid" ;; *) return 1 ;; esac
 }
 
 # Directories of the nodes that run.
@@ -93,7 +96,7 @@ is_ready() { # node, number of nodes
 }
 
 start() { # number of nodes, port
-  local nodes=$1 port=$2 binary i node deadline
+  local nodes=$1 port=$2 binary i node deadline pids=()
   if ! [[ "$port" =~ ^[1-9][0-9]{0,4}$ ]] || [ "$((port + 100 + nodes))" -gt 65535 ]; then
     fail "$port is no port to start at"
   fi
@@ -102,29 +105,39 @@ start() { # number of nodes, port
     "$nodes") say "runs already"; show; return ;;
     *) fail "$(running | wc -l) of the servers in $dir run, not $nodes: \"nats.sh stop\" first" ;;
   esac
+  [ -z "${FANWIRE_NATS_CONFIG:-}" ] || [ -r "$FANWIRE_NATS_CONFIG" ] || fail "FANWIRE_NATS_CONFIG: $FANWIRE_NATS_CONFIG cannot be read"
   binary="$(find_server)"
   [ ! -e "$dir" ] || [ -O "$dir" ] || fail "$dir belongs to somebody else"
   clean
   (umask 077 && mkdir -p "$dir")
+  trap 'stop >/dev/null; exit 1' INT TERM
   for ((i = 1; i <= nodes; i++)); do
     write_config "$i" "$((port + i - 1))" "$nodes"
     # Its own session: an interrupt of this terminal is not meant for it.
     setsid "$binary" -c "$dir/n$i/nats.conf" >"$dir/n$i/log" 2>&1 </dev/null &
+    pids+=($!)
   done
   deadline=$((SECONDS + ready_seconds))
   for ((i = 1; i <= nodes; i++)); do
     node="$dir/n$i"
     until is_ready "$node" "$nodes"; do
-      if [ "$SECONDS" -ge "$deadline" ]; then
-        tail -n 5 "$node/log" >&2
-        stop >/dev/null
-        fail "n$i was not ready within $ready_seconds s"
+      if ! kill -0 "${pids[$((i - 1))]}" 2>/dev/null; then
+        give_up "$node" "n$i ended at once, see above: is $(url_of "$node") taken, or the configuration wrong?"
+      elif [ "$SECONDS" -ge "$deadline" ]; then
+        give_up "$node" "n$i was not ready within $ready_seconds s"
       fi
       sleep 0.1
     done
   done
+  trap - INT TERM
   say "$("$binary" --version)"
   show
+}
+
+give_up() { # node, why
+  tail -n 5 "$1/log" >&2
+  stop >/dev/null
+  fail "$2"
 }
 
 # Only what start made: the directory may have been named by somebody who keeps other things in it.

@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
 # Runs the demo in the foreground: the server with its page, and the feed that publishes to it over HTTP.
 # Needs Node 20 and npm. Installs and builds what is missing or older than its source.
-#   FANWIRE_HOST, FANWIRE_PORT   where to listen (127.0.0.1:9001)
-#   arguments                    for the feed, for instance --speed 2
+#
+#   scripts/start.sh          one node, with the embedded broker
+#   scripts/start.sh --nats   two nodes that share their rooms through a NATS server on loopback, which it starts and ends;
+#                             where nats-server is missing, Debian's package is installed, for which it must be root
+#
+#   FANWIRE_HOST, FANWIRE_PORT   where to listen (127.0.0.1:9001); the second node takes the port 100 above
+#   other arguments              for the feed, for instance --speed 2
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if [ "${1:-}" = "--help" ]; then
+  sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' scripts/start.sh
+  exit 0
+fi
 
 # npm keeps its cache there.
 if [ ! -d "${HOME:-}" ] || [ ! -w "${HOME:-}" ]; then

@@ -97,6 +97,24 @@ export function stateTests(check: Check): void {
     assert.equal(droppedKeys, 0);
   });
 
+  check("nil under a key takes it out of the state, and flows and is kept like any message", async (rig) => {
+    const room = rig.room("keyed");
+    const sink = rig.collector();
+    await rig.broker.open(room, sink);
+    for (const key of ["a", "b", "c"]) await rig.publish(room, key, { key });
+    await rig.publish(room, null, { key: "b" });
+    await rig.publish(room, null, { key: "never there" });
+    const event = await rig.publish(room, null);
+    const { head, messages, droppedKeys } = await rig.broker.state(room);
+    assert.deepEqual(values(messages), ["a", "c"]);
+    assert.deepEqual([head, droppedKeys], [event, 0]);
+    const flowed = await sink.until(6);
+    assert.deepEqual(values(flowed), ["a", "b", "c", null, null, null]);
+    assert.deepEqual(values((await rig.page(room, "oldest", 10)).messages), values(flowed));
+    await rig.publish(room, "again", { key: "b" });
+    assert.deepEqual(values((await rig.broker.state(room)).messages), ["a", "c", "again"]);
+  });
+
   check("state and what flows after its head are the whole", async (rig) => {
     const room = rig.room("keyed");
     const sink = rig.collector();

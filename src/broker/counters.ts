@@ -8,6 +8,8 @@ export interface BrokerCounters {
   evictedMessages: number;
   /** Keys dropped from state because of the bound on keys or bytes. */
   droppedKeys: number;
+  /** Keys that state forgot because nobody published them for as long as their namespace says. */
+  expiredKeys: number;
   /** Ids forgotten before their window was over. */
   droppedIds: number;
   /** Rooms forgotten because of the bound on rooms; each starts a new epoch when it comes back. */
@@ -22,6 +24,7 @@ export function createBrokerCounters(): BrokerCounters {
     duplicates: 0,
     evictedMessages: 0,
     droppedKeys: 0,
+    expiredKeys: 0,
     droppedIds: 0,
     forgottenRooms: 0,
     sinkErrors: 0,

@@ -44,6 +44,23 @@ export class KeyedState {
     return dropped + this.#budget.add(entry);
   }
 
+  /** Takes out one key, as asked for: that drops nothing. */
+  remove(key: string): void {
+    const entry = this.#byKey.get(key);
+    if (entry !== undefined) this.#forget(entry);
+  }
+
+  /** Takes out up to `max` keys that were not published since then; returns how many. */
+  expire(sinceMs: number, max: number): number {
+    let expired = 0;
+    for (let oldest = this.#byAge.first; oldest !== undefined && expired < max; oldest = this.#byAge.first) {
+      if (oldest.message.time >= sinceMs) break;
+      this.#forget(oldest);
+      expired += 1;
+    }
+    return expired;
+  }
+
   /** In offset order. */
   messages(): Message[] {
     const messages: Message[] = [];
@@ -57,6 +74,12 @@ export class KeyedState {
       this.#budget.remove(entry);
       this.drop(entry);
     }
+  }
+
+  #forget(entry: StateEntry): void {
+    this.#budget.remove(entry);
+    this.#byKey.delete(entry.key);
+    this.#byAge.remove(entry);
   }
 
   /** For {@link StateEntry}: takes out an entry that the budget no longer holds. */

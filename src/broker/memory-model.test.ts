@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { decode, encode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import type { HistoryFrom } from "../core/ports.js";
+import type { SettingsOf } from "../core/settings.js";
 import type { Position } from "../protocol/frames.js";
 import { createMessage, dataOf, type Message } from "../protocol/message.js";
 import { namespaceOf, parseRoom, type RoomName } from "../protocol/room-name.js";
@@ -15,6 +16,11 @@ import { HISTORY_SHARE, ID_WINDOW_MS, MESSAGE_OVERHEAD_BYTES } from "./memory-li
 const LIMITS = { bytes: 12_000, rooms: 5, keysPerRoom: 3, ids: 4 };
 const HISTORY_BYTES = LIMITS.bytes * HISTORY_SHARE;
 const NAMES = ["log.a", "log.b", "log.c", "keyed.a", "keyed.b", "bare.a", "eph.a", "eph.b"].map(parseRoom);
+const KEY_SECONDS = 400;
+const modelSettings: SettingsOf = (room) => {
+  const settings = conformanceSettings(room);
+  return settings.state ? { ...settings, stateSeconds: KEY_SECONDS } : settings;
+};
 const EPHEMERAL: Position = { epoch: "", offset: 0 };
 
 interface Kept {
@@ -22,7 +28,8 @@ interface Kept {
   readonly offset: number;
   readonly time: number;
   readonly key: string | undefined;
-  readonly value: number;
+  /** Null takes its key out. */
+  readonly value: number | null;
   readonly bytes: number;
 }
 
@@ -40,7 +47,7 @@ class Model {
   history: Kept[] = [];
   state: Kept[] = [];
   ids: { room: RoomName; id: string; position: Position; time: number }[] = [];
-  readonly open = new Map<RoomName, number[]>();
+  readonly open = new Map<RoomName, (number | null)[]>();
   #forgotten = 0;
 
   get epoch(): string {
@@ -75,7 +82,13 @@ class Model {
   }
 
   /** The position, or undefined where it is refused. */
-  publish(name: RoomName, value: number, data: Uint8Array, key?: string, id?: string): Position | undefined {
+  publish(
+    name: RoomName,
+    value: number | null,
+    data: Uint8Array,
+    key?: string,
+    id?: string,
+  ): Position | undefined {
     if (namespaceOf(name) === "eph") {
       this.open.get(name)?.push(value);
       return EPHEMERAL;
@@ -85,6 +98,7 @@ class Model {
     if (known !== undefined) return known.position;
     const room = this.use(name) ?? this.create(name);
     if (room === undefined) return undefined;
+    this.expireKeys(room);
     room.head += 1;
     const numbers = { offset: room.head, prev: room.head - 1, time: this.nowMs };
     const bytes =
@@ -98,7 +112,7 @@ class Model {
   }
 
   #keep(kept: Kept): void {
-    const { history, state } = conformanceSettings(kept.room.name);
+    const { history, state } = modelSettings(kept.room.name);
     if (history.messages > 0) this.history.push(kept);
     const own = this.history.filter(({ room }) => room === kept.room);
     const surplus = own.slice(0, Math.max(0, own.length - history.messages));
@@ -106,6 +120,7 @@ class Model {
     while (sum(this.history) > HISTORY_BYTES) this.history.shift();
     if (!state || kept.key === undefined) return;
     this.state = this.state.filter(({ room, key }) => room !== kept.room || key !== kept.key);
+    if (kept.value === null) return;
     const keys = this.state.filter(({ room }) => room === kept.room);
     if (keys.length === LIMITS.keysPerRoom) this.#dropKey(keys[0]);
     this.state.push(kept);
@@ -120,7 +135,14 @@ class Model {
 
   expire(): void {
     this.history = this.history.filter(
-      ({ room, time }) => this.nowMs - time < conformanceSettings(room.name).history.seconds * 1_000,
+      ({ room, time }) => this.nowMs - time < modelSettings(room.name).history.seconds * 1_000,
+    );
+  }
+
+  /** A room's own, when something is asked of it; until then they count. */
+  expireKeys(room: ModelRoom | undefined): void {
+    this.state = this.state.filter(
+      (kept) => kept.room !== room || this.nowMs - kept.time <= KEY_SECONDS * 1_000,
     );
   }
 
@@ -134,6 +156,7 @@ class Model {
     const room = this.use(name);
     const head = this.headOf(name);
     this.expire();
+    this.expireKeys(room);
     let kept = this.history.filter((other) => other.room === room);
     if (from !== "oldest" && "after" in from) {
       const { epoch, offset } = from.after;
@@ -152,10 +175,14 @@ class Model {
 
   snapshot(name: RoomName): unknown {
     const room = this.use(name);
+    this.expireKeys(room);
     const messages = this.state.filter((kept) => kept.room === room).map(shown);
     return { head: this.headOf(name), messages, droppedKeys: room?.droppedKeys ?? 0 };
   }
 }
+
+/** In place of a padding: nil. */
+const REMOVAL = -1;
 
 // Often the same few, so that every bound of theirs is reached.
 const room = fc.constantFrom(
@@ -173,7 +200,12 @@ const from = fc.oneof(
 const step = fc.oneof(
   {
     weight: 20,
-    arbitrary: fc.record({ publish: room, key, id, padding: fc.constantFrom(0, 0, 0, 30, 300, 1_000) }),
+    arbitrary: fc.record({
+      publish: room,
+      key,
+      id,
+      padding: fc.constantFrom(0, 0, 0, 30, 300, 1_000, REMOVAL),
+    }),
   },
   { weight: 4, arbitrary: fc.record({ history: room, from, limit: fc.integer({ min: 1, max: 12 }) }) },
   { weight: 2, arbitrary: fc.record({ state: room }) },
@@ -187,14 +219,14 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 class Pair {
   readonly model = new Model();
   readonly broker: MemoryBroker;
-  readonly #delivered = new Map<RoomName, number[]>();
+  readonly #delivered = new Map<RoomName, (number | null)[]>();
   readonly #seen: Position[] = [];
   #published = 0;
 
   constructor(counters: BrokerCounters) {
     const nowMs = () => this.model.nowMs;
     this.broker = new MemoryBroker({
-      settingsOf: conformanceSettings,
+      settingsOf: modelSettings,
       id: "run",
       limits: LIMITS,
       nowMs,
@@ -212,22 +244,27 @@ class Pair {
       assert.deepEqual({ ...snapshot, messages }, this.model.snapshot(step.state));
     } else if ("toggle" in step) await this.#toggle(step.toggle);
     else if ("advance" in step) this.model.nowMs += step.advance;
-    else this.broker.sweep(this.model.nowMs);
+    else this.#sweep();
     for (const [name, values] of this.#delivered) assert.deepEqual(values, this.model.open.get(name));
   }
 
   /** After a sweep broker and model hold the same bytes. */
   finish(): void {
-    this.broker.sweep(this.model.nowMs);
+    this.#sweep();
     this.model.expire();
     const { bytes, rooms, ids } = this.broker.usage;
     assert.equal(bytes, sum(this.model.history) + sum(this.model.state));
     assert.ok(bytes <= LIMITS.bytes && rooms <= LIMITS.rooms && ids <= LIMITS.ids);
   }
 
+  #sweep(): void {
+    this.broker.sweep(this.model.nowMs);
+    for (const room of this.model.rooms) this.model.expireKeys(room);
+  }
+
   async #publish(name: RoomName, padding: number, key?: string, id?: string): Promise<void> {
-    const value = this.#published++;
-    const data = encode([value, "x".repeat(padding)]);
+    const value = padding === REMOVAL ? null : this.#published++;
+    const data = encode(value === null ? null : [value, "x".repeat(padding)]);
     const expected = this.model.publish(name, value, data, key, id);
     const publish = this.broker.publish({ room: name, data, key, id });
     if (expected === undefined) await assert.rejects(publish, /rooms of this broker are open/);
@@ -265,7 +302,7 @@ class Pair {
       if (model.use(name)?.head === 0) model.rooms = model.rooms.filter((room) => room.name !== name);
       return;
     }
-    const values: number[] = [];
+    const values: (number | null)[] = [];
     const opening = this.broker.open(name, {
       message: (message) => values.push(told(message).value),
       reset: () => assert.fail("a reset"),
@@ -306,9 +343,15 @@ function shown({ offset, time, key, value }: Kept): unknown {
   return { offset, time, key, value };
 }
 
-function told(message: Message): { offset: number; time: number; key: string | undefined; value: number } {
+function told(message: Message): {
+  offset: number;
+  time: number;
+  key: string | undefined;
+  value: number | null;
+} {
   const { offset, time, key } = message;
   const data = decode(dataOf(message));
+  if (data === null) return { offset, time, key, value: null };
   assert.ok(Array.isArray(data));
   return { offset, time, key, value: Number(at(data, 0)) };
 }

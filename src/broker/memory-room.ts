@@ -2,7 +2,7 @@ import type { ByteBudget } from "../core/byte-budget.js";
 import type { HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
 import type { RoomSettings } from "../core/settings.js";
 import type { Position } from "../protocol/frames.js";
-import { createMessage, type Message } from "../protocol/message.js";
+import { createMessage, isRemoval, type Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { BrokerCounters } from "./counters.js";
 import { KeyedState } from "./keyed-state.js";
@@ -33,6 +33,7 @@ export class MemoryRoom implements Linked<MemoryRoom> {
   readonly #counters: BrokerCounters;
   readonly #log: MemoryLog;
   readonly #state: KeyedState | undefined;
+  readonly #keyMs: number;
   #head = 0;
 
   constructor(name: RoomName, epoch: string, settings: RoomSettings, shared: Shared) {
@@ -40,6 +41,7 @@ export class MemoryRoom implements Linked<MemoryRoom> {
     this.epoch = epoch;
     this.#counters = shared.counters;
     this.#log = new MemoryLog(settings.history, shared.history);
+    this.#keyMs = settings.stateSeconds * 1_000;
     this.#state = settings.state ? new KeyedState(shared.keysPerRoom, shared.state) : undefined;
   }
 
@@ -60,8 +62,9 @@ export class MemoryRoom implements Linked<MemoryRoom> {
     this.#head = message.offset;
     this.#counters.evictedMessages += this.#log.push(message);
     // A message without a key is an event: it replaces nothing and no snapshot has it.
-    if (key !== undefined && this.#state !== undefined)
-      this.#counters.droppedKeys += this.#state.put(key, message);
+    if (key === undefined || this.#state === undefined) return message;
+    if (isRemoval(message)) this.#state.remove(key);
+    else this.#counters.droppedKeys += this.#state.put(key, message);
     return message;
   }
 
@@ -70,7 +73,8 @@ export class MemoryRoom implements Linked<MemoryRoom> {
     return this.#log.page(from, limit, this.head);
   }
 
-  state(): Snapshot {
+  state(nowMs: number): Snapshot {
+    this.expire(nowMs, Number.POSITIVE_INFINITY);
     return {
       head: this.head,
       messages: this.#state?.messages() ?? [],
@@ -78,9 +82,13 @@ export class MemoryRoom implements Linked<MemoryRoom> {
     };
   }
 
-  /** Drops up to `max` messages that are too old from history; returns how many. */
+  /** Drops up to `max` messages and keys that are too old; returns how many. */
   expire(nowMs: number, max: number): number {
-    return this.#log.expire(nowMs, max);
+    const messages = this.#log.expire(nowMs, max);
+    if (this.#state === undefined || this.#keyMs === 0) return messages;
+    const keys = this.#state.expire(nowMs - this.#keyMs, max - messages);
+    this.#counters.expiredKeys += keys;
+    return messages + keys;
   }
 
   /** Gives back all that it holds of the budgets. */

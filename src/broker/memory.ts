@@ -40,7 +40,8 @@ export interface MemoryBrokerOptions {
  * - `publish` stores and hands to the open sink before it returns; its promise resolves after that. A publish that
  *   a sink makes meanwhile is stored at once and handed over when the sinks before it are done, never inside them.
  * - The sink may get messages before the promise of `open` is seen to have resolved.
- * - A message without a key has no part in `state`. State does not age.
+ * - A message without a key has no part in `state`; nil data under a key takes the key out. A key that nobody publishes
+ *   for `stateSeconds` goes too.
  * - In an ephemeral room a message goes to the open sink or nowhere; ids are not looked at.
  * - Above a bound the oldest goes first: messages over all rooms by bytes, keys, ids, and rooms that are not open.
  *   All of it is counted, and readers are told by `lost`, a new epoch or `droppedKeys`. Where every room is open, a
@@ -171,7 +172,7 @@ export class MemoryBroker implements Broker {
     const room = this.#rooms.get(name);
     if (room === undefined) return { head: this.#headOfUnknown(name), messages: [], droppedKeys: 0 };
     this.#touch(room);
-    return room.state();
+    return room.state(this.#nowMs());
   }
 
   /**

@@ -1,12 +1,28 @@
 import { ERROR_STATUS } from "../protocol/errors.js";
-import type { Position, ResetReason, SubscribeResult } from "../protocol/frames.js";
+import type { Position, Rate, ResetReason } from "../protocol/frames.js";
 import { FanwireError, type FanwireErrorCode } from "./errors.js";
 import type { HistoryPage, Message } from "./message.js";
 
+/** What a server answers to a subscribe. */
+export interface SubscribeAnswer extends Position {
+  readonly recovered: boolean;
+  readonly rate: Rate;
+  readonly droppedKeys: number;
+}
+
 /** The result of a subscribe; undefined where it is none. */
-export function subscribeResultOf(raw: unknown): SubscribeResult | undefined {
+export function subscribeResultOf(raw: unknown): SubscribeAnswer | undefined {
   const position = positionOf(raw);
-  return position && { ...position, recovered: fieldOf(raw, "recovered") === true };
+  const rate = fieldOf(raw, "rate");
+  const droppedKeys = fieldOf(raw, "droppedKeys");
+  return (
+    position && {
+      ...position,
+      recovered: fieldOf(raw, "recovered") === true,
+      rate: typeof rate === "number" ? rate : "all",
+      droppedKeys: typeof droppedKeys === "number" ? droppedKeys : 0,
+    }
+  );
 }
 
 /** What stands for a room in the answer to `subscribe many` that was refused; undefined where it was taken. */

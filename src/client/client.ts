@@ -1,4 +1,4 @@
-import type { Position, ServerFrame } from "../protocol/frames.js";
+import type { Position, Rate, ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { historyPageOf, positionOf, timeOf } from "./answer.js";
 import { Connection } from "./connection.js";
@@ -10,12 +10,14 @@ import {
   type ClientOptions,
   type HistoryOptions,
   type PublishOptions,
+  type StateMapOptions,
   type SubscribeOptions,
   settingsOf,
 } from "./options.js";
 import { Pacemaker } from "./pacemaker.js";
 import { SocketHolder, socketUrlOf } from "./socket.js";
 import type { ConnectionState, SubscriptionState } from "./state.js";
+import { StateMap } from "./state-map.js";
 import { RoomSubscription, type Subscription } from "./subscription.js";
 import { decodeFrames } from "./wire.js";
 
@@ -67,6 +69,8 @@ export class Client<Rooms extends object = Record<never, never>> {
   #running = false;
   #state: ConnectionState;
   #latencyMs: number | undefined;
+  /** How far the server's clock is ahead of ours. */
+  #clockAheadMs = 0;
   #lastId = 0;
 
   /**
@@ -93,6 +97,11 @@ export class Client<Rooms extends object = Record<never, never>> {
   /** Round trip of the last ping; undefined before the first. */
   get latencyMs(): number | undefined {
     return this.#latencyMs;
+  }
+
+  /** Milliseconds since 1970 by the server's clock, as the last ping told it: within half a round trip. This host's before. */
+  get serverTimeMs(): number {
+    return Date.now() + this.#clockAheadMs;
   }
 
   /** Returns what takes the handler off again. */
@@ -138,13 +147,33 @@ export class Client<Rooms extends object = Record<never, never>> {
       room,
       options.after,
       options.queue ?? LOOP_QUEUE,
-      () => this.#leave(id),
+      {
+        leave: () => this.#leave(id),
+        setRate: (rate) => this.#setRate(id, rate),
+        serverTimeMs: () => this.serverTimeMs,
+      },
     );
     if (options.onMessage !== undefined) subscription.on("message", options.onMessage);
     this.#listeners.set(id, subscription);
     this.#idByRoom.set(room, id);
     this.#step({ kind: "subscribe", id, room: name, request });
     return subscription;
+  }
+
+  /**
+   * Follows the latest message of every key of a room, as a Map that stays up to date. Options and errors are those of
+   * {@link Client.subscribe}; a `rate` suits a view.
+   *
+   * ```ts
+   * const board = client.stateMap("market.quotes", { rate: 10 });
+   * board.on("changes", (symbols) => draw(board, symbols));
+   * ```
+   */
+  stateMap<T = unknown, const R extends string = string>(
+    room: R,
+    options: StateMapOptions<DataOf<Rooms, R, T>> = {},
+  ): StateMap<DataOf<Rooms, R, T>> {
+    return new StateMap(this.subscribe<T, R>(room, { ...options, state: true }));
   }
 
   /**
@@ -183,7 +212,7 @@ export class Client<Rooms extends object = Record<never, never>> {
     const startMs = performance.now();
     const serverTimeMs = await this.#ask({ type: "ping" }, undefined, timeOf);
     const latencyMs = performance.now() - startMs;
-    this.#latencyMs = latencyMs;
+    this.#pinged(latencyMs, serverTimeMs);
     return { latencyMs, serverTimeMs };
   }
 
@@ -194,6 +223,17 @@ export class Client<Rooms extends object = Record<never, never>> {
     this.#idByRoom.delete(listener.room);
     this.#step({ kind: "unsubscribe", id });
     listener.end();
+  }
+
+  #setRate(id: number, rate: Rate): void {
+    const problem = rateProblem(rate);
+    if (problem !== undefined) throw new FanwireError("bad_request", problem);
+    if (this.#listeners.has(id)) this.#step({ kind: "rate", id, rate });
+  }
+
+  #pinged(latencyMs: number, serverTimeMs: number | undefined): void {
+    this.#latencyMs = latencyMs;
+    if (serverTimeMs !== undefined) this.#clockAheadMs = serverTimeMs + latencyMs / 2 - Date.now();
   }
 
   // One that was refused for good gives way.
@@ -282,7 +322,7 @@ export class Client<Rooms extends object = Record<never, never>> {
         this.#events.emit("error", effect.error);
         return;
       case "latency":
-        this.#latencyMs = effect.ms;
+        this.#pinged(effect.ms, effect.serverTimeMs);
         return;
     }
   }
@@ -306,8 +346,15 @@ export class Client<Rooms extends object = Record<never, never>> {
   }
 }
 
-function requestOf<T>({ after, last, state, rate, echo }: SubscribeOptions<T>): SubscribeRequest {
+function requestOf<T>({ after, last, state, rate, hidden, echo }: SubscribeOptions<T>): SubscribeRequest {
   const given = [after !== undefined, last !== undefined, state === true].filter(Boolean).length;
   if (given > 1) throw new FanwireError("bad_request", "after, last and state: at most one of them");
-  return { after, last, state: state ?? false, rate, echo: echo ?? true };
+  const problem = rate === undefined ? undefined : rateProblem(rate);
+  if (problem !== undefined) throw new FanwireError("bad_request", problem);
+  return { after, last, state: state ?? false, rate, slowHidden: hidden !== "keep", echo: echo ?? true };
+}
+
+function rateProblem(rate: Rate): string | undefined {
+  if (rate === "all" || (typeof rate === "number" && rate > 0 && Number.isFinite(rate))) return undefined;
+  return `rate is ${rate}: must be a number above 0 or "all"`;
 }

@@ -20,6 +20,7 @@ const PLAIN: SubscribeRequest = {
   last: undefined,
   state: false,
   rate: undefined,
+  slowHidden: true,
   echo: true,
 };
 

@@ -1,4 +1,5 @@
 import type { ServerFrame, Welcome } from "../protocol/frames.js";
+import { timeOf } from "./answer.js";
 import { backoffMs } from "./backoff.js";
 import type { Effect, Input, RequestBody } from "./effect.js";
 import { FanwireError, textOf } from "./errors.js";
@@ -105,6 +106,10 @@ export class Connection {
         this.#subscriptions.remove(input.id);
         this.#unsent = true;
         return;
+      case "rate":
+        this.#subscriptions.setRate(input.id, input.rate);
+        this.#unsent = true;
+        return;
       case "request":
         this.#request(input.id, input.body, nowMs + input.timeoutMs);
         return;
@@ -128,16 +133,22 @@ export class Connection {
         return;
       case "online":
       case "visible":
-        if (input.kind === "visible") this.#hidden = false;
+        if (input.kind === "visible") this.#setHidden(false);
         this.#back(nowMs);
         return;
       case "offline":
         this.#heartbeat?.probe(nowMs);
         return;
       case "hidden":
-        this.#hidden = true;
+        this.#setHidden(true);
         return;
     }
+  }
+
+  #setHidden(hidden: boolean): void {
+    this.#hidden = hidden;
+    this.#subscriptions.setHidden(hidden);
+    this.#unsent = true;
   }
 
   #receive(frame: ServerFrame, nowMs: number): void {
@@ -165,6 +176,9 @@ export class Connection {
       case "reset":
         this.#subscriptions.reset(frame);
         return;
+      case "rate":
+        this.#subscriptions.moved(frame);
+        return;
       case "goaway":
         this.#goaway(frame.reason, frame.delayMs, nowMs);
         return;
@@ -186,7 +200,8 @@ export class Connection {
 
   #answered(ref: number, result: unknown, nowMs: number): void {
     const latencyMs = this.#heartbeat?.ponged(ref, nowMs);
-    if (latencyMs !== undefined) this.#effects.push({ kind: "latency", ms: latencyMs });
+    if (latencyMs !== undefined)
+      this.#effects.push({ kind: "latency", ms: latencyMs, serverTimeMs: timeOf(result) });
     else if (!this.#subscriptions.answered(ref, result, nowMs)) this.#requests.answer(ref, result);
     this.#unsent = true;
   }

@@ -1,4 +1,4 @@
-import type { ClientFrame, Position, ServerFrame } from "../protocol/frames.js";
+import type { ClientFrame, Position, Rate, ServerFrame } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { FanwireError } from "./errors.js";
 import type { Message } from "./message.js";
@@ -9,7 +9,10 @@ export interface SubscribeRequest {
   readonly after: Position | undefined;
   readonly last: number | undefined;
   readonly state: boolean;
-  readonly rate: number | undefined;
+  /** May change. */
+  readonly rate: Rate | undefined;
+  /** To the slowest class while the page is hidden, if it is conflated. */
+  readonly slowHidden: boolean;
   readonly echo: boolean;
 }
 
@@ -31,6 +34,7 @@ export type Input =
       readonly request: SubscribeRequest;
     }
   | { readonly kind: "unsubscribe"; readonly id: number }
+  | { readonly kind: "rate"; readonly id: number; readonly rate: Rate }
   | { readonly kind: "request"; readonly id: number; readonly body: RequestBody; readonly timeoutMs: number }
   /** One WebSocket message, decoded. */
   | { readonly kind: "received"; readonly frames: readonly ServerFrame[] }
@@ -49,6 +53,7 @@ export type SubscriptionEvent<T = unknown> =
   | { readonly kind: "subscribed"; readonly subscribed: Subscribed }
   | { readonly kind: "live"; readonly position: Position | undefined }
   | { readonly kind: "reset"; readonly reset: Reset }
+  | { readonly kind: "rate"; readonly rate: Rate }
   | { readonly kind: "error"; readonly error: FanwireError }
   | { readonly kind: "state"; readonly state: SubscriptionState };
 
@@ -67,6 +72,7 @@ export type Effect =
   | { readonly kind: "refusal"; readonly id: number; readonly error: FanwireError }
   /** About the connection as a whole. */
   | { readonly kind: "error"; readonly error: FanwireError }
-  | { readonly kind: "latency"; readonly ms: number };
+  /** A ping's round trip, and the server's clock in its answer. */
+  | { readonly kind: "latency"; readonly ms: number; readonly serverTimeMs: number | undefined };
 
 export type Push = (effect: Effect) => void;

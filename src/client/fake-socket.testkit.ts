@@ -87,9 +87,19 @@ export function control(frame: ControlFrame): Uint8Array {
   return msgpackWire.encode(frame);
 }
 
-export function message(room: string, offset: number, data: unknown = offset): Uint8Array {
+export function message(room: string, offset: number, data: unknown = offset, time = 1): Uint8Array {
   const prev = offset === 0 ? 0 : offset - 1;
-  return createMessage({ room: parseRoom(room), offset, prev, time: 1, data: encode(data) }).frame;
+  return createMessage({ room: parseRoom(room), offset, prev, time, data: encode(data) }).frame;
+}
+
+export function keyed(
+  room: string,
+  offset: number,
+  prev: number,
+  key: string | undefined,
+  data: unknown,
+): Uint8Array {
+  return createMessage({ room: parseRoom(room), offset, prev, time: 1, data: encode(data), key }).frame;
 }
 
 /** Waits for the end of this turn and of those that it leads to. */

@@ -1,5 +1,5 @@
 /** fanwire's client for browsers and Node: `import { Client } from "fanwire/client"`. */
-export type { Position, ResetReason } from "../protocol/frames.js";
+export type { Position, Rate, ResetReason } from "../protocol/frames.js";
 export { Client, type ClientEvents, type DataOf } from "./client.js";
 export { FanwireError, type FanwireErrorCode } from "./errors.js";
 export { Extension } from "./extension.js";
@@ -10,8 +10,10 @@ export type {
   PublishOptions,
   SocketClass,
   SocketLike,
+  StateMapOptions,
   SubscribeOptions,
   TokenSource,
 } from "./options.js";
 export type { ConnectionState, Reset, Subscribed, SubscriptionState } from "./state.js";
+export { type StateChange, StateMap, type StateMapEvents } from "./state-map.js";
 export type { Subscription, SubscriptionEvents } from "./subscription.js";

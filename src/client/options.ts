@@ -1,4 +1,4 @@
-import type { Position } from "../protocol/frames.js";
+import type { Position, Rate } from "../protocol/frames.js";
 import { FanwireError } from "./errors.js";
 import type { Message } from "./message.js";
 
@@ -64,8 +64,16 @@ export interface SubscribeOptions<T = unknown> {
   readonly last?: number | undefined;
   /** The latest message of every key first; again after every reset, so that a view is never silently stale. */
   readonly state?: boolean | undefined;
-  /** Conflated: at most this many messages a second and key. Default: every message. */
-  readonly rate?: number | undefined;
+  /**
+   * Conflated: at most this many messages a second and key, the latest each; the namespace says which rates there are.
+   * "all": every message. Default: the namespace's class, which is every message unless its operator says otherwise.
+   */
+  readonly rate?: Rate | undefined;
+  /**
+   * What a conflated subscription does while the page is hidden: move to the namespace's slowest class and back, nothing
+   * missed, or keep its own. One of every message always keeps it. Default "slowest".
+   */
+  readonly hidden?: "slowest" | "keep" | undefined;
   /** False: not the messages that this client publishes. Default true. */
   readonly echo?: boolean | undefined;
   /** Short for `on("message", …)`. */
@@ -73,6 +81,9 @@ export interface SubscribeOptions<T = unknown> {
   /** Messages that a `for await` loop may lag behind before it throws `overflow`. Default 10,000. */
   readonly queue?: number | undefined;
 }
+
+/** Of a subscription that begins with the state of its room. */
+export type StateMapOptions<T = unknown> = Omit<SubscribeOptions<T>, "after" | "last" | "state">;
 
 export interface PublishOptions {
   /** The part of the room's state that this message replaces. */

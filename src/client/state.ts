@@ -1,4 +1,4 @@
-import type { Position, ResetReason } from "../protocol/frames.js";
+import type { Position, Rate, ResetReason } from "../protocol/frames.js";
 import type { FanwireError } from "./errors.js";
 
 /** What the connection is doing. `attempt` counts the failures since it last stood for a while. */
@@ -46,6 +46,10 @@ export interface Subscribed {
   readonly position: Position | undefined;
   /** True where it goes on behind the position asked for, nothing missing. */
   readonly recovered: boolean;
+  /** The delivery class in force: messages a second and key, or all of them. */
+  readonly rate: Rate;
+  /** Of a snapshot: keys that the server could not keep, because there are too many. 0: it is complete. */
+  readonly droppedKeys: number;
 }
 
 /** Continuity is lost: what was seen before is no longer the whole. */

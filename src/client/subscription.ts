@@ -1,4 +1,4 @@
-import type { Position } from "../protocol/frames.js";
+import type { Position, Rate } from "../protocol/frames.js";
 import type { SubscriptionEvent } from "./effect.js";
 import { Emitter } from "./emitter.js";
 import type { FanwireError } from "./errors.js";
@@ -15,6 +15,8 @@ export interface SubscriptionEvents<T> {
   /** Replay is done: the position of the last message before what is live. */
   live: Position | undefined;
   reset: Reset;
+  /** The server moved it to another delivery class: a slower one while this client reads too slowly, and back. */
+  rate: Rate;
   /** The room was refused; see `state` for whether it is tried again. */
   error: FanwireError;
   state: SubscriptionState;
@@ -29,6 +31,15 @@ export interface Subscription<T = unknown> extends AsyncIterable<Message<T>> {
    * ephemeral rooms.
    */
   readonly position: Position | undefined;
+  /** The delivery class in force: messages a second and key, or "all". Undefined before the first answer. */
+  readonly rate: Rate | undefined;
+  /**
+   * How old the last live message was when it came, in milliseconds: now − time, by the server's clock as far as pings tell
+   * it. In a conflated class up to its window by design. Undefined before the first.
+   */
+  readonly stalenessMs: number | undefined;
+  /** Moves to another delivery class behind the last message, nothing missed. One that is not allowed ends in `failed`. */
+  setRate(rate: Rate): void;
   /** Returns what takes the handler off again. */
   on<E extends keyof SubscriptionEvents<T>>(
     event: E,
@@ -44,21 +55,31 @@ export interface Subscription<T = unknown> extends AsyncIterable<Message<T>> {
   [Symbol.asyncIterator](): AsyncIterableIterator<Message<T>>;
 }
 
+/** What a subscription asks of its client. */
+export interface Owner {
+  leave(): void;
+  setRate(rate: Rate): void;
+  /** Milliseconds since 1970 by the server's clock, as far as it is known. */
+  serverTimeMs(): number;
+}
+
 /** The client's side of a {@link Subscription}, which is all that an application sees of it. */
 export class RoomSubscription<T> implements Subscription<T> {
   readonly room: string;
   readonly #events = new Emitter<SubscriptionEvents<T>>();
   readonly #queues = new Set<MessageQueue<T>>();
   readonly #queueMax: number;
-  readonly #leave: () => void;
+  readonly #owner: Owner;
+  #rate: Rate | undefined;
+  #stalenessMs: number | undefined;
   #state: SubscriptionState = { kind: "subscribing" };
   #epoch = "";
   #offset = 0;
 
-  constructor(room: string, after: Position | undefined, queueMax: number, leave: () => void) {
+  constructor(room: string, after: Position | undefined, queueMax: number, owner: Owner) {
     this.room = room;
     this.#queueMax = queueMax;
-    this.#leave = leave;
+    this.#owner = owner;
     this.#moveTo(after);
   }
 
@@ -70,6 +91,18 @@ export class RoomSubscription<T> implements Subscription<T> {
     return this.#epoch === "" ? undefined : { epoch: this.#epoch, offset: this.#offset };
   }
 
+  get rate(): Rate | undefined {
+    return this.#rate;
+  }
+
+  get stalenessMs(): number | undefined {
+    return this.#stalenessMs;
+  }
+
+  setRate(rate: Rate): void {
+    this.#owner.setRate(rate);
+  }
+
   on<E extends keyof SubscriptionEvents<T>>(
     event: E,
     handler: (value: SubscriptionEvents<T>[E]) => void,
@@ -78,7 +111,7 @@ export class RoomSubscription<T> implements Subscription<T> {
   }
 
   unsubscribe(): void {
-    this.#leave();
+    this.#owner.leave();
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<Message<T>> {
@@ -93,11 +126,15 @@ export class RoomSubscription<T> implements Subscription<T> {
     switch (event.kind) {
       case "message":
         this.#moveTo(event.message);
+        // The clocks of two machines are never the same: what seems to come before its time has come at once.
+        if (!event.message.replayed)
+          this.#stalenessMs = Math.max(0, this.#owner.serverTimeMs() - event.message.time);
         this.#events.emit("message", event.message);
         for (const queue of this.#queues) queue.push(event.message);
         return;
       case "subscribed":
         this.#moveTo(event.subscribed.position);
+        this.#rate = event.subscribed.rate;
         this.#events.emit("subscribed", event.subscribed);
         return;
       case "live":
@@ -107,6 +144,10 @@ export class RoomSubscription<T> implements Subscription<T> {
       case "reset":
         this.#moveTo(event.reset.position);
         this.#events.emit("reset", event.reset);
+        return;
+      case "rate":
+        this.#rate = event.rate;
+        this.#events.emit("rate", event.rate);
         return;
       case "error":
         this.#events.emit("error", event.error);

@@ -2,6 +2,7 @@ import type {
   ClientFrame,
   ManyItem,
   Position,
+  Rate,
   ResetReason,
   ServerFrame,
   SubscribeOptions,
@@ -28,6 +29,8 @@ interface Entry {
   readonly id: number;
   readonly room: RoomName;
   readonly request: SubscribeRequest;
+  /** What the application wants; undefined: the namespace's class. */
+  rate: Rate | undefined;
   phase: Phase;
   /** Ask with the request's own options: there is no position yet, or it is void. */
   fresh: boolean;
@@ -60,6 +63,7 @@ export class Subscriptions {
   /** Due, asked or waiting. */
   readonly #unsettled = new Set<Entry>();
   readonly #left = new Set<RoomName>();
+  #hidden = false;
 
   constructor(push: Push, backoffMs: (attempt: number) => number, timeoutMs: number) {
     this.#push = push;
@@ -83,6 +87,7 @@ export class Subscriptions {
       id,
       room,
       request,
+      rate: request.rate,
       phase: { kind: "due" },
       fresh: after === undefined,
       epoch: after?.epoch ?? "",
@@ -109,6 +114,21 @@ export class Subscriptions {
     entry.phase = { kind: "due" };
   }
 
+  /** Moves to another delivery class, behind the last message, or when it is asked for next. */
+  setRate(id: number, rate: Rate): void {
+    const entry = this.#byId.get(id);
+    if (entry === undefined) return;
+    entry.rate = rate;
+    this.#askAgain(entry);
+  }
+
+  /** The page is hidden or seen again: what is conflated slows down, or returns. */
+  setHidden(hidden: boolean): void {
+    if (hidden === this.#hidden) return;
+    this.#hidden = hidden;
+    for (const entry of this.#byRoom.values()) if (slowsDown(entry)) this.#askAgain(entry);
+  }
+
   removeAll(): void {
     for (const id of [...this.#byId.keys()]) this.remove(id);
   }
@@ -129,6 +149,12 @@ export class Subscriptions {
       const { kind } = entry.phase;
       if (kind === "asked" || kind === "replaying" || kind === "live") this.#enter(entry, { kind: "due" });
     }
+  }
+
+  /** The server moved it to another class by itself. */
+  moved(frame: FrameOf<"rate">): void {
+    const entry = this.#following(frame.room);
+    if (entry !== undefined) this.#tell(entry, { kind: "rate", rate: frame.rate });
   }
 
   expire(nowMs: number): void {
@@ -169,7 +195,7 @@ export class Subscriptions {
     this.#asked.delete(ref);
     const results: readonly unknown[] = entries.length > 1 && Array.isArray(result) ? result : [result];
     entries.forEach((entry, index) => {
-      if (entry.phase.kind !== "asked") return;
+      if (!isAskedBy(entry, ref)) return;
       const error = answerErrorOf(results[index]);
       if (error === undefined) this.#taken(entry, results[index], nowMs);
       else this.#refused(entry, error, nowMs);
@@ -183,7 +209,7 @@ export class Subscriptions {
     if (entries === undefined) return false;
     this.#asked.delete(ref);
     for (const entry of entries) {
-      if (entry.phase.kind === "asked") this.#refused(entry, error, nowMs);
+      if (isAskedBy(entry, ref)) this.#refused(entry, error, nowMs);
     }
     return true;
   }
@@ -249,8 +275,18 @@ export class Subscriptions {
     this.#enter(entry, { kind: "replaying" });
     this.#tell(entry, {
       kind: "subscribed",
-      subscribed: { position: positionOf(entry), recovered: resumed && result.recovered },
+      subscribed: {
+        position: positionOf(entry),
+        recovered: resumed && result.recovered,
+        rate: result.rate,
+        droppedKeys: result.droppedKeys,
+      },
     });
+  }
+
+  // One that waits is asked for in its time. One that is refused for good may be allowed its new rate.
+  #askAgain(entry: Entry): void {
+    if (entry.phase.kind !== "waiting") this.#enter(entry, { kind: "due" });
   }
 
   // A view of state is fetched anew by itself; of anything else only the application knows what to do.
@@ -300,7 +336,7 @@ export class Subscriptions {
     const byText = new Map<string, [SubscribeOptions, Entry[]]>();
     for (const entry of this.#unsettled) {
       if (entry.phase.kind !== "due") continue;
-      const options = optionsOf(entry);
+      const options = optionsOf(entry, this.#hidden);
       const text = JSON.stringify(options);
       const group = byText.get(text);
       if (group === undefined) byText.set(text, [options, [entry]]);
@@ -327,9 +363,20 @@ function positionOf(entry: Entry): Position | undefined {
   return entry.epoch === "" ? undefined : { epoch: entry.epoch, offset: entry.offset };
 }
 
+function isAskedBy({ phase }: Entry, ref: number): boolean {
+  return phase.kind === "asked" && phase.ref === ref;
+}
+
+/** Whether it is in another class while the page is hidden. */
+function slowsDown({ rate, request }: Entry): boolean {
+  return request.slowHidden && typeof rate === "number";
+}
+
 /** All but `after`, which is each room's own. */
-function optionsOf({ fresh, request }: Entry): SubscribeOptions {
-  const { last, state, rate, echo } = request;
+function optionsOf(entry: Entry, hidden: boolean): SubscribeOptions {
+  const { fresh, request } = entry;
+  const { last, state, echo } = request;
+  const rate = hidden && slowsDown(entry) ? "slowest" : entry.rate;
   return {
     ...(fresh && last !== undefined && { last }),
     ...(fresh && state && { state }),

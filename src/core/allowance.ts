@@ -40,8 +40,8 @@ export function allowances(
   >,
 ): Allowances {
   return {
-    requests: rule(limits.requestsPerSecond, 2 * limits.roomsPerConnection),
-    bytes: rule(limits.receivedBytesPerSecond, 4 * limits.payloadBytes),
+    requests: allowanceOf(limits.requestsPerSecond, 2 * limits.roomsPerConnection),
+    bytes: allowanceOf(limits.receivedBytesPerSecond, 4 * limits.payloadBytes),
   };
 }
 
@@ -80,7 +80,8 @@ function usedAt(mark: AllowanceMark, clock: number): number {
   return mark === 0 ? 0 : Math.max(0, (mark - clock) | 0);
 }
 
-function rule(perSecond: number, burstMin: number): Allowance {
+/** So many a second, and four times as many at once, or `burstMin`. 0: any number. */
+export function allowanceOf(perSecond: number, burstMin: number): Allowance {
   if (perSecond === 0) return { unitsEach: 0, burstUnits: 0 };
   const unitsEach = (1_000 * UNITS_PER_MS) / perSecond;
   const burstUnits = Math.ceil(unitsEach * Math.max(BURST_SECONDS * perSecond, burstMin));

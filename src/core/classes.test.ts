@@ -7,6 +7,7 @@ import { jsonWire } from "../protocol/wire.js";
 import { EngineRig, type TestConnection } from "./engine-rig.testkit.js";
 import { RATE_CHANGES_MIN } from "./rate-changes.js";
 import { dueAt } from "./room-class.js";
+import { slowestOf } from "./settings.js";
 
 type MessageFrame = ServerFrame & { readonly type: "message" };
 
@@ -261,6 +262,20 @@ test("a rate that the namespace does not allow is refused, told what is allowed,
   assert.equal(rig.counters.ratesRefused, 2);
   const [ok] = await client.subscribe("paced.a");
   assert.equal(ok?.type === "ok" && (ok.result as { rate?: number }).rate, 2, "the namespace's own class");
+});
+
+test("the slowest class may be asked for without knowing it", async () => {
+  const rig = new EngineRig();
+  const client = rig.connect();
+  client.socket.take();
+  for (const [room, rate] of [
+    ["paced.a", 2],
+    ["chat.a", 1],
+  ] as const) {
+    const [ok] = await client.subscribe(room, { rate: "slowest" });
+    assert.equal(ok?.type === "ok" && (ok.result as { rate?: number }).rate, rate);
+  }
+  assert.equal(slowestOf(["all"]), "all");
 });
 
 test("a connection that flips rates is refused, and the others do not notice", async () => {

@@ -36,6 +36,8 @@ export interface Counters {
   rateChangesRefused: number;
   /** Subscribes refused because their namespace does not allow their rate. */
   ratesRefused: number;
+  /** Keys taken out because the connection that they were of has ended. */
+  keysRemoved: number;
   replayedMessages: number;
   /** Replays that the ring could not serve. */
   historyReads: number;
@@ -86,6 +88,7 @@ export function createCounters(): Counters {
     rateChanges: 0,
     rateChangesRefused: 0,
     ratesRefused: 0,
+    keysRemoved: 0,
     replayedMessages: 0,
     historyReads: 0,
     ringEvictions: 0,

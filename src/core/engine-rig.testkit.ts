@@ -15,7 +15,14 @@ export const SETTINGS: Record<string, RoomSettings> = {
   keyed: { ...DEFAULT_ROOM_SETTINGS, state: true },
   short: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 3, seconds: 3_600 } },
   paced: { ...DEFAULT_ROOM_SETTINGS, rates: [10, 2], rate: 2 },
-  cursors: { ...DEFAULT_ROOM_SETTINGS, ephemeral: true, publish: "client" },
+  cursors: {
+    ...DEFAULT_ROOM_SETTINGS,
+    ephemeral: true,
+    publish: "client",
+    key: "sender",
+    rates: ["all", 20],
+  },
+  desks: { ...DEFAULT_ROOM_SETTINGS, state: true, publish: "client", key: "sender" },
 };
 
 export const settingsOf = (room: RoomName): RoomSettings =>

@@ -12,6 +12,7 @@ import type { Broker, Fanout, Outbox } from "./ports.js";
 import { Rooms } from "./rooms.js";
 import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
+import { Signatures } from "./signatures.js";
 import { SlowWatch } from "./slow-watch.js";
 
 export type { Session } from "./session.js";
@@ -42,6 +43,7 @@ export class Engine implements SessionHost {
   readonly reader: HistoryReader;
   readonly newest = new Newest();
   readonly paces: Paces;
+  readonly signatures: Signatures;
   readonly limits: Limits;
   readonly allowances: Allowances;
   readonly counters: Counters;
@@ -64,6 +66,7 @@ export class Engine implements SessionHost {
     this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
     this.lanes = new Lanes(limits.laneSockets, counters);
+    this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
     this.#slow = new SlowWatch(limits.slowMs, counters);

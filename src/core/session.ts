@@ -17,6 +17,7 @@ import type { Lanes } from "./lanes.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
+import type { Signatures } from "./signatures.js";
 import { type Opening, type Owner, type Shared, Subscriptions } from "./subscriptions.js";
 
 /** What a session asks of the engine. */
@@ -24,6 +25,7 @@ export interface SessionHost extends Shared {
   readonly broker: Broker;
   readonly guard: Guard;
   readonly lanes: Lanes;
+  readonly signatures: Signatures;
   readonly allowances: Allowances;
   /** Asks for a call of {@link Session.turn} in the next tick. */
   wantTurn(session: Session): void;
@@ -170,6 +172,7 @@ export class Session implements Owner, Guest {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#subscriptions.closeAll(nowMs);
+    this.#host.signatures.removeAll(this.id);
     this.#host.lanes.release(this.lane);
     this.#host.counters.connections -= 1;
   }
@@ -352,15 +355,21 @@ export class Session implements Owner, Guest {
     else this.#wait(ref, Promise.all(openings), answer);
   }
 
-  #publish({ ref, room, data, key }: ClientFrame<Uint8Array> & { type: "publish" }): void {
-    const { counters, rooms } = this.#host;
+  #publish({ ref, room, data, key: given }: ClientFrame<Uint8Array> & { type: "publish" }): void {
+    const { counters, rooms, signatures } = this.#host;
     if (this.#mayNot(ref, "publish", room)) return;
-    if (rooms.settingsOf(room).publish !== "client") {
+    const settings = rooms.settingsOf(room);
+    if (settings.publish !== "client") {
       const text = `room ${room} takes messages over the HTTP API only`;
       this.#refuse(ref, new CodedError("forbidden", text));
       return;
     }
     if (this.#busy(ref, this.#host.limits.requestsInFlight)) return;
+    const key = settings.key === "sender" ? signatures.sign(this, room, data) : given;
+    if (key instanceof CodedError) {
+      this.#refuse(ref, key);
+      return;
+    }
     const outgoing = { room, data, key, origin: this.id };
     const stored = publishGuarded(this, this.#host, outgoing).catch((cause: unknown) => {
       counters.publishErrors += 1;

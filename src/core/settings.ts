@@ -1,4 +1,4 @@
-import type { Rate } from "../protocol/frames.js";
+import type { AskedRate, Rate } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 
 /** What hangs on a room's namespace. */
@@ -11,10 +11,19 @@ export interface RoomSettings {
   };
   /** Keep the latest message of every key. */
   readonly state: boolean;
+  /** State forgets a key that was not published for this long. 0: never. Nobody is told, who watches goes by `time`. */
+  readonly stateSeconds: number;
   /** No numbering, no history, no replay: offset 0. Excludes `state`. */
   readonly ephemeral: boolean;
   /** Who may publish: the HTTP API only, or connected clients too. */
   readonly publish: "api" | "client";
+  /** Rights of whoever has no token, in letters of `s`, `p`, `h` and `m`, where tokens are asked for. */
+  readonly anonymous: string;
+  /**
+   * Whose a client's key is: its own choice, or the sender's. Then the server puts the session in its place, so that
+   * nobody moves another's cursor, and takes it out when the connection ends.
+   */
+  readonly key: "any" | "sender";
   /** Delivery classes that a subscription may ask for. At least one. */
   readonly rates: readonly Rate[];
   /** The class of a subscription that asks for none. One of `rates`. */
@@ -24,11 +33,25 @@ export interface RoomSettings {
 export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
   history: Object.freeze({ messages: 1_000, seconds: 3_600 }),
   state: false,
+  stateSeconds: 0,
   ephemeral: false,
   publish: "api",
+  anonymous: "",
+  key: "any",
   rates: Object.freeze(["all", 30, 10, 4, 1] as const),
   rate: "all",
 });
 
 /** Looks a room's settings up; pure, cheap, the same answer for the life of the process. */
 export type SettingsOf = (room: RoomName) => RoomSettings;
+
+/** The class of a subscription that asks for this rate, which may be one that the namespace does not allow. */
+export function rateOf({ rates, rate }: RoomSettings, asked: AskedRate | undefined): Rate {
+  return asked === "slowest" ? slowestOf(rates) : (asked ?? rate);
+}
+
+/** "all" only where there is no other. */
+export function slowestOf(rates: readonly Rate[]): Rate {
+  const hertz = rates.filter((rate) => rate !== "all");
+  return hertz.length === 0 ? "all" : Math.min(...hertz);
+}

@@ -6,7 +6,7 @@ import type { Limits } from "./limits.js";
 import { latestOfEach } from "./newest.js";
 import type { HistoryPage } from "./ports.js";
 import type { Room } from "./room.js";
-import type { RoomSettings } from "./settings.js";
+import { type RoomSettings, rateOf } from "./settings.js";
 import type { Start } from "./subscription.js";
 
 /** Refuses options that this room or this server does not offer. @throws CodedError `bad_request`. */
@@ -17,7 +17,7 @@ export function checkOptions(
   counters: Counters,
 ): void {
   const { after, last, state, rate, members } = options;
-  if (rate !== undefined && !settings.rates.includes(rate)) {
+  if (rate !== undefined && !settings.rates.includes(rateOf(settings, rate))) {
     counters.ratesRefused += 1;
     throw refuse(
       `rate: ${rate} is not among those that the room's namespace allows: ${settings.rates.join(", ")}`,

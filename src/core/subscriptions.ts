@@ -12,6 +12,7 @@ import { rateChangesOf } from "./rate-changes.js";
 import type { Room } from "./room.js";
 import type { Member } from "./room-lane.js";
 import type { Rooms } from "./rooms.js";
+import { rateOf } from "./settings.js";
 import { checkOptions, resolveStart } from "./start.js";
 import { createReplay, LAGGED, READING, type Replay, type Start, Subscription } from "./subscription.js";
 import { termsOf } from "./terms.js";
@@ -146,7 +147,7 @@ export class Subscriptions {
         `this connection has ${limits.roomsPerConnection} rooms, its limit`,
       );
     }
-    const rate = options.rate ?? rooms.settingsOf(name).rate;
+    const rate = rateOf(rooms.settingsOf(name), options.rate);
     if (before !== undefined && before.terms.rate !== rate) this.#countChange(nowMs);
     // The new subscription takes its place first, so that the room can not close in between.
     const room = rooms.acquire(name);

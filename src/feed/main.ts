@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Host } from "./host.js";
+import { nodeMessages } from "./nodes.js";
 import { type FeedOptions, HELP, parseCommand, QUOTES_PER_SECOND } from "./options.js";
 import { everyTick, Pace } from "./pace.js";
 import { type FeedMessage, Publisher } from "./publisher.js";
@@ -13,6 +14,8 @@ const MARKET_ROOM = "market.fx";
 const MARKET_TICK_MS = 50;
 const HOST_TICK_MS = 100;
 const PARENT_TICK_MS = 500;
+/** A broker that lost its state gets it anew soon. */
+const NODES_TICK_MS = 2_000;
 /** What a stalled process may catch up with at once. */
 const MARKET_BURST_SECONDS = 0.5;
 // From dist/feed/ and from src/feed/ alike.
@@ -46,6 +49,12 @@ async function run(options: FeedOptions): Promise<number> {
       if (process.ppid !== parent) stop.abort();
     }),
   ];
+  const { nodes } = options;
+  if (nodes.length > 0) {
+    // With the first publish, not some seconds later.
+    publisher.offer(nodeMessages(nodes));
+    work.push(everyTick(NODES_TICK_MS, stop.signal, () => void publisher.offer(nodeMessages(nodes))));
+  }
   if (options.market) work.push(market(options, publisher, stop.signal));
   if (options.host && existsSync("/proc/stat")) work.push(host(publisher, stop.signal));
   else if (options.host) say("no /proc on this system: no host telemetry");

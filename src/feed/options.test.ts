@@ -18,7 +18,17 @@ test("defaults", () => {
     pairs: PAIRS,
     host: true,
     market: true,
+    nodes: [],
   });
+});
+
+test("nodes are a list of names and ports", () => {
+  assert.deepEqual(options(["--nodes", "a=1,b=2"]).nodes, [
+    { name: "a", port: 1 },
+    { name: "b", port: 2 },
+  ]);
+  const wrong = parseCommand(["--nodes", "a"], {});
+  assert.ok(wrong.kind === "wrong" && /--nodes a: must be a list such as/.test(wrong.problems.join()));
 });
 
 test("a flag stands above the environment, the environment above the default", () => {

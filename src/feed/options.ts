@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { type DemoNode, NODES_ROOM, parseNodes } from "./nodes.js";
 import { CURRENCIES, PAIRS, type Pair } from "./pairs.js";
 
 export const QUOTES_PER_SECOND = 500;
@@ -12,6 +13,8 @@ export interface FeedOptions {
   readonly pairs: readonly Pair[];
   readonly host: boolean;
   readonly market: boolean;
+  /** None: the page names the one that it is on, and no other. */
+  readonly nodes: readonly DemoNode[];
 }
 
 export type Command =
@@ -28,6 +31,7 @@ export const HELP = `Publishes real data to a fanwire server, over its public HT
                  Every update is the published rate of one day; crosses are computed from two dollar rates.
   host.cpu  host.memory  host.network  host.disk  host.pressure
                  this host's /proc ten times a second, rates over the last second, keyed by the host's name
+  ${NODES_ROOM}     the nodes that --nodes names, for the page
 
 Options:
   --url URL        the server [FANWIRE_URL, default ${DEFAULT_URL}]
@@ -35,6 +39,7 @@ Options:
   --speed N        times ${QUOTES_PER_SECOND} quotes a second, above 0 and up to ${SPEED_MAX} (default 1)
   --symbols LIST   only these pairs, for instance EURUSD,USDJPY (default all)
   --only WHAT      market or host (default both)
+  --nodes LIST     nodes that share these rooms, for instance node-a=9001,node-b=9101: name and port, first the one of --url
   --help           this text
 
 It waits for a server that is not there yet, and goes on by itself after a restart. It ends on SIGTERM, SIGINT and when the
@@ -59,6 +64,9 @@ export function parseCommand(args: readonly string[], env: NodeJS.ProcessEnv): C
   if (only !== undefined && only !== "market" && only !== "host") {
     problems.push(`--only ${only}: must be market or host`);
   }
+  const nodes = parsed.nodes === undefined ? [] : parseNodes(parsed.nodes);
+  if (nodes === undefined)
+    problems.push(`--nodes ${parsed.nodes}: must be a list such as node-a=9001,node-b=9101`);
   const pairs = choosePairs(parsed.symbols, problems);
   if (problems.length > 0) return { kind: "wrong", problems };
   const apiKey = parsed["api-key"] ?? env.FANWIRE_API_KEY;
@@ -69,6 +77,7 @@ export function parseCommand(args: readonly string[], env: NodeJS.ProcessEnv): C
     pairs,
     host: only !== "market",
     market: only !== "host",
+    nodes: nodes ?? [],
   };
   return { kind: "run", options };
 }
@@ -97,6 +106,7 @@ function readArgs(args: readonly string[]) {
         speed: { type: "string" },
         symbols: { type: "string" },
         only: { type: "string" },
+        nodes: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
     }).values;

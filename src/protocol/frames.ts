@@ -41,6 +41,9 @@ export type ResetReason = "expired" | "epoch" | "purged";
 /** How a subscription is paced: every message, or conflated to at most so many a second and key. */
 export type Rate = number | "all";
 
+/** A rate as a client asks for it; "slowest": whichever is the slowest that the room's namespace allows. */
+export type AskedRate = Rate | "slowest";
+
 /** At most one of `after`, `last` and `state` may be given. */
 export interface SubscribeOptions {
   /** Resume: every message after this position. */
@@ -50,7 +53,7 @@ export interface SubscribeOptions {
   /** The latest message of every key first. */
   readonly state?: boolean;
   /** Delivery class. Default: that of the namespace. */
-  readonly rate?: Rate;
+  readonly rate?: AskedRate;
   /** False: not the messages that this connection publishes. Default true. */
   readonly echo?: boolean;
   /** Presence events. Default false. */

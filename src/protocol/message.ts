@@ -89,6 +89,13 @@ export function withPrev(message: Message, prev: number): Message {
   };
 }
 
+const NIL = 0xc0;
+
+/** Whether it takes its key out of the room's state: nil data under a key. */
+export function isRemoval({ key, frame, dataStart }: Message): boolean {
+  return key !== undefined && frame[dataStart] === NIL;
+}
+
 /** The data as MessagePack bytes: a view, not a copy. */
 export function dataOf(message: Message): Uint8Array {
   return message.frame.subarray(message.dataStart, message.dataEnd);

@@ -1,12 +1,12 @@
 import { CodedError, toCodedError } from "./errors.js";
 import {
+  type AskedRate,
   type ClientFrame,
   type ClientInput,
   CODE,
   type HistoryOptions,
   type ManyItem,
   type Position,
-  type Rate,
   type SubscribeOptions,
 } from "./frames.js";
 import { parseRoom } from "./room-name.js";
@@ -164,10 +164,10 @@ export function positionOf(raw: unknown): Position {
   );
 }
 
-function rateOf(raw: unknown): Rate {
-  if (raw === "all") return raw;
+function rateOf(raw: unknown): AskedRate {
+  if (raw === "all" || raw === "slowest") return raw;
   if (typeof raw === "number" && raw > 0 && Number.isFinite(raw)) return raw;
-  throw bad(`rate ${describe(raw)} is neither a number above 0 nor "all"`);
+  throw bad(`rate ${describe(raw)} is neither a number above 0 nor "all" nor "slowest"`);
 }
 
 function uintOf(name: string, raw: unknown, min: number): number {

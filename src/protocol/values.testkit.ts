@@ -109,9 +109,13 @@ const begin = fc.oneof(
 );
 
 const rate = fc.oneof(fc.double({ min: 0.01, max: 1e6, noNaN: true }), fc.constant("all" as const));
+const askedRate = fc.oneof(rate, fc.constant("slowest" as const));
 
 const options = fc
-  .tuple(begin, fc.record({ rate, echo: fc.boolean(), members: fc.boolean() }, { requiredKeys: [] }))
+  .tuple(
+    begin,
+    fc.record({ rate: askedRate, echo: fc.boolean(), members: fc.boolean() }, { requiredKeys: [] }),
+  )
   .map(([from, rest]) => ({ ...from, ...rest }));
 
 const optionsOfMany = options.map((given) => ("after" in given ? {} : given));

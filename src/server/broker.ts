@@ -1,4 +1,5 @@
 import { createBrokerCounters } from "../broker/counters.js";
+import { KeyAge } from "../broker/key-age.js";
 import { MemoryBroker } from "../broker/memory.js";
 import type { Broker } from "../core/ports.js";
 import { type Config, settingsOf } from "./config.js";
@@ -81,7 +82,7 @@ async function startNats(config: Config, log: Logger, share: number): Promise<Ru
     onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),
   });
   return {
-    broker,
+    broker: new KeyAge(broker, settingsOf(config)),
     counters: () => ({ ...broker.counters }),
     isAvailable: () => broker.available,
     stop: (deadlineMs) => broker.stop(deadlineMs),

@@ -108,7 +108,11 @@ const KEY_TEXT =
 export const apiKeys = key(
   z
     .array(
-      key(z.union([plainKey, namedKey]), { description: "an API key", allowed: `one of ${KEY_TEXT}`, secret: true }),
+      key(z.union([plainKey, namedKey]), {
+        description: "an API key",
+        allowed: `one of ${KEY_TEXT}`,
+        secret: true,
+      }),
     )
     .max(1_000)
     .default([]),

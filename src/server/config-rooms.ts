@@ -5,6 +5,8 @@ import { key } from "./config-keys.js";
 
 const historyMessages = z.int().min(0).max(10_000_000);
 const historySeconds = z.int().min(1).max(31_536_000);
+const stateSeconds = z.int().min(0).max(31_536_000);
+const keys = z.enum(["any", "sender"]);
 const publishers = z.enum(["api", "client"]);
 // Above, a window would be shorter than a timer can keep.
 const rate = key(z.union([z.literal("all"), z.number().min(0.1).max(200)]), {
@@ -29,15 +31,23 @@ export const defaults = z
       })
       .prefault({}),
     state: key(z.boolean().default(standard.state), { description: "keep the latest message of every key" }),
+    stateSeconds: key(stateSeconds.default(standard.stateSeconds), {
+      description: "state forgets a key that was not published for so long; 0: never",
+    }),
     ephemeral: key(z.boolean().default(standard.ephemeral), {
       description: "no numbering, no history, no replay; excludes state",
     }),
     publish: key(publishers.default(standard.publish), {
       description: "who may publish: the HTTP API only, or connected clients too",
     }),
-    anonymous: key(anonymous.default(""), {
+    anonymous: key(anonymous.default(standard.anonymous), {
       description: "what everybody may do here without a token, where tokens are asked for (auth)",
-      allowed: "letters of s subscribe, p publish (with publish client), h history, m members; empty: nothing",
+      allowed:
+        "letters of s subscribe, p publish (with publish client), h history, m members; empty: nothing",
+    }),
+    key: key(keys.default(standard.key), {
+      description:
+        "keys of what clients publish: any, or sender: always that of their session, taken out when their connection ends",
     }),
     rates: key(rates.default([...standard.rates]), {
       description:
@@ -57,9 +67,11 @@ export const namespace = z.strictObject({
     .strictObject({ messages: historyMessages.exactOptional(), seconds: historySeconds.exactOptional() })
     .exactOptional(),
   state: z.boolean().exactOptional(),
+  stateSeconds: stateSeconds.exactOptional(),
   ephemeral: z.boolean().exactOptional(),
   publish: publishers.exactOptional(),
   anonymous: anonymous.exactOptional(),
+  key: keys.exactOptional(),
   rates: rates.exactOptional(),
   rate: rate.exactOptional(),
 });

@@ -3,10 +3,12 @@ import { hostname } from "node:os";
 import { z } from "zod";
 import { DEFAULT_MEMORY_LIMITS } from "../broker/memory-limits.js";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.js";
+import { parseBlock } from "./address.js";
 import { apiKeys, auth, hooks } from "./config-auth.js";
 import { integer, key } from "./config-keys.js";
 import { broker, nats } from "./config-nats.js";
 import { defaults, namespace, namespaceName } from "./config-rooms.js";
+import { PROXY_TELLS } from "./trusted-proxies.js";
 
 const KIB = 1_024;
 const MIB = 1_048_576;
@@ -130,6 +132,27 @@ const limits = z
       200,
       "while the event loop is later than this, handshakes are told 503 with Retry-After",
     ),
+    connectionsPerAddress: integer(
+      0,
+      10_000_000,
+      5_000,
+      "sockets of this node from one client address (IPv6: one /64), spread over its workers like connections; more are told " +
+        "429 with Retry-After. Not for this machine itself. 0: any number",
+    ),
+    handshakesPerSecondPerAddress: integer(
+      0,
+      1_000_000,
+      100,
+      "WebSocket handshakes a second of a worker from one client address, four seconds' worth at once; more are told 429 with " +
+        "Retry-After. Not for this machine itself. 0: any number",
+    ),
+    acceptsPerSecondPerAddress: integer(
+      0,
+      1_000_000,
+      500,
+      "TCP connections a second of a worker from one address, four seconds' worth at once; more are reset. Not for this " +
+        "machine itself and trusted proxies. 0: any number",
+    ),
     hubBufferBytes: integer(
       MIB,
       GIB,
@@ -244,6 +267,30 @@ export const configSchema = z.strictObject({
       allowed: 'list of origins such as "https://app.example.com", or "*" for any',
     },
   ),
+  proxies: z
+    .strictObject({
+      trusted: key(
+        z
+          .array(
+            key(
+              z.string().refine((text) => parseBlock(text) !== undefined),
+              { description: "an address block", allowed: "an address or a block such as 10.0.0.0/8" },
+            ),
+          )
+          .max(1_000)
+          .default([]),
+        {
+          description:
+            "proxies that are believed about whose connection they hand on; with none, the other end of the connection is the client",
+          allowed: "list of addresses and blocks such as 10.0.0.0/8",
+        },
+      ),
+      tell: key(z.enum(PROXY_TELLS).default("x-forwarded-for"), {
+        description:
+          "how they tell it: a header that they set or append to, or version 2 of the PROXY protocol",
+      }),
+    })
+    .prefault({}),
   apiKeys,
   auth,
   hooks,

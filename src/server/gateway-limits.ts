@@ -1,7 +1,8 @@
+import type { AddressLimits } from "./gateway-doorman.js";
 import type { HandshakeLimits } from "./handshake-gate.js";
 
 /** Caps on sockets and requests, in one place; those of the protocol stand in core/limits.ts. */
-export interface GatewayLimits extends HandshakeLimits {
+export interface GatewayLimits extends HandshakeLimits, AddressLimits {
   /** WebSocket connections of this process. */
   readonly connections: number;
   /**
@@ -38,6 +39,11 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   // So a storm takes a sixth to a third of a core, and who is connected has the rest. Refusing one costs 40 µs.
   handshakesPerSecond: 2_000,
   handshakeLagMs: 200,
+  // An office or a carrier's NAT behind one address, all of it back after a restart, is in within a minute.
+  handshakesPerSecondPerAddress: 100,
+  // What opens and says nothing is cut after 8 to 12 s: one address alone holds 6,000 places at the most.
+  acceptsPerSecondPerAddress: 500,
+  connectionsPerAddress: 5_000,
   // Browsers let the timers of hidden pages run once a minute.
   idleSeconds: 120,
   bodyBytes: 1_048_576,
@@ -69,12 +75,30 @@ export interface GatewayCounters {
   handshakesOverRate: number;
   /** Of these, because the event loop was late. */
   handshakesOverLag: number;
+  /** Of these, because their address made too many a second. */
+  handshakesOverAddress: number;
+  /** Of these, because their address has too many connections. */
+  connectionsOverAddress: number;
+  /** TCP connections closed at once because their address opened too many a second. */
+  acceptsOverAddress: number;
   /** TCP connections closed at once because there were too many. */
   connectionsRefused: number;
   /** WebSockets closed because the process ran out of open files. */
   connectionsShed: number;
   /** WebSocket messages so long that the connection was cut. */
   payloadsCut: number;
+  /** Tokens that let a handshake in. */
+  tokensTaken: number;
+  /** Handshakes refused for their token, or by a hook. */
+  tokensRefused: number;
+  /** Sockets closed because their token expired. */
+  tokensExpired: number;
+  /** Sockets closed because their token was revoked. */
+  tokensRevoked: number;
+  /** Times that the keys of tokens could not be fetched. */
+  jwksFailures: number;
+  /** Hooks that threw or took too long. */
+  hooksFailed: number;
   /** Exceptions in handlers. Always 0, or a bug. */
   faults: number;
 }
@@ -87,9 +111,18 @@ export function createGatewayCounters(): GatewayCounters {
     upgradesRefused: 0,
     handshakesOverRate: 0,
     handshakesOverLag: 0,
+    handshakesOverAddress: 0,
+    connectionsOverAddress: 0,
+    acceptsOverAddress: 0,
     connectionsRefused: 0,
     connectionsShed: 0,
     payloadsCut: 0,
+    tokensTaken: 0,
+    tokensRefused: 0,
+    tokensExpired: 0,
+    tokensRevoked: 0,
+    jwksFailures: 0,
+    hooksFailed: 0,
     faults: 0,
   };
 }

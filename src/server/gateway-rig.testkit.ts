@@ -6,6 +6,7 @@ import { Engine, type Session } from "../core/engine.js";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.js";
 import type { Broker } from "../core/ports.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../core/settings.js";
+import type { Position } from "../protocol/frames.js";
 import { namespaceOf, parseRoom } from "../protocol/room-name.js";
 import { type Gateway, type GatewayOptions, startGateway } from "./gateway.js";
 import type { OpenFiles } from "./gateway-descriptors.js";
@@ -17,6 +18,7 @@ import {
 } from "./gateway-limits.js";
 import type { GatewayLog } from "./gateway-log.js";
 import type { HttpHandler } from "./http-types.js";
+import type { ProxySettings } from "./trusted-proxies.js";
 
 export interface LogLine {
   readonly level: "info" | "warn" | "error";
@@ -35,13 +37,14 @@ export interface Rig {
   /** Every session so far, those that are closed too. */
   readonly sessions: readonly Session[];
   /** Publishes as the HTTP API would. */
-  publish(room: string, data: unknown): Promise<void>;
+  publish(room: string, data: unknown, key?: string): Promise<Position>;
 }
 
 export interface RigOptions {
   readonly limits?: Partial<Limits>;
   readonly gatewayLimits?: Partial<GatewayLimits>;
   readonly origins?: readonly string[];
+  readonly proxies?: ProxySettings;
   readonly http?: HttpHandler;
   readonly port?: number;
   readonly sharePort?: boolean;
@@ -72,6 +75,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
     host: "127.0.0.1",
     port: options.port ?? 0,
     sharePort: options.sharePort ?? false,
+    proxies: options.proxies ?? { trusted: [], tell: "x-forwarded-for" },
     ...(options.openFiles === undefined ? {} : { openFiles: options.openFiles }),
     origins: options.origins ?? [],
     limits,
@@ -96,8 +100,8 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
     if (options.broker === undefined) await broker.stop(200);
   });
   if (engine === undefined) throw new Error("the gateway made no engine");
-  const publish = async (room: string, data: unknown): Promise<void> => {
-    await broker.publish({ room: parseRoom(room), data: encode(data) });
+  const publish = async (room: string, data: unknown, key?: string): Promise<Position> => {
+    return await broker.publish({ room: parseRoom(room), data: encode(data), key });
   };
   return { port: gateway.port, gateway, engine, broker, counters, gatewayCounters, lines, sessions, publish };
 }

@@ -2,6 +2,7 @@ import type { Session } from "../core/engine.js";
 import type { Outbox } from "../core/ports.js";
 import type { CloseCode } from "../protocol/errors.js";
 import type { ServerWire } from "../protocol/wire.js";
+import type { AddressKey } from "./address.js";
 
 /** What of a uWebSockets.js WebSocket is used. Every method of it throws once the socket is closed. */
 export interface Socket {
@@ -17,7 +18,10 @@ export interface Socket {
 }
 
 /** What a connection calls of its session. */
-export type SessionFace = Pick<Session, "receive" | "heard" | "dropped" | "drained" | "goaway" | "closed">;
+export type SessionFace = Pick<
+  Session,
+  "receive" | "heard" | "dropped" | "drained" | "goaway" | "closed" | "access" | "warnOfExpiry"
+>;
 
 /**
  * One WebSocket as its session sees it. Nothing here throws, and after the close nothing here does anything.
@@ -25,13 +29,16 @@ export type SessionFace = Pick<Session, "receive" | "heard" | "dropped" | "drain
  */
 export class Connection implements Outbox {
   readonly wire: ServerWire;
+  /** Whose it is; undefined where it is not counted by address. */
+  readonly caller: AddressKey | undefined;
   /** Undefined before the open and after the close. */
   session: SessionFace | undefined;
   readonly #bufferBytes: number;
   #socket: Socket | undefined;
 
-  constructor(wire: ServerWire, bufferBytes: number) {
+  constructor(wire: ServerWire, bufferBytes: number, caller?: AddressKey) {
     this.wire = wire;
+    this.caller = caller;
     this.#bufferBytes = bufferBytes;
   }
 

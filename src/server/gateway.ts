@@ -6,13 +6,19 @@ import uWS, {
 } from "uWebSockets.js";
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Access, OPEN_ACCESS } from "../core/access.js";
 import type { Engine } from "../core/engine.js";
 import type { Limits } from "../core/limits.js";
 import type { Fanout } from "../core/ports.js";
-import type { CodedError } from "../protocol/errors.js";
+import { CodedError, toCodedError } from "../protocol/errors.js";
+import type { Subprotocol } from "../protocol/frames.js";
 import { wireFor } from "../protocol/wire.js";
+import type { AddressKey } from "./address.js";
+import type { Door } from "./auth/door.js";
+import type { TokenWatch } from "./auth/token-watch.js";
 import { Admission, type House } from "./gateway-admission.js";
 import { DescriptorGuard, type OpenFiles } from "./gateway-descriptors.js";
+import { Doorman } from "./gateway-doorman.js";
 import { tellInPortions } from "./gateway-drain.js";
 import { HttpFront } from "./gateway-http.js";
 import { type GatewayCounters, type GatewayLimits, HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
@@ -25,6 +31,7 @@ import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
 import type { HttpHandler } from "./http-types.js";
 import { openFilesMax, openFilesNow } from "./open-files.js";
+import type { ProxySettings } from "./trusted-proxies.js";
 import type { UpgradePolicy } from "./upgrade.js";
 
 /** What the gateway calls of the engine. */
@@ -37,12 +44,17 @@ export interface GatewayOptions extends ListenOptions {
   readonly origins: readonly string[];
   readonly limits: Pick<Limits, "payloadBytes" | "bufferBytes">;
   readonly gatewayLimits: GatewayLimits;
+  readonly proxies: ProxySettings;
   /** Default: as the system says. */
   readonly openFiles?: OpenFiles;
   readonly counters: GatewayCounters;
   readonly log: GatewayLog;
   /** Answers every request but those to `/ws`. */
   readonly http: HttpHandler;
+  /** Decides who may connect, after everything else did. Default: everybody. */
+  readonly door?: Door | undefined;
+  /** Looks after tokens that end. Default: nobody. */
+  readonly watch?: TokenWatch | undefined;
   /** Called once, before the first connection. */
   readonly createEngine: (fanout: Fanout) => EngineFace;
 }
@@ -67,6 +79,8 @@ export interface Gateway {
    * are being answered, and cuts what is left at the deadline. Never rejects; calling it again gives the same promise.
    */
   close(deadlineMs: number): Promise<void>;
+  /** Closes connections whose token is void by now. */
+  closeRevoked(): Promise<void>;
 }
 
 /** Listens. @throws Error where it cannot, saying why and what to do. */
@@ -79,6 +93,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 /** uWebSockets.js copies this, field by field, onto its own object for the socket: the smaller the better. */
 interface SocketData {
   readonly connection: Connection;
+}
+
+/** A handshake that is let through, copied: the request is gone when it is answered. */
+interface Handshake {
+  readonly subprotocol: Subprotocol;
+  readonly header: string;
+  readonly key: string;
+  readonly caller: AddressKey | undefined;
+  readonly context: us_socket_context_t;
 }
 
 /** How long a drain waits for sessions that were told to leave. */
@@ -103,6 +126,7 @@ class UwsGateway implements Gateway {
   readonly #log: BoundedLog;
   readonly #descriptors: DescriptorGuard;
   readonly #gate: HandshakeGate;
+  readonly #doorman: Doorman;
   readonly #admission: Admission;
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
@@ -111,6 +135,8 @@ class UwsGateway implements Gateway {
   /** Makes session ids unique over restarts, too. */
   readonly #boot = randomBytes(8).toString("base64url");
   #sessions = 0;
+  /** Of whoever is being let in. */
+  #entering: Access = OPEN_ACCESS;
   /** TCP connections that are no WebSocket (yet). */
   #plainConnections = 0;
   #tickAsked = false;
@@ -126,12 +152,13 @@ class UwsGateway implements Gateway {
   #closing: Promise<void> | undefined;
 
   constructor(options: GatewayOptions) {
-    const { gatewayLimits, counters, origins, http } = options;
+    const { gatewayLimits, counters, origins, http, proxies } = options;
     this.#options = options;
     this.#log = new BoundedLog(options.log);
     const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
     this.#descriptors = new DescriptorGuard(gatewayLimits, files);
     this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random);
+    this.#doorman = new Doorman({ proxies, limits: gatewayLimits, counters, random: Math.random });
     this.#admission = new Admission({ origins, gate: this.#gate, counters, random: Math.random });
     const isCrowded = () => this.#leaving || this.#plainConnections * 2 > gatewayLimits.plainConnections;
     this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
@@ -170,6 +197,10 @@ class UwsGateway implements Gateway {
   close(deadlineMs: number): Promise<void> {
     this.#closing ??= this.#close(deadlineMs);
     return this.#closing;
+  }
+
+  async closeRevoked(): Promise<void> {
+    await this.#options.watch?.closeRevoked(this.#connections);
   }
 
   #routeSockets(): void {
@@ -217,27 +248,68 @@ class UwsGateway implements Gateway {
     this.#plainConnections += count;
     if (count > 0) this.#listener?.accepted();
     else this.#listener?.handling();
-    if (count < 0 || fits) return;
-    this.#options.counters.connectionsRefused += 1;
-    cut(res);
+    if (count < 0) return;
+    if (!fits) this.#options.counters.connectionsRefused += 1;
+    if (!fits || !this.#doorman.accepts(res, performance.now())) cut(res);
   }
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
     try {
       this.#listener?.handling();
-      const decision = this.#admission.decide(req, this.#house(), performance.now());
+      const caller = this.#doorman.callerOf(res, req);
+      const nowMs = performance.now();
+      const unwelcome = this.#doorman.handshake(caller, nowMs);
+      if (unwelcome !== undefined) {
+        this.#options.counters.upgradesRefused += 1;
+        refuse(res, unwelcome);
+        return;
+      }
+      const decision = this.#admission.decide(req, this.#house(), nowMs);
       if (decision.kind === "refuse") {
         refuse(res, decision.error);
         return;
       }
-      const connection = new Connection(wireFor(decision.subprotocol), this.#options.limits.bufferBytes);
-      this.#plainConnections -= 1;
-      const key = req.getHeader("sec-websocket-key");
-      res.upgrade<SocketData>({ connection }, key, decision.header, "", context);
+      const { subprotocol, header } = decision;
+      const handshake = { subprotocol, header, key: req.getHeader("sec-websocket-key"), caller, context };
+      const { door } = this.#options;
+      if (door === undefined) this.#enter(res, handshake, OPEN_ACCESS);
+      else void this.#admit(res, handshake, door.admit(door.knock(req)));
     } catch (cause) {
       this.#fault("upgrade", cause);
       cut(res);
     }
+  }
+
+  /** Waits for the door, which keeps a deadline of its own. Never rejects. */
+  async #admit(res: HttpResponse, handshake: Handshake, admitted: Promise<Access>): Promise<void> {
+    let isGone = false;
+    res.onAborted(() => {
+      isGone = true;
+    });
+    const outcome = await admitted.catch((cause: unknown) => {
+      if (!(cause instanceof CodedError)) this.#fault("door", cause);
+      this.#options.counters.upgradesRefused += 1;
+      return toCodedError(cause);
+    });
+    if (isGone) return;
+    try {
+      // Others have come meanwhile.
+      const full = this.#admission.late(this.#house()) ?? this.#doorman.place(handshake.caller);
+      const refusal = outcome instanceof CodedError ? outcome : full;
+      if (refusal !== undefined) refuse(res, refusal);
+      else if (!(outcome instanceof CodedError)) res.cork(() => this.#enter(res, handshake, outcome));
+    } catch (cause) {
+      this.#fault("upgrade", cause);
+      cut(res);
+    }
+  }
+
+  #enter(res: HttpResponse, { subprotocol, header, key, caller, context }: Handshake, access: Access): void {
+    const connection = new Connection(wireFor(subprotocol), this.#options.limits.bufferBytes, caller);
+    this.#plainConnections -= 1;
+    // Opens it before it returns, so that no connection needs a field for this.
+    this.#entering = access;
+    res.upgrade<SocketData>({ connection }, key, header, "", context);
   }
 
   /** Every request that is no handshake. */
@@ -267,9 +339,11 @@ class UwsGateway implements Gateway {
   #open(connection: Connection, socket: WebSocket<SocketData>): void {
     connection.opened(socket);
     this.#connections.add(connection);
+    this.#doorman.opened(connection.caller);
     this.#sessions += 1;
     const id = `${this.#boot}-${this.#sessions.toString(36)}`;
-    connection.session = this.#engine.connect(id, connection.wire, connection);
+    connection.session = this.#engine.connect(id, connection.wire, connection, this.#entering);
+    this.#options.watch?.entered(connection, Date.now());
   }
 
   #receive(connection: Connection, message: ArrayBuffer, isBinary: boolean): void {
@@ -284,6 +358,7 @@ class UwsGateway implements Gateway {
 
   #closed(connection: Connection, code: number, reason: ArrayBuffer): void {
     this.#connections.delete(connection);
+    this.#doorman.closed(connection.caller);
     connection.closed(Date.now());
     // The only sign that the limit was exceeded; the client sees an end without a close frame.
     if (code !== 1006 || Buffer.from(reason).toString("latin1") !== "Received too big message") return;
@@ -323,6 +398,10 @@ class UwsGateway implements Gateway {
     try {
       this.#engine.sweep(Date.now());
       this.#http.sweep(Date.now());
+      this.#doorman.sweep(performance.now());
+      this.#options.watch
+        ?.sweep(this.#connections, Date.now())
+        .catch((cause: unknown) => this.#fault("sweep", cause));
       this.#shed(this.#descriptors.sweep(this.#plainConnections, this.#connections.size));
     } catch (cause) {
       this.#fault("sweep", cause);

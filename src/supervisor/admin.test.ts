@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { type TestContext, test } from "node:test";
+import { ApiKeys } from "../server/auth/api-keys.js";
 import { type AdminNode, startAdmin } from "./admin.js";
 import type { NodeStatus } from "./status.js";
 
@@ -34,7 +35,7 @@ async function start(
       drains += 1;
     },
   };
-  const admin = await startAdmin({ host: "127.0.0.1", port: 0, apiKeys, node });
+  const admin = await startAdmin({ host: "127.0.0.1", port: 0, apiKeys: () => new ApiKeys(apiKeys), node });
   t.after(() => admin.close());
   return { url: admin.url, drains: () => drains };
 }
@@ -98,7 +99,7 @@ test("what throws while answering is a 500, and the port goes on", async (t) => 
     },
     drain: async () => {},
   };
-  const admin = await startAdmin({ host: "127.0.0.1", port: 0, apiKeys: [], node });
+  const admin = await startAdmin({ host: "127.0.0.1", port: 0, apiKeys: () => new ApiKeys([]), node });
   t.after(() => admin.close());
   const broken = await fetch(`${admin.url}/v1/node`);
   assert.deepEqual([broken.status, (await broken.json()).error.code], [500, "internal"]);
@@ -113,7 +114,7 @@ test("a taken admin port is told with its key", async (t) => {
   assert.ok(typeof address === "object" && address !== null);
   const node: AdminNode = { status: () => STATUS, drain: async () => {} };
   await assert.rejects(
-    startAdmin({ host: "127.0.0.1", port: address.port, apiKeys: [], node }),
+    startAdmin({ host: "127.0.0.1", port: address.port, apiKeys: () => new ApiKeys([]), node }),
     /admin port: cannot listen.*taken.*FANWIRE_ADMIN_PORT/,
   );
 });

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { ApiKeys } from "../server/auth/api-keys.js";
 import { portError } from "../server/gateway-port.js";
 import { createKeyCheck, type KeyCheck } from "../server/http-auth.js";
 import { HttpError } from "../server/http-reply.js";
@@ -17,8 +18,8 @@ export interface AdminOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
-  /** Draining needs one of these as `Authorization: Bearer KEY`; none: everybody who reaches the port may. */
-  readonly apiKeys: readonly string[];
+  /** As they are now. Draining needs one of these with `admin` as `Authorization: Bearer KEY`; none: everybody who reaches the port may. */
+  readonly apiKeys: () => ApiKeys;
   readonly node: AdminNode;
 }
 

@@ -28,10 +28,11 @@ function kept({ defaults, namespaces }: Config): unknown {
   };
 }
 
-function keptOf({ history, state, ephemeral }: Config["namespaces"][string]): object {
-  return {
-    ...(history !== undefined && { history }),
-    ...(state !== undefined && { state }),
-    ...(ephemeral !== undefined && { ephemeral }),
-  };
+/** All but what workers alone act on. */
+function keptOf({
+  publish: _publish,
+  anonymous: _anonymous,
+  ...settings
+}: Config["namespaces"][string]): object {
+  return settings;
 }

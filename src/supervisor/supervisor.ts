@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ApiKeys } from "../server/auth/api-keys.js";
 import { capacityWarnings } from "../server/capacity.js";
 import { readFacts } from "../server/capacity-facts.js";
 import { processesOf } from "../server/capacity-limits.js";
@@ -102,7 +103,11 @@ export class Supervisor {
     const { admin, host, port } = this.#config;
     process.once("exit", this.#onExit);
     try {
-      this.#admin = await startAdmin({ ...admin, apiKeys: this.#config.apiKeys, node: this });
+      this.#admin = await startAdmin({
+        ...admin,
+        apiKeys: () => new ApiKeys(this.#config.apiKeys),
+        node: this,
+      });
       // Workers share it, and so would any other program in silence.
       this.port = await freePort(host, port);
       const facts = readFacts();

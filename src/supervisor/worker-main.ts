@@ -15,11 +15,12 @@ const STOP_MS = 1_000;
 
 runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Program> => {
   const connections = connectionsOfWorker(config.limits.connections, workers);
+  const connectionsPerAddress = connectionsOfWorker(config.limits.connectionsPerAddress, workers);
   const handshakesPerSecond = handshakesOfWorker(config.limits.handshakesPerSecond, workers, readFacts());
   const own: Config = {
     ...config,
     node: `${config.node}.${index}`,
-    limits: { ...config.limits, connections, handshakesPerSecond },
+    limits: { ...config.limits, connections, connectionsPerAddress, handshakesPerSecond },
   };
   let ending = false;
   const links = hubs.map((socketPath) => linkTo(socketPath, own, log, () => ending));

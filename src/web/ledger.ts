@@ -54,7 +54,7 @@ export class RoomLedger {
     this.#resuming = undefined;
   }
 
-  subscribed({ position, recovered }: Subscribed): void {
+  subscribed({ position, recovered }: Pick<Subscribed, "position" | "recovered">): void {
     if (recovered) {
       this.#resuming = { from: this.#offset, replayed: 0, missingBefore: this.missing };
       return;

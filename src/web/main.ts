@@ -10,13 +10,16 @@ import { HOST_PANELS } from "./host.js";
 import { HostView } from "./host-view.js";
 import { describeResume } from "./ledger.js";
 import { LineView } from "./line-view.js";
+import { Nodes } from "./nodes.js";
+import { NodesView } from "./nodes-view.js";
 import { restoreTheme, storage, Themes } from "./palette.js";
-import { parsePointer, parseQuote } from "./parse.js";
+import { parseNode, parsePointer, parseQuote } from "./parse.js";
 import { Station } from "./station.js";
 import { visitorOf } from "./visitor.js";
 
 const MARKET = "market.fx";
 const CURSORS = "cursors.lobby";
+const NODES = "host.nodes";
 const FIRST_PAIR = "EURUSD";
 /** Half a minute of telemetry to begin with. */
 const HOST_LAST = 300;
@@ -30,7 +33,11 @@ const visitor = visitorOf(
 );
 const station = new Station("/ws", {
   state(state) {
-    if (state.kind === "open") line.tell(`connected to ${state.node}`);
+    if (state.kind === "open") {
+      line.tell(`connected to ${state.node}`);
+      nodes.connected(state.node);
+      nodesView.show();
+    }
     if (state.kind === "closed") line.tell(`closed for good: ${state.code} ${state.reason}`, "bad");
   },
   back(resumes, awayMs) {
@@ -51,6 +58,8 @@ const chart = new ChartView(themes, frames);
 const boardView = new BoardView(board, themes, frames, (row) => chart.show(row));
 const host = new HostView(themes, frames);
 const line = new LineView(station, themes, frames);
+const nodes = new Nodes();
+const nodesView = new NodesView(nodes);
 
 const market = station.follow(MARKET, { state: true }, ({ key, data }) => {
   const quote = parseQuote(data);
@@ -65,6 +74,14 @@ for (const { room } of HOST_PANELS) {
 station.follow(CURSORS, { echo: false }, ({ key, data }) => {
   const pointer = parsePointer(data);
   if (key !== undefined && pointer !== undefined) cursors.apply(key, pointer, performance.now());
+});
+
+// Not followed: it is no part of the show, and says the same again and again.
+station.client.subscribe(NODES, { state: true }).on("message", ({ key, data }) => {
+  const node = parseNode(data);
+  if (key === undefined || node === undefined) return;
+  nodes.apply(key, node);
+  nodesView.show();
 });
 
 // Once: later breaks are made whole by the client, and after a reset there is no past to read.

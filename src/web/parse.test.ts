@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { HOST_PANELS } from "./host.js";
-import { parsePointer, parseQuote } from "./parse.js";
+import { parseNode, parsePointer, parseQuote } from "./parse.js";
 
 test("a quote is rates above 0 and a date", () => {
   const quote = { rate: 1.1, previous: 1.2, date: "2015-01-15" };
@@ -35,4 +35,17 @@ test("no data whatever makes a parser throw", () => {
       for (const panel of HOST_PANELS) panel.read(data);
     }),
   );
+});
+
+test("a node is a port and whether it takes the feed", () => {
+  assert.deepEqual(parseNode({ port: 9_001, feed: true, more: 1 }), { port: 9_001, feed: true });
+  for (const wrong of [
+    undefined,
+    1,
+    {},
+    { port: 0, feed: true },
+    { port: 1.5, feed: true },
+    { port: 1, feed: 1 },
+  ])
+    assert.equal(parseNode(wrong), undefined);
 });

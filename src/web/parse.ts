@@ -56,6 +56,14 @@ export interface Pointer {
   readonly y: number;
 }
 
+/** A node of the deployment, as the feed tells of it. */
+export interface DemoNode {
+  /** Where its page is, on this page's host. */
+  readonly port: number;
+  /** The feed publishes to this one. */
+  readonly feed: boolean;
+}
+
 const NAME_MAX = 24;
 const CORES_MAX = 256;
 
@@ -99,6 +107,13 @@ export function parsePointer(data: unknown): Pointer | undefined {
     return undefined;
   if (name === "" || x < 0 || x > 1 || y < 0 || y > 1) return undefined;
   return { name: name.slice(0, NAME_MAX), at, x, y };
+}
+
+export function parseNode(data: unknown): DemoNode | undefined {
+  const [port] = numbers(data, ["port"]) ?? [];
+  const feed = field(data, "feed");
+  if (port === undefined || !Number.isInteger(port) || port < 1 || port > 65_535) return undefined;
+  return typeof feed === "boolean" ? { port, feed } : undefined;
 }
 
 function field(data: unknown, name: string): unknown {

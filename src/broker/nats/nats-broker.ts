@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
-import { createMessage, type Message } from "../../protocol/message.js";
+import { createMessage, isRemoval, type Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import { insist } from "./js-api.js";
 import { ownHeaders } from "./message-headers.js";
@@ -165,7 +165,8 @@ export class NatsBroker implements Broker {
         prev = message.offset;
         return message;
       });
-      return { head: stream.position(read.head || empty), messages, droppedKeys: read.droppedKeys };
+      const kept = messages.filter((message) => !isRemoval(message));
+      return { head: stream.position(read.head || empty), messages: kept, droppedKeys: read.droppedKeys };
     });
   }
 

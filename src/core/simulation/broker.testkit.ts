@@ -1,7 +1,7 @@
 import { encode } from "@msgpack/msgpack";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
-import { createMessage, type Message } from "../../protocol/message.js";
+import { createMessage, isRemoval, type Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../ports.js";
 import type { SettingsOf } from "../settings.js";
@@ -52,7 +52,8 @@ export class SimulatedBroker {
     const prev = log.messages.at(-1)?.offset ?? 0;
     // Offsets have holes, as a broker's may that numbers many rooms in one stream.
     const offset = prev + 1 + (this.scheduler.random.chance(0.3) ? this.scheduler.random.below(3) : 0);
-    const data = encode(`value ${this.#values++}${"x".repeat(bytes)}`);
+    const removal = key !== undefined && this.scheduler.random.chance(0.15);
+    const data = encode(removal ? null : `value ${this.#values++}${"x".repeat(bytes)}`);
     const message = createMessage({
       room,
       offset,
@@ -101,7 +102,8 @@ export class SimulatedBroker {
   state(name: RoomName): Snapshot {
     const latest = new Map<string, Message>();
     for (const message of this.room(name).messages) {
-      if (message.key !== undefined) latest.set(message.key, message);
+      if (isRemoval(message)) latest.delete(message.key ?? "");
+      else if (message.key !== undefined) latest.set(message.key, message);
     }
     const messages = [...latest.values()].sort((a, b) => a.offset - b.offset);
     return { head: this.head(name), messages, droppedKeys: 0 };

@@ -1,8 +1,8 @@
 import { decodeServer, encodeClient } from "../../protocol/client-wire.testkit.js";
 import type {
+  AskedRate,
   ClientFrame,
   Position,
-  Rate,
   ServerFrame,
   SubscribeOptions,
   SubscribeResult,
@@ -41,7 +41,7 @@ interface RoomState {
   /** Asked to resume: an answer that does not is a telling. */
   resuming: boolean;
   /** The class that is asked for. */
-  rate: Rate;
+  rate: AskedRate;
   segment: Segment | undefined;
 }
 
@@ -126,7 +126,7 @@ export class SimulatedClient implements SocketPeer {
   }
 
   /** Moves to another class, from its position. */
-  setRate(room: RoomName, rate: Rate): void {
+  setRate(room: RoomName, rate: AskedRate): void {
     const state = this.rooms.get(room);
     if (state === undefined || !this.#welcomed) return;
     state.rate = rate;

@@ -1,6 +1,6 @@
 import { decode } from "@msgpack/msgpack";
 import type { Rate } from "../../protocol/frames.js";
-import { dataOf, type Message } from "../../protocol/message.js";
+import { dataOf, isRemoval, type Message } from "../../protocol/message.js";
 import { parseRoom, type RoomName } from "../../protocol/room-name.js";
 import { DEFAULT_LIMITS, type Limits } from "../limits.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../settings.js";
@@ -237,11 +237,29 @@ function expectedOffsets(
   for (const { key, offset } of log) {
     if (key !== undefined && offset <= liveAt && got.has(offset)) newest.set(key, offset);
   }
-  // Up to `live`, only what a later message of the same key stands for may be missing.
+  // Up to `live`, only what a later message of the same key stands for may be missing, or a key that was gone by then.
   const superseded = ({ key, offset }: Message): boolean => offset < (newest.get(key ?? "") ?? 0);
+  const gone = goneKeys(log, segment);
   return after
     .filter((message) => got.has(message.offset) || !superseded(message))
+    .filter(({ key, offset }) => got.has(offset) || !gone.has(key) || offset > liveAt)
     .map(({ offset }) => offset);
+}
+
+/** Keys that a snapshot need not have, because they were taken out before it was live, and of which it had nothing. */
+function goneKeys(
+  log: readonly Message[],
+  { snapshot, liveAt = 0, delivered }: Segment,
+): Set<string | undefined> {
+  const got = new Set(delivered.map(({ offset }) => offset));
+  const gone = new Set<string | undefined>();
+  for (const message of log) {
+    if (!snapshot || message.offset > liveAt) break;
+    if (isRemoval(message) && !got.has(message.offset)) gone.add(message.key);
+    else gone.delete(message.key);
+  }
+  for (const { key, offset } of log) if (offset <= liveAt && got.has(offset)) gone.delete(key);
+  return gone;
 }
 
 /**
@@ -251,14 +269,17 @@ function expectedOffsets(
 function expectedConflated(
   log: readonly Message[],
   after: readonly Message[],
-  { delivered, snapshot, liveAt }: Segment,
+  segment: Segment,
   end: number,
 ): number[] {
+  const { delivered, snapshot, liveAt } = segment;
   const got = new Set(delivered.map(({ offset }) => offset));
   const newest = new Map<string | undefined, number>();
   for (const { key, offset } of log) if (offset <= end) newest.set(key, offset);
+  const gone = goneKeys(log, segment);
   return after
     .filter(({ key, offset }) => got.has(offset) || newest.get(key) === offset)
+    .filter(({ key, offset }) => got.has(offset) || !gone.has(key) || offset > (liveAt ?? 0))
     .filter(({ offset }) => got.has(offset) || !snapshot || liveAt !== undefined)
     .map(({ offset }) => offset);
 }

@@ -64,14 +64,20 @@ export class Authority {
       if (this.anonymous !== undefined) return this.anonymous;
       throw new CodedError("unauthenticated", "a token is needed here: Authorization: Bearer TOKEN");
     }
-    const { config, keys, revocations, now } = this.#options;
+    const { config, keys, now } = this.#options;
     const known = this.#checked.get(token);
     const access =
       known !== undefined && now() < known.expiresAt
         ? known
         : this.#remember(token, await checkToken(token, keys, config, now()));
-    if (revocations.revokes(access)) throw new CodedError("unauthenticated", "the token is refused: it is revoked");
+    this.refuseRevoked(access);
     return access;
+  }
+
+  /** @throws CodedError `unauthenticated` */
+  refuseRevoked(access: Access): void {
+    if (this.#options.revocations.revokes(access))
+      throw new CodedError("unauthenticated", "the token is refused: it is revoked");
   }
 
   /** For an open connection: the same subject, or the first one. Rejects as {@link accessOf}, and with `forbidden`. */

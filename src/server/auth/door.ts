@@ -62,12 +62,20 @@ export class Door {
     const { counters, timeoutMs } = this.#options;
     if (this.#waiting >= WAITING_MAX) {
       counters.tokensRefused += 1;
-      throw new CodedError("unavailable", `${WAITING_MAX} handshakes wait already: come back later`, RETRY_MS);
+      throw new CodedError(
+        "unavailable",
+        `${WAITING_MAX} handshakes wait already: come back later`,
+        RETRY_MS,
+      );
     }
     this.#waiting += 1;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      const error = new CodedError("timeout", `the handshake was not decided within ${timeoutMs} ms`, RETRY_MS);
+      const error = new CodedError(
+        "timeout",
+        `the handshake was not decided within ${timeoutMs} ms`,
+        RETRY_MS,
+      );
       timer = setTimeout(() => reject(error), timeoutMs);
     });
     try {
@@ -86,7 +94,9 @@ export class Door {
   async #decide(knock: Knock): Promise<Access> {
     const { authority, open, onConnect } = this.#options;
     const access = authority === undefined ? open : await authority.accessOf(knock.token);
-    await onConnect?.(knock, access);
+    if (onConnect === undefined) return access;
+    await onConnect(knock, access);
+    authority?.refuseRevoked(access);
     return access;
   }
 }

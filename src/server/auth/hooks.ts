@@ -58,7 +58,9 @@ export async function loadHooks(path: string): Promise<HookModule> {
   try {
     loaded = await import(url);
   } catch (cause) {
-    throw new Error(`hooks.module ${path} cannot be loaded: ${cause instanceof Error ? cause.message : cause}`);
+    throw new Error(
+      `hooks.module ${path} cannot be loaded: ${cause instanceof Error ? cause.message : cause}`,
+    );
   }
   const found = NAMES.filter((name) => loaded[name] !== undefined);
   const wrong = found.find((name) => typeof loaded[name] !== "function");

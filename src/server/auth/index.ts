@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
 import { OPEN_ACCESS } from "../../core/access.js";
 import type { SettingsOf } from "../../core/settings.js";
-import { namespaceOf } from "../../protocol/room-name.js";
-import type { Config } from "../config.js";
+import { type Config, settingsOf } from "../config.js";
 import type { GatewayCounters } from "../gateway-limits.js";
 import type { Logger } from "../log.js";
 import { ApiKeys } from "./api-keys.js";
@@ -103,19 +102,14 @@ async function hooksOf(
   });
 }
 
-function anonymousOf({ defaults, namespaces }: Config): {
+function anonymousOf(config: Config): {
   anonymousBits: (room: Parameters<SettingsOf>[0]) => number;
   allowsAnonymous: boolean;
 } {
-  const standard = bitsOf(defaults.anonymous);
-  const named = new Map(
-    Object.entries(namespaces).map(([name, { anonymous }]) => [
-      name,
-      anonymous === undefined ? standard : bitsOf(anonymous),
-    ]),
-  );
+  const of = settingsOf(config);
+  const all = [config.defaults, ...Object.values(config.namespaces)].map(({ anonymous }) => anonymous ?? "");
   return {
-    anonymousBits: (room) => named.get(namespaceOf(room)) ?? standard,
-    allowsAnonymous: standard !== 0 || [...named.values()].some((bits) => bits !== 0),
+    anonymousBits: (room) => bitsOf(of(room).anonymous),
+    allowsAnonymous: all.some((letters) => letters !== ""),
   };
 }

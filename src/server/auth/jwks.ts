@@ -48,7 +48,11 @@ export class Jwks implements KeySource {
     await fetching;
     const found = this.#matching(algorithm, kid, this.#options.now());
     if (found.length === 0 && this.#failed)
-      throw new CodedError("unavailable", "the keys of tokens cannot be fetched now", this.#options.cooldownMs);
+      throw new CodedError(
+        "unavailable",
+        "the keys of tokens cannot be fetched now",
+        this.#options.cooldownMs,
+      );
     return found;
   }
 

@@ -68,7 +68,10 @@ export class Revocations {
 
   /** All of them, for whoever starts later. */
   list(): readonly KeptRevocation[] {
-    const jtis = [...this.#jtis].map(([jti, until]) => ({ revocation: { kind: "jti", jti } as const, until }));
+    const jtis = [...this.#jtis].map(([jti, until]) => ({
+      revocation: { kind: "jti", jti } as const,
+      until,
+    }));
     const subs = [...this.#subs].map(([sub, { issuedBefore, until }]) => ({
       revocation: { kind: "sub", sub, issuedBefore } as const,
       until,
@@ -82,6 +85,17 @@ export class Revocations {
     if (revocation.kind === "jti") return this.#jtis.has(revocation.jti);
     return revocation.kind === "sub" ? this.#subs.has(revocation.sub) : this.#all !== undefined;
   }
+}
+
+/** When every token of now has expired. */
+export function keepUntil(
+  {
+    maxTokenSeconds,
+    toleranceSeconds,
+  }: { readonly maxTokenSeconds: number; readonly toleranceSeconds: number },
+  nowSeconds: number,
+): number {
+  return Math.ceil(nowSeconds + maxTokenSeconds + 2 * toleranceSeconds + 1);
 }
 
 /**
@@ -125,5 +139,8 @@ function later(
 }
 
 function bad(why: string): CodedError {
-  return new CodedError("bad_request", `${why}: allowed are {sub}, {jti}, {sub, issuedBefore} and {issuedBefore}`);
+  return new CodedError(
+    "bad_request",
+    `${why}: allowed are {sub}, {jti}, {sub, issuedBefore} and {issuedBefore}`,
+  );
 }

@@ -1,6 +1,6 @@
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "jose";
 import { CodedError } from "../../protocol/errors.js";
-import { type Grant, GRANT_TEXT, GRANTS_MAX, isGrant } from "./grant.js";
+import { GRANT_TEXT, GRANTS_MAX, type Grant, isGrant } from "./grant.js";
 import type { Algorithm, VerifyKey } from "./verify-key.js";
 
 /** Where keys come from. */
@@ -40,7 +40,8 @@ export function fixedKeys(keys: readonly VerifyKey[]): KeySource {
   return {
     find: async (algorithm, kid) =>
       keys.filter(
-        (key) => key.algorithm === algorithm && (kid === undefined || key.kid === undefined || key.kid === kid),
+        (key) =>
+          key.algorithm === algorithm && (kid === undefined || key.kid === undefined || key.kid === kid),
       ),
   };
 }
@@ -56,7 +57,10 @@ export async function checkToken(
   nowSeconds: number,
 ): Promise<Claims> {
   if (token.length > rules.tokenBytes)
-    throw new CodedError("too_large", `the token has ${token.length} bytes, at most ${rules.tokenBytes} are taken`);
+    throw new CodedError(
+      "too_large",
+      `the token has ${token.length} bytes, at most ${rules.tokenBytes} are taken`,
+    );
   const { algorithm, kid } = headerOf(token);
   const candidates = (await keys.find(algorithm, kid)).slice(0, TRIES_MAX);
   for (const { key } of candidates) {
@@ -117,12 +121,15 @@ function claimsOf(payload: JWTPayload, rules: TokenRules, nowSeconds: number): C
   if (typeof sub !== "string" || sub === "" || sub.length > NAME_CHARS_MAX)
     throw refused(`its sub is not text of 1 to ${NAME_CHARS_MAX} characters`);
   if (typeof exp !== "number") throw refused("it has no exp");
-  if (iat !== undefined && iat > nowSeconds + rules.toleranceSeconds) throw refused("it is of the future (iat)");
+  if (iat !== undefined && iat > nowSeconds + rules.toleranceSeconds)
+    throw refused("it is of the future (iat)");
   if (jti !== undefined && (typeof jti !== "string" || jti.length > NAME_CHARS_MAX))
     throw refused(`its jti is not text of at most ${NAME_CHARS_MAX} characters`);
   const seconds = exp - (iat ?? nowSeconds);
   if (seconds > rules.maxTokenSeconds + rules.toleranceSeconds)
-    throw refused(`it lives for ${Math.round(seconds)} s, at most ${rules.maxTokenSeconds} are taken (auth.maxTokenSeconds)`);
+    throw refused(
+      `it lives for ${Math.round(seconds)} s, at most ${rules.maxTokenSeconds} are taken (auth.maxTokenSeconds)`,
+    );
   return { sub, exp, iat, jti, grants: grantsOf(rooms), all: payload };
 }
 

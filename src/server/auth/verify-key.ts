@@ -39,7 +39,8 @@ export function keysOfText(text: string): readonly VerifyKey[] {
  */
 export function keysOfSet(value: unknown): readonly VerifyKey[] {
   if (!isRecord(value) || !Array.isArray(value.keys)) throw new Error('a JWKS has a list "keys"');
-  if (value.keys.length > KEYS_MAX) throw new Error(`${value.keys.length} keys, at most ${KEYS_MAX} are taken`);
+  if (value.keys.length > KEYS_MAX)
+    throw new Error(`${value.keys.length} keys, at most ${KEYS_MAX} are taken`);
   const problems: string[] = [];
   const keys = value.keys.flatMap((jwk: unknown) => {
     try {
@@ -55,13 +56,18 @@ export function keysOfSet(value: unknown): readonly VerifyKey[] {
 
 function keyOfJwk(jwk: unknown): VerifyKey {
   if (!isRecord(jwk)) throw new Error("a JWK is an object");
-  if (jwk.use !== undefined && jwk.use !== "sig") throw new Error(`use ${JSON.stringify(jwk.use)} is not sig`);
+  if (jwk.use !== undefined && jwk.use !== "sig")
+    throw new Error(`use ${JSON.stringify(jwk.use)} is not sig`);
   // A secret in a place for public keys is no secret, and would let whoever reads it make tokens.
   if (jwk.kty === "oct") throw new Error("a secret belongs into auth.secret");
   const kid = typeof jwk.kid === "string" ? jwk.kid : undefined;
   const jsonWebKey: JsonWebKey = { ...jwk };
   const found = publicKeyOf(createPublicKey({ key: jsonWebKey, format: "jwk" }), kid);
-  if (jwk.alg !== undefined && jwk.alg !== found.algorithm && !(jwk.alg === "Ed25519" && found.algorithm === "EdDSA"))
+  if (
+    jwk.alg !== undefined &&
+    jwk.alg !== found.algorithm &&
+    !(jwk.alg === "Ed25519" && found.algorithm === "EdDSA")
+  )
     throw new Error(`alg ${JSON.stringify(jwk.alg)} is not ${found.algorithm}, the one for this type of key`);
   return found;
 }
@@ -80,7 +86,10 @@ function publicKeyOf(key: KeyObject, kid: string | undefined): VerifyKey {
 
 function keyOf(key: KeyObject, algorithm: Algorithm, kid: string | undefined): VerifyKey {
   const der = key.type === "secret" ? key.export() : key.export({ type: "spki", format: "der" });
-  const id = createHash("sha256").update(der).update(`${algorithm} ${kid ?? ""}`).digest("base64");
+  const id = createHash("sha256")
+    .update(der)
+    .update(`${algorithm} ${kid ?? ""}`)
+    .digest("base64");
   return Object.freeze({ algorithm, kid, key, id });
 }
 

@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseAddress } from "./address.js";
+import { Doorman } from "./gateway-doorman.js";
+import { createGatewayCounters, DEFAULT_GATEWAY_LIMITS } from "./gateway-limits.js";
+import { startRig } from "./gateway-rig.testkit.js";
+import { RateBook } from "./rate-book.js";
+import { handshake, RawSocket, within } from "./raw-socket.testkit.js";
+import { WireClient } from "./wire-client.testkit.js";
+
+const BEHIND_PROXY = { trusted: ["127.0.0.0/8"], tell: "x-forwarded-for" } as const;
+const from = (address: string) => ({ headers: { "X-Forwarded-For": address } });
+
+/** Two sockets of an address that are from outside, as the sockets of a server would give them. */
+function peer(text: string) {
+  const bytes = parseAddress(text) ?? assert.fail(text);
+  return { getRemoteAddress: () => bytes.slice().buffer, getProxiedRemoteAddress: () => new ArrayBuffer(0) };
+}
+
+async function refused(
+  port: number,
+  address: string,
+): Promise<{ status: number; retry: string; code: string }> {
+  const raw = await RawSocket.connect(port);
+  raw.write(handshake(from(address)));
+  const { status, headers, body } = await raw.answer();
+  await raw.closed;
+  return { status, retry: headers.get("retry-after") ?? "", code: JSON.parse(body.toString()).error.code };
+}
+
+test("an address has so many connections at once and is told when full; others and this machine are not bothered", async (t) => {
+  const rig = await startRig(t, { proxies: BEHIND_PROXY, gatewayLimits: { connectionsPerAddress: 2 } });
+  const first = await WireClient.open(rig.port, from("198.51.100.1"));
+  await WireClient.open(rig.port, from("198.51.100.1"));
+  const { status, retry, code } = await refused(rig.port, "198.51.100.1");
+  assert.deepEqual([status, code], [429, "rate_limited"]);
+  assert.match(retry, /^[5-7]$/);
+  assert.equal(rig.gatewayCounters.connectionsOverAddress, 1);
+  await WireClient.open(rig.port, from("198.51.100.2"));
+  // No header: the proxy itself, which is this machine.
+  for (let count = 0; count < 3; count += 1) await WireClient.open(rig.port);
+  first.destroy();
+  await within(
+    (async () => {
+      while (rig.counters.connections > 5) await new Promise((resolve) => setTimeout(resolve, 5));
+    })(),
+    "the first is gone",
+  );
+  await WireClient.open(rig.port, from("198.51.100.1"));
+});
+
+test("all of an IPv6 /64 is one client", async (t) => {
+  const rig = await startRig(t, { proxies: BEHIND_PROXY, gatewayLimits: { connectionsPerAddress: 1 } });
+  await WireClient.open(rig.port, from("2001:db8:1:2::1"));
+  assert.equal((await refused(rig.port, "2001:db8:1:2:aaaa::5")).status, 429);
+  await WireClient.open(rig.port, from("2001:db8:1:3::1"));
+});
+
+test("an address has so many handshakes a second; a header of a client that is no proxy changes nothing", async (t) => {
+  const rig = await startRig(t, {
+    proxies: BEHIND_PROXY,
+    gatewayLimits: { handshakesPerSecondPerAddress: 1 },
+  });
+  // Four seconds' worth at once, whatever the client puts before what the proxy says.
+  for (let count = 0; count < 4; count += 1) {
+    const client = await WireClient.open(rig.port, from(`203.0.113.${count}, 198.51.100.1`));
+    client.destroy();
+  }
+  const answers = await Promise.all(
+    Array.from({ length: 5 }, () => refused(rig.port, "203.0.113.77, 198.51.100.1")),
+  );
+  assert.ok(answers.some(({ status }) => status === 429));
+  assert.ok(rig.gatewayCounters.handshakesOverAddress > 0);
+  await WireClient.open(rig.port, from("198.51.100.2"));
+});
+
+test("version 2 of the PROXY protocol is believed of trusted proxies only", async (t) => {
+  const header = Buffer.concat([
+    Buffer.from("0d0a0d0a000d0a515549540a2111000c", "hex"),
+    Buffer.of(198, 51, 100, 1, 10, 0, 0, 1, 0x1f, 0x90, 0, 80),
+  ]);
+  for (const [tell, status] of [
+    ["proxy-protocol", 429],
+    ["x-forwarded-for", 101],
+  ] as const) {
+    const rig = await startRig(t, {
+      proxies: { ...BEHIND_PROXY, tell },
+      gatewayLimits: { connectionsPerAddress: 1 },
+    });
+    const answers: number[] = [];
+    for (let count = 0; count < 2; count += 1) {
+      const raw = await RawSocket.connect(rig.port);
+      raw.write(Buffer.concat([header, Buffer.from(handshake())]));
+      answers.push((await raw.answer()).status);
+      t.after(() => raw.destroy());
+    }
+    assert.deepEqual(answers, [101, status]);
+  }
+});
+
+function doorman(limits: Partial<typeof DEFAULT_GATEWAY_LIMITS>, trusted: readonly string[] = []) {
+  const counters = createGatewayCounters();
+  const all = { ...DEFAULT_GATEWAY_LIMITS, ...limits };
+  const proxies = { trusted, tell: "x-forwarded-for" } as const;
+  return { counters, doorman: new Doorman({ proxies, limits: all, counters, random: () => 0 }) };
+}
+
+test("who opens too many TCP connections a second is cut; proxies and this machine are not", () => {
+  const { doorman: door, counters } = doorman({ acceptsPerSecondPerAddress: 10 }, ["10.0.0.0/8"]);
+  const taken = (address: string) =>
+    Array.from({ length: 100 }, () => door.accepts(peer(address), 1_000)).filter((is) => is).length;
+  assert.equal(taken("203.0.113.1"), 40);
+  assert.equal(counters.acceptsOverAddress, 60);
+  assert.deepEqual(
+    [taken("203.0.113.2"), taken("10.0.0.1"), taken("127.0.0.1"), taken("::1")],
+    [40, 100, 100, 100],
+  );
+});
+
+test("what is known of addresses is bounded, and forgotten when it says nothing any more", () => {
+  const book = new RateBook<number>(1);
+  for (let key = 0; key < 200_000; key += 1) book.take(key, 1_000);
+  assert.equal(book.size, 65_536);
+  for (let second = 1; second <= 20; second += 1) book.sweep(1_000 + second * 1_000);
+  assert.equal(book.size, 0);
+  assert.equal(new RateBook(0).take("anybody", 0), 0);
+});
+
+test("a caller that keeps to the rate is never refused, one above it gets the rate", () => {
+  const book = new RateBook<string>(10);
+  let [passed, refusals] = [0, 0];
+  for (let ms = 0; ms < 60_000; ms += 20) {
+    if (book.take("fast", ms) === 0) passed += 1;
+    if (ms % 100 === 0 && book.take("fair", ms) > 0) refusals += 1;
+  }
+  assert.equal(refusals, 0);
+  assert.ok(passed >= 600 && passed <= 641, `${passed}`);
+});
