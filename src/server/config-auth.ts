@@ -10,6 +10,10 @@ const grant = key(z.tuple([z.string(), z.string()]).refine(isGrant), {
 const text = (description: string, allowed: string, secret = false) =>
   key(z.string().max(4_096).default(""), { description, allowed: `${allowed}; empty: none`, secret });
 
+/** Without credentials: it is shown and logged. */
+const isPlainUrl = (url: string) =>
+  /^https?:\/\//.test(url) && URL.canParse(url) && new URL(url).username + new URL(url).password === "";
+
 /** Who may connect and what they may do. */
 export const auth = z
   .strictObject({
@@ -33,7 +37,7 @@ export const auth = z
       z
         .string()
         .max(4_096)
-        .refine((url) => url === "" || (/^https?:\/\//.test(url) && URL.canParse(url)))
+        .refine((url) => url === "" || isPlainUrl(url))
         .default(""),
       {
         description: "where the same keys are fetched from, as a JWKS; they may change at any time",
