@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { bigroom } from "./bigroom.js";
 import { codec } from "./codec.js";
+import { compare } from "./compare.js";
 import { connections } from "./connections.js";
 import { burst, fanout } from "./fanout.js";
 import { httpPublish } from "./http-publish.js";
@@ -21,6 +22,7 @@ const SCENARIOS: readonly Scenario[] = [
   storm,
   bigroom,
   hub,
+  compare,
 ];
 
 async function main(args: readonly string[]): Promise<void> {

@@ -1,5 +1,6 @@
-// Makes the page of src/web into dist/page: index.html, page.js, page.css, favicon.svg. Part of `npm run build`.
-import { copyFile, mkdir } from "node:fs/promises";
+// Makes the page of src/web into dist/page: index.html, page.js, page.css, favicon.svg; and lays the programs of peers that
+// the bench measures beside the compiled benches, so that `fanwire bench` has them too. Part of `npm run build`.
+import { copyFile, cp, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -27,3 +28,6 @@ await build({
   logLevel: "warning",
 });
 for (const file of ["index.html", "favicon.svg"]) await copyFile(from + file, to + file);
+
+await cp(`${root}bench/peers/servers`, `${root}dist/bench/peers/servers`, { recursive: true });
+await copyFile(`${root}bench/peers/package.json`, `${root}dist/bench/peers/package.json`);

@@ -10,6 +10,12 @@ if [ ! -x /usr/bin/chromium ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 fi
 
+if ! command -v openssl >/dev/null; then
+  echo "== installing openssl"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssl >/dev/null
+fi
+
 if [ -z "${FANWIRE_NATS_SERVER:-}" ] && [ ! -x /usr/sbin/nats-server ]; then
   echo "== installing nats-server"
   apt-get update -qq

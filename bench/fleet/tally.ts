@@ -1,4 +1,5 @@
 import { Histogram, type HistogramData } from "../support/histogram.js";
+import { busyClient } from "../support/validity.js";
 
 /** What a crowd counts. Every attempt to connect ends in exactly one of the first five after `attempts`. */
 const COUNTS = [
@@ -59,9 +60,6 @@ export interface TallyData {
   /** See {@link Tally.busiest}. */
   readonly busiest: number;
 }
-
-/** A client process that is busy for more of its time reads what has come to it late: its latencies tell of itself. */
-const CLIENT_BUSY_MAX = 0.95;
 
 /** What happened in a phase. */
 export class Tally {
@@ -146,8 +144,5 @@ export function troubles({ counts, failures }: Tally): string[] {
 
 /** Where the clients could not keep up, so that times, and what is late, say nothing of the server. */
 export function clientBound({ busiest }: Pick<Tally, "busiest">): string[] {
-  if (busiest <= CLIENT_BUSY_MAX) return [];
-  return [
-    `INVALID: a client process was busy for ${Math.round(busiest * 100)} % of the time, so it was late itself`,
-  ];
+  return busyClient(busiest);
 }

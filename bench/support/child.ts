@@ -88,9 +88,9 @@ export class Child<Request extends object, Reply extends object> {
   }
 }
 
-const TASKSET = "/usr/bin/taskset";
+export const TASKSET = "/usr/bin/taskset";
 
-function canPin(core: number): boolean {
+export function canPin(core: number): boolean {
   try {
     accessSync(TASKSET);
   } catch {

@@ -114,7 +114,7 @@ async function listening(child: ChildProcess): Promise<void> {
 }
 
 /** Free a moment ago; a bench is alone on its host, so it still is. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();

@@ -1,4 +1,5 @@
 /** The client's half of WebSocket framing, no more than a load client needs: unfragmented frames, no extensions. */
+import { createHash } from "node:crypto";
 
 export const OPCODE = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
@@ -7,25 +8,34 @@ const HEADER_BYTES_MAX = 10;
 /** No server measured here sends more in one frame; beyond it the stream is taken for broken. */
 const PAYLOAD_BYTES_MAX = 1 << 20;
 
+/** Every client's key, as what a key is for, caches between client and server, does not exist here. */
+const KEY = "ZmFud2lyZSBiZW5jaCAwMQ==";
+
+/** What a server answers to {@link KEY}. */
+export function acceptOfKey(): string {
+  return createHash("sha1").update(`${KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+}
+
+/** @param subprotocol "": offers none. */
 export function upgradeRequest(host: string, path: string, subprotocol: string): string {
   return [
     `GET ${path} HTTP/1.1`,
     `Host: ${host}`,
     "Upgrade: websocket",
     "Connection: Upgrade",
-    "Sec-WebSocket-Key: ZmFud2lyZSBiZW5jaCAwMQ==",
+    `Sec-WebSocket-Key: ${KEY}`,
     "Sec-WebSocket-Version: 13",
-    `Sec-WebSocket-Protocol: ${subprotocol}`,
+    ...(subprotocol === "" ? [] : [`Sec-WebSocket-Protocol: ${subprotocol}`]),
     "\r\n",
   ].join("\r\n");
 }
 
-/** A masked binary frame. The mask is all zeros, which is legal and leaves the payload as it is. */
-export function clientFrame(payload: Uint8Array): Buffer {
+/** A masked frame. The mask is all zeros, which is legal and leaves the payload as it is. */
+export function clientFrame(payload: Uint8Array, opcode: number = OPCODE.binary): Buffer {
   const long = payload.length > 125;
   if (payload.length > 65_535) throw new RangeError("client frames above 65,535 bytes are not needed here");
   const header = Buffer.alloc(long ? 8 : 6);
-  header[0] = 0x80 | OPCODE.binary;
+  header[0] = 0x80 | opcode;
   header[1] = 0x80 | (long ? 126 : payload.length);
   if (long) header.writeUInt16BE(payload.length, 2);
   return Buffer.concat([header, payload]);

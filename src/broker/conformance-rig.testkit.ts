@@ -55,6 +55,7 @@ export type MakeFixture = () => Promise<BrokerFixture>;
 export class Collector implements Sink {
   readonly messages: Message[] = [];
   readonly resets: { readonly room: RoomName; readonly head: Position; readonly reason: ResetReason }[] = [];
+  readonly checkpoints: number[] = [];
   readonly #deadlineMs: number;
   #wake: (() => void) | undefined;
 
@@ -70,6 +71,10 @@ export class Collector implements Sink {
   reset(room: RoomName, head: Position, reason: ResetReason): void {
     this.resets.push({ room, head, reason });
     this.#wake?.();
+  }
+
+  checkpoint(_room: RoomName, offset: number): void {
+    this.checkpoints.push(offset);
   }
 
   /** Resolves with all messages once there are at least so many, and at least so many resets. */

@@ -15,6 +15,9 @@ Takes the configuration that "fanwire serve" takes, from the same places: broker
 and this command the same file. Nodes make missing streams themselves, unless nats.provision is "never" or their account may not;
 what would lose data only this command does.
 
+Of the rights that this needs, nodes need none: give it a user of its own (scripts/nats-accounts.conf). Interrupted, it leaves what
+it has done; the next run does the rest.
+
 Exit codes: 0 done, or nothing to do; 1 it could not be done, or would lose data; 2 wrong configuration.
 `;
 
@@ -35,7 +38,8 @@ export const nats: Command = {
       throw new UsageError(
         'broker is "memory": name the servers, for instance --broker nats://127.0.0.1:4222',
       );
-    const provisioning = await coded(prepareProvisioning(provisionOptionsOf(config, access)));
+    const options = { ...provisionOptionsOf(config, access), signal: io.stop };
+    const provisioning = await coded(prepareProvisioning(options));
     try {
       await provision(provisioning, flags.has("--dry-run"), flags.has("--force"), io);
     } finally {

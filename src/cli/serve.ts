@@ -1,5 +1,7 @@
+import { usesTokens } from "../server/auth/index.js";
 import { type Config, ConfigError, loadConfig } from "../server/config.js";
 import { createLogger, type Logger } from "../server/log.js";
+import { isLoopbackHost } from "../server/loopback.js";
 import { type Outcome, type Supervisor, startSupervisor } from "../supervisor/supervisor.js";
 import { aborted, type Command, Failure, type Io, writeLine } from "./io.js";
 import { readVersion } from "./version.js";
@@ -10,6 +12,7 @@ const HELP = `Runs a node: a supervisor, worker processes that serve sockets on 
   fanwire serve --port 9100 --demo       with the demo page
   fanwire serve --workers 4              four workers
   fanwire serve --config prod.json
+  fanwire serve --tls-cert chain.pem --tls-key key.pem
   FANWIRE_HOST=0.0.0.0 FANWIRE_API_KEY=$(openssl rand -hex 32) fanwire serve
 
 SIGTERM, or POST /v1/drain on the admin port, drains it: clients are sent elsewhere over drainSeconds, then it ends. SIGINT
@@ -65,14 +68,14 @@ function reload(node: Supervisor, load: () => Config, log: Logger): void {
   }
 }
 
-function warnOfOpenDoor({ host, apiKeys }: Config, io: Io): void {
-  if (apiKeys.length > 0 || isLoopback(host)) return;
+function warnOfOpenDoor(config: Config, io: Io): void {
+  const { host, apiKeys } = config;
+  if (isLoopbackHost(host) || usesTokens(config)) return;
   io.stderr.write(
-    `WARNING: no API key is configured and ${host} is not loopback: EVERYBODY who reaches this port may publish.\n` +
-      "WARNING: set FANWIRE_API_KEY (openssl rand -hex 32 makes one), or listen on 127.0.0.1.\n",
+    apiKeys.length > 0
+      ? `note: no tokens are asked for (auth.secret, auth.keyFile, auth.jwksUrl): whoever reaches ${host} may read every room.\n`
+      : `WARNING: no tokens and no API key are asked for and ${host} is not loopback: EVERYBODY who reaches this port may ` +
+          "read every room and publish.\n" +
+          "WARNING: set FANWIRE_AUTH_SECRET and FANWIRE_API_KEY (openssl rand -hex 32 makes one), or listen on 127.0.0.1.\n",
   );
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(?:\.\d+){3}$/.test(host);
 }

@@ -46,7 +46,12 @@ export interface Counters {
   dropped: number;
   lagged: number;
   slowCloses: number;
+  /** Connections whose subscriptions were moved to the slowest classes, and those that were moved back. */
+  slowedDown: number;
+  restored: number;
   resets: number;
+  /** Connections told that rooms of theirs get nothing new, once an outage. */
+  outagesTold: number;
   tooManyRooms: number;
   /** Requests refused because too many of their connection wait. */
   rateLimited: number;
@@ -95,7 +100,10 @@ export function createCounters(): Counters {
     dropped: 0,
     lagged: 0,
     slowCloses: 0,
+    slowedDown: 0,
+    restored: 0,
     resets: 0,
+    outagesTold: 0,
     tooManyRooms: 0,
     rateLimited: 0,
     forbidden: 0,

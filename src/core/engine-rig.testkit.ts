@@ -7,6 +7,7 @@ import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
 import { createCounters } from "./counters.js";
 import { Engine, type Session } from "./engine.js";
 import { DEFAULT_LIMITS, type Limits } from "./limits.js";
+import type { Outages } from "./outages.js";
 import type { Broker, Outbox } from "./ports.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "./settings.js";
 
@@ -14,6 +15,7 @@ export const SETTINGS: Record<string, RoomSettings> = {
   chat: { ...DEFAULT_ROOM_SETTINGS, publish: "client" },
   keyed: { ...DEFAULT_ROOM_SETTINGS, state: true },
   short: { ...DEFAULT_ROOM_SETTINGS, history: { messages: 3, seconds: 3_600 } },
+  kept: { ...DEFAULT_ROOM_SETTINGS, state: true, slow: "keep" },
   paced: { ...DEFAULT_ROOM_SETTINGS, rates: [10, 2], rate: 2 },
   cursors: {
     ...DEFAULT_ROOM_SETTINGS,
@@ -91,6 +93,7 @@ export class EngineRig {
     limits: Partial<Limits> = {},
     wrap: (broker: Broker) => Broker = (broker) => broker,
     guard: Guard = {},
+    outages?: Outages,
   ) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
     const fanout = {
@@ -112,6 +115,7 @@ export class EngineRig {
       limits: all,
       counters: this.counters,
       guard,
+      ...(outages === undefined ? {} : { outages }),
     });
   }
 

@@ -6,6 +6,7 @@ import { HistoryReader } from "./history-reader.js";
 import { Lanes } from "./lanes.js";
 import type { Limits } from "./limits.js";
 import { Newest } from "./newest.js";
+import type { Outages } from "./outages.js";
 import { Paces } from "./paces.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
@@ -25,9 +26,13 @@ export interface EngineOptions {
   readonly settingsOf: SettingsOf;
   readonly limits: Limits;
   readonly counters: Counters;
+  /** Default: there are none. */
+  readonly outages?: Outages;
   /** Default: nobody but the rights decides. */
   readonly guard?: Guard;
 }
+
+const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
 
 /**
  * What a turn counts at the least. A small one costs a write, some 7 µs whatever its bytes: with the default of
@@ -38,6 +43,7 @@ const TURN_BYTES_MIN = 512;
 /** One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. */
 export class Engine implements SessionHost {
   readonly broker: Broker;
+  readonly outages: Outages;
   readonly rooms: Rooms;
   readonly lanes: Lanes;
   readonly reader: HistoryReader;
@@ -56,9 +62,10 @@ export class Engine implements SessionHost {
   #lagging: Session[] = [];
   #retries: Session[] = [];
 
-  constructor({ node, broker, fanout, settingsOf, limits, counters, guard = {} }: EngineOptions) {
+  constructor({ node, broker, fanout, settingsOf, limits, counters, guard = {}, outages }: EngineOptions) {
     this.#node = node;
     this.broker = broker;
+    this.outages = outages ?? NO_OUTAGES;
     this.#fanout = fanout;
     this.limits = limits;
     this.allowances = allowances(limits);
@@ -69,7 +76,7 @@ export class Engine implements SessionHost {
     this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
-    this.#slow = new SlowWatch(limits.slowMs, counters);
+    this.#slow = new SlowWatch(limits, counters);
   }
 
   /** Open rooms, for health and metrics. */
@@ -96,7 +103,7 @@ export class Engine implements SessionHost {
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
-    for (const session of lagging) session.lag(nowMs);
+    for (const session of lagging) session.adapt(nowMs);
     try {
       this.rooms.takeIn(this.lanes, nowMs);
       this.paces.flushDue(nowMs);
@@ -134,6 +141,10 @@ export class Engine implements SessionHost {
 
   watch(session: Session, nowMs: number): void {
     this.#slow.watch(session, nowMs);
+  }
+
+  noteDrain(session: Session): void {
+    this.#slow.drained(session);
   }
 
   /** Replays in turn, a chunk each, until this tick's bytes are spent; the rest waits for the next tick. */

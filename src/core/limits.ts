@@ -1,3 +1,4 @@
+import { CHUNK_BYTES } from "../protocol/frames.js";
 import type { DecodeLimits } from "../protocol/wire.js";
 
 /** Every cap of the core in one place. The config schema fills it; each cap that bites is counted in {@link Counters}. */
@@ -15,6 +16,8 @@ export interface Limits extends DecodeLimits {
   readonly bufferBytes: number;
   /** Replay pauses above this many waiting bytes; a lagging socket is taken back below it. */
   readonly lowWatermarkBytes: number;
+  /** A socket with more than this waiting has its subscriptions moved to the slowest classes. See {@link softWatermark}. */
+  readonly softWatermarkBytes: number;
   /** A lagging socket whose buffer has not shrunk for this long is closed with 4408. */
   readonly slowMs: number;
   /** Replay bytes for all sockets together in one tick, so that live messages never wait long. */
@@ -37,6 +40,14 @@ export interface Limits extends DecodeLimits {
   readonly pingMs: number;
 }
 
+/** The soft watermark as it holds: below two chunks over the low one, a replay alone would make a socket slow. */
+export function softWatermark({
+  softWatermarkBytes,
+  lowWatermarkBytes,
+}: Pick<Limits, "softWatermarkBytes" | "lowWatermarkBytes">): number {
+  return Math.max(softWatermarkBytes, lowWatermarkBytes + 2 * CHUNK_BYTES);
+}
+
 export const DEFAULT_LIMITS: Limits = Object.freeze({
   values: 1_000,
   depth: 32,
@@ -50,6 +61,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   receivedBytesPerSecond: 1_048_576,
   bufferBytes: 65_536,
   lowWatermarkBytes: 16_384,
+  softWatermarkBytes: 49_152,
   slowMs: 10_000,
   replayBytesPerTick: 1_048_576,
   ringBytes: 67_108_864,

@@ -20,6 +20,11 @@ export interface Sink {
   message(message: Message): void;
   /** Continuity is lost; numbering goes on after `head`. */
   reset(room: RoomName, head: Position, reason: ResetReason): void;
+  /**
+   * Nothing lies between what was handed over last and this offset: whoever resumes may do so from here, also when
+   * that message has expired. What comes next is above it; its `prev` need not be.
+   */
+  checkpoint?(room: RoomName, offset: number): void;
 }
 
 /** Where to read from: after a position, the last n, or from the oldest kept. */

@@ -82,6 +82,12 @@ export class RoomClass extends Delivery {
     this.queue(lanes);
   }
 
+  /** Nothing lies between what was taken so far and this position. */
+  checkpoint(head: Position, lanes: Lanes, nowMs: number): void {
+    this.flow.append(this.#merged(nowMs), undefined, head);
+    this.queue(lanes);
+  }
+
   protected override emptied(): void {
     this.counters.classes -= 1;
     this.#forget();

@@ -1,4 +1,4 @@
-import type { Position, ResetReason } from "../protocol/frames.js";
+import type { ControlFrame } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { jsonWire, msgpackWire, type ServerWire } from "../protocol/wire.js";
@@ -106,7 +106,7 @@ export class RoomLane implements Flushable {
     flow.move(from, goal);
     this.#sent = goal;
     try {
-      this.#send(messages, goal, fanout, packer);
+      this.#send(messages, from, goal, fanout, packer);
     } finally {
       if (this.#waiting !== undefined) this.#wake(this.#waiting);
       if (goal !== flow.last && !this.#isIdle) this.lane.queue(this);
@@ -138,11 +138,17 @@ export class RoomLane implements Flushable {
     return (binary ? this.lane.binaryTopics : this.lane.textTopics) + this.#room.topic;
   }
 
-  #send(messages: readonly Message[], { reset, position }: Point, fanout: Fanout, packer: Packer): void {
+  #send(messages: readonly Message[], from: Point, goal: Point, fanout: Fanout, packer: Packer): void {
+    const { reset, position } = goal;
+    const room = this.#room.name;
     try {
       if (messages.length > 0) this.#sendMessages(messages, fanout, packer);
     } finally {
-      if (reset !== undefined) this.#sendReset(position, reset, fanout);
+      const reached = messages[messages.length - 1]?.offset ?? from.position.offset;
+      if (reset !== undefined) this.#sendControl({ type: "reset", room, ...position, reason: reset }, fanout);
+      // Nothing came up to there.
+      else if (position.offset > reached)
+        this.#sendControl({ type: "live", room, offset: position.offset }, fanout);
     }
   }
 
@@ -203,8 +209,7 @@ export class RoomLane implements Flushable {
     return frames;
   }
 
-  #sendReset(position: Position, reason: ResetReason, fanout: Fanout): void {
-    const frame = { type: "reset", room: this.#room.name, ...position, reason } as const;
+  #sendControl(frame: ControlFrame, fanout: Fanout): void {
     if (this.#alone !== undefined) {
       this.lane.post(this.#alone, this.#alone.wire.encode(frame));
       return;

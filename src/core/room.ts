@@ -31,6 +31,8 @@ export class Room extends Delivery {
   #received: number;
   #pending: Message[] = [];
   #pendingResets: PendingReset[] | undefined;
+  /** Up to here nothing follows what is pending. */
+  #checkpoint: number | undefined;
   /** Conflated classes by rate, those with somebody in them. Made when the first comes: most rooms have none. */
   #classes: Map<number, RoomClass> | undefined;
 
@@ -113,6 +115,16 @@ export class Room extends Delivery {
     this.#received = head.offset;
     this.#pendingResets ??= [];
     this.#pendingResets.push({ reason, head, after: this.#pending.length });
+    this.#checkpoint = undefined;
+    return first;
+  }
+
+  /** Nothing lies between what was received last and this offset. True where the room now waits to be taken in. */
+  checkpoint(offset: number): boolean {
+    if (this.settings.ephemeral || offset <= this.#received) return false;
+    const first = !this.#hasPending;
+    this.#received = offset;
+    this.#checkpoint = offset;
     return first;
   }
 
@@ -120,10 +132,14 @@ export class Room extends Delivery {
   takeIn(lanes: Lanes, nowMs: number): void {
     const pending = this.#pending;
     const resets = this.#pendingResets;
+    const checkpoint = this.#checkpoint;
     this.#pending = [];
     this.#pendingResets = undefined;
+    this.#checkpoint = undefined;
     if (resets === undefined) this.#takeMessages(pending, lanes, nowMs);
     else this.#takeAll(pending, resets, lanes, nowMs);
+    if (checkpoint !== undefined && checkpoint > this.head.offset)
+      this.#takeCheckpoint(checkpoint, lanes, nowMs);
     this.queue(lanes);
   }
 
@@ -135,7 +151,7 @@ export class Room extends Delivery {
   }
 
   get #hasPending(): boolean {
-    return this.#pending.length > 0 || this.#pendingResets !== undefined;
+    return this.#pending.length > 0 || this.#pendingResets !== undefined || this.#checkpoint !== undefined;
   }
 
   /** The epoch of what is received now. */
@@ -159,6 +175,12 @@ export class Room extends Delivery {
       taken = after;
     }
     this.#takeMessages(pending.slice(taken), lanes, nowMs);
+  }
+
+  #takeCheckpoint(offset: number, lanes: Lanes, nowMs: number): void {
+    const head = { epoch: this.head.epoch, offset };
+    this.flow.append([], undefined, head);
+    for (const one of this.#classes?.values() ?? []) one.checkpoint(head, lanes, nowMs);
   }
 
   #takeMessages(messages: readonly Message[], lanes: Lanes, nowMs: number): void {

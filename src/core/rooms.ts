@@ -88,6 +88,10 @@ export class Rooms implements Sink {
     this.#deliver(name, (room) => room.reset(head, reason));
   }
 
+  checkpoint(name: RoomName, offset: number): void {
+    this.#deliver(name, (room) => room.checkpoint(offset));
+  }
+
   /** Takes in all that the broker handed over, and queues it at the lanes. Nothing is sent. */
   takeIn(lanes: Lanes, nowMs: number): void {
     const waiting = this.#waiting;

@@ -7,13 +7,14 @@ import type {
   ManyItem,
   SubscribeOptions,
 } from "../protocol/frames.js";
-import type { RoomName } from "../protocol/room-name.js";
+import { namespaceOf, type RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
 import { type Access, forbidden, type Guard, type Guest, type Right } from "./access.js";
 import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
 import { forgetAsked, openGuarded, publishGuarded } from "./guarded.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
+import type { Outages } from "./outages.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
@@ -25,20 +26,32 @@ export interface SessionHost extends Shared {
   readonly broker: Broker;
   readonly guard: Guard;
   readonly lanes: Lanes;
+  readonly outages: Outages;
   readonly signatures: Signatures;
   readonly allowances: Allowances;
   /** Asks for a call of {@link Session.turn} in the next tick. */
   wantTurn(session: Session): void;
   /** The same, but some time later. */
   wantRetry(session: Session): void;
-  /** The socket dropped frames: asks for a call of {@link Session.lag} in the next tick, before anything is flushed. */
+  /** Its socket is too slow, or not any more: asks for a call of {@link Session.adapt} in the next tick, before anything is flushed. */
   wantLag(session: Session): void;
   /** The socket's buffer is to be watched until it drains. */
   watch(session: Session, nowMs: number): void;
+  /** The socket took something of what waited for it. */
+  noteDrain(session: Session): void;
 }
+
+/** In the text of an error: it must stay short. */
+const NAMESPACES_NAMED_MAX = 8;
 
 type State =
   | "open"
+  /** Above the soft watermark: its subscriptions are to move to the slowest classes. */
+  | "slowing"
+  /** They have. */
+  | "slowed"
+  /** Calm for long enough: they are to move back. */
+  | "restoring"
   /** A frame was dropped; nothing has been done about it yet. */
   | "dropped"
   /** All topics are left; waits for the buffer to drain, then says `lagged`. */
@@ -142,16 +155,29 @@ export class Session implements Owner, Guest {
     this.#refuse(0, new CodedError("too_large", `${bytes} bytes: ${allowed}`));
   }
 
+  /** Whether its subscriptions are in the slowest classes for its socket's sake. */
+  get isSlowed(): boolean {
+    return this.#state === "slowed";
+  }
+
   /** From the socket's `dropped` callback: sets a mark, nothing else. */
   dropped(): void {
-    if (this.#state !== "open") return;
+    if (!this.#takesFrames) return;
     this.#state = "dropped";
     this.#host.counters.dropped += 1;
     this.#host.wantLag(this);
   }
 
-  /** From the socket's `drain` callback. */
+  /** From the socket's `drain` callback: it took something of what waited. Sets marks, nothing else. */
   drained(): void {
+    if (this.#state === "closed") return;
+    this.#host.noteDrain(this);
+    if (this.bufferedBytes > this.#host.limits.softWatermarkBytes) this.wantPace("slow");
+    this.goOn();
+  }
+
+  /** Goes on with what waits for the buffer to drain, if it has. */
+  goOn(): void {
     if (this.#state === "closed" || !this.drainedEnough) return;
     if (this.#state === "lagging" || this.#wantsToSend) this.wantTurn();
   }
@@ -159,6 +185,18 @@ export class Session implements Owner, Guest {
   /** Asks the client to reconnect elsewhere after a delay, jittered for it. */
   goaway(reason: string, delayMs: number): void {
     this.sendControl({ type: "goaway", reason, delayMs });
+  }
+
+  /** Says, once an outage, that rooms of this connection get nothing new. */
+  tellOutage(): void {
+    const { outages } = this.#host;
+    if (!outages.isAny || this.#state === "closed") return;
+    const rooms = this.#subscriptions.untoldOutages(outages);
+    if (rooms.length === 0) return;
+    this.#host.counters.outagesTold += 1;
+    const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
+    const text = `rooms of ${names.join(", ")} get nothing new while what stores them cannot be reached; what is missed follows`;
+    this.sendControl({ type: "error", ref: 0, code: "unavailable", text, retryMs: undefined });
   }
 
   /** Tells the client that its token expires soon. */
@@ -181,9 +219,30 @@ export class Session implements Owner, Guest {
     this.#outbox.close(code, reason);
   }
 
+  /** Asks that the subscriptions be moved to the slowest classes, or back to their own, in the next tick. */
+  wantPace(pace: "slow" | "restore"): void {
+    const isOpen = this.#state === "open" && pace === "slow";
+    if (!isOpen && this.#state !== "slowed") return;
+    this.#state = pace === "slow" ? "slowing" : "restoring";
+    this.#host.wantLag(this);
+  }
+
+  /** What {@link SessionHost.wantLag} asked for. */
+  adapt(nowMs: number): void {
+    if (this.#state === "dropped") this.#lag(nowMs);
+    else if (this.#state === "slowing") {
+      if (this.#subscriptions.pace("slow") > 0) this.#host.counters.slowedDown += 1;
+      this.#state = this.#subscriptions.areMoved ? "slowed" : "open";
+      this.#host.watch(this, nowMs);
+    } else if (this.#state === "restoring") {
+      this.#subscriptions.pace("own");
+      this.#state = "open";
+      this.#host.counters.restored += 1;
+    }
+  }
+
   /** Leaves every topic: a slow socket then costs nothing until it has drained. */
-  lag(nowMs: number): void {
-    if (this.#state !== "dropped") return;
+  #lag(nowMs: number): void {
     this.#state = "lagging";
     this.#host.counters.lagged += 1;
     this.#subscriptions.lag();
@@ -234,12 +293,16 @@ export class Session implements Owner, Guest {
    * it had come.
    */
   send(bytes: Uint8Array): void {
-    if (this.#state === "open") this.#put(bytes);
+    if (this.#takesFrames) this.#put(bytes);
   }
 
   /** Sends an answer or what concerns the connection. */
   sendControl(frame: ControlFrame): void {
     this.#put(this.wire.encode(frame));
+  }
+
+  get #takesFrames(): boolean {
+    return this.#state !== "dropped" && this.#state !== "lagging" && this.#state !== "closed";
   }
 
   get #wantsToSend(): boolean {
@@ -328,7 +391,8 @@ export class Session implements Owner, Guest {
         return;
       }
       this.#answer(ref, opening.start.result);
-      this.#subscriptions.begin(opening, this.#state !== "open");
+      this.#subscriptions.begin(opening, !this.#takesFrames);
+      this.tellOutage();
     };
     const opening = this.#open({ room, after: undefined }, options, nowMs);
     if (opening instanceof Promise) this.#wait(ref, opening, answer);
@@ -346,8 +410,9 @@ export class Session implements Owner, Guest {
       );
       for (const opening of openings) {
         if (opening instanceof CodedError) this.#host.counters.requestErrors += 1;
-        else this.#subscriptions.begin(opening, this.#state !== "open");
+        else this.#subscriptions.begin(opening, !this.#takesFrames);
       }
+      this.tellOutage();
     };
     const openings = items.map((item) => this.#open(item, options, nowMs));
     const ready = openings.filter((opening): opening is Opening => !(opening instanceof Promise));

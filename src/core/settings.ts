@@ -28,6 +28,11 @@ export interface RoomSettings {
   readonly rates: readonly Rate[];
   /** The class of a subscription that asks for none. One of `rates`. */
   readonly rate: Rate;
+  /**
+   * Whether subscriptions of a slow socket are moved to the slowest class. "auto": where the room keeps state or is ephemeral, or
+   * the client asked for a conflated class itself; elsewhere a message may be one that nothing stands for.
+   */
+  readonly slow: "auto" | "conflate" | "keep";
 }
 
 export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
@@ -40,6 +45,7 @@ export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
   key: "any",
   rates: Object.freeze(["all", 30, 10, 4, 1] as const),
   rate: "all",
+  slow: "auto",
 });
 
 /** Looks a room's settings up; pure, cheap, the same answer for the life of the process. */
@@ -48,6 +54,12 @@ export type SettingsOf = (room: RoomName) => RoomSettings;
 /** The class of a subscription that asks for this rate, which may be one that the namespace does not allow. */
 export function rateOf({ rates, rate }: RoomSettings, asked: AskedRate | undefined): Rate {
   return asked === "slowest" ? slowestOf(rates) : (asked ?? rate);
+}
+
+/** The class that a slow socket's subscription is moved to; its own where it may not be moved. */
+export function slowRateOf({ rates, slow, state, ephemeral }: RoomSettings, own: Rate): Rate {
+  const conflates = slow === "conflate" || (slow === "auto" && (state || ephemeral || own !== "all"));
+  return conflates ? slowestOf(rates) : own;
 }
 
 /** "all" only where there is no other. */

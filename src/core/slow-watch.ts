@@ -1,46 +1,96 @@
 import type { Counters } from "./counters.js";
+import type { Limits } from "./limits.js";
 import type { Session } from "./session.js";
+
+/** How long a socket must have been calm before it gets its own classes back; twice as long after every time, up to a bound. */
+const HOLD_MS_MIN = 4_000;
+const HOLD_MS_MAX = 64_000;
 
 interface Watched {
   bufferedBytes: number;
-  sinceMs: number;
+  /** When something moved last. */
+  movedMs: number;
+  /** The socket took something since the last sweep. */
+  drained: boolean;
+  /** Since when its buffer has been found small; undefined where it was not the last time. */
+  calmMs: number | undefined;
+  holdMs: number;
 }
 
-/** Watches sockets whose buffer is above the low watermark, and closes those where nothing moves for too long. */
+/**
+ * Watches sockets that have something waiting. Those above the soft watermark are slowed down, and let go when they have been
+ * calm for a while; those where nothing moves for too long are closed.
+ */
 export class SlowWatch {
-  readonly #slowMs: number;
+  readonly #limits: Limits;
   readonly #counters: Counters;
   readonly #watched = new Map<Session, Watched>();
+  #nowMs = Number.NEGATIVE_INFINITY;
 
-  constructor(slowMs: number, counters: Counters) {
-    this.#slowMs = slowMs;
+  constructor(limits: Limits, counters: Counters) {
+    this.#limits = limits;
     this.#counters = counters;
   }
 
+  /** Something waits for the socket. */
   watch(session: Session, nowMs: number): void {
-    if (this.#watched.has(session)) return;
-    this.#watched.set(session, { bufferedBytes: session.bufferedBytes, sinceMs: nowMs });
+    if (!this.#watched.has(session)) this.#add(session, nowMs);
+  }
+
+  /** The socket took something of what waited. */
+  drained(session: Session): void {
+    const watched = this.#watched.get(session) ?? this.#add(session, this.#nowMs);
+    watched.drained = true;
   }
 
   /** About once a second. */
   sweep(nowMs: number): void {
+    this.#nowMs = nowMs;
     for (const [session, watched] of this.#watched) {
-      if (session.isClosed || session.drainedEnough) {
-        this.#watched.delete(session);
-        // In case the socket's own call came while nobody waited for it.
-        session.drained();
-        continue;
-      }
       const { bufferedBytes } = session;
-      if (bufferedBytes < watched.bufferedBytes) {
-        watched.sinceMs = nowMs;
-      } else if (nowMs - watched.sinceMs >= this.#slowMs) {
-        this.#watched.delete(session);
-        this.#counters.slowCloses += 1;
-        session.close(4408, `no progress for ${this.#slowMs} ms with ${bufferedBytes} bytes waiting`);
-        continue;
-      }
+      if (watched.drained || bufferedBytes < watched.bufferedBytes) watched.movedMs = nowMs;
+      watched.drained = false;
       watched.bufferedBytes = bufferedBytes;
+      if (session.isClosed) this.#watched.delete(session);
+      else if (session.drainedEnough) this.#calm(session, watched, nowMs);
+      else this.#strain(session, watched, nowMs);
     }
+  }
+
+  #calm(session: Session, watched: Watched, nowMs: number): void {
+    // In case the socket's own call came while nobody waited for it.
+    session.goOn();
+    watched.calmMs ??= nowMs;
+    if (nowMs - watched.calmMs < watched.holdMs && (session.isSlowed || watched.holdMs > HOLD_MS_MIN)) return;
+    if (!session.isSlowed) {
+      this.#watched.delete(session);
+      return;
+    }
+    session.wantPace("restore");
+    watched.holdMs = Math.min(2 * watched.holdMs, HOLD_MS_MAX);
+    watched.calmMs = nowMs;
+  }
+
+  #strain(session: Session, watched: Watched, nowMs: number): void {
+    watched.calmMs = undefined;
+    const { bufferedBytes } = watched;
+    const { slowMs, softWatermarkBytes } = this.#limits;
+    if (nowMs - watched.movedMs >= slowMs) {
+      this.#watched.delete(session);
+      this.#counters.slowCloses += 1;
+      session.close(4408, `no progress for ${slowMs} ms with ${bufferedBytes} bytes waiting`);
+    } else if (bufferedBytes > softWatermarkBytes) session.wantPace("slow");
+  }
+
+  #add(session: Session, nowMs: number): Watched {
+    const watched = {
+      bufferedBytes: session.bufferedBytes,
+      movedMs: nowMs,
+      drained: false,
+      calmMs: undefined,
+      holdMs: HOLD_MS_MIN,
+    };
+    this.#watched.set(session, watched);
+    return watched;
   }
 }

@@ -104,9 +104,10 @@ function resetsAt(room: Room, position: Position): number {
   return position.epoch === room.head.epoch ? room.resets : -1;
 }
 
-/** Offset up to which the page is complete. */
-function lastOffset(page: HistoryPage & { kind: "page" }, from: number): number {
-  return page.messages[page.messages.length - 1]?.offset ?? from;
+/** Offset up to which the page is complete: of its last message, or where that is all, of the room's head. */
+export function lastOffset({ messages, more, head }: HistoryPage & { kind: "page" }, from: number): number {
+  const last = messages[messages.length - 1]?.offset ?? from;
+  return more ? last : Math.max(last, head.offset);
 }
 
 function refuse(text: string): CodedError {

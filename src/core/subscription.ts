@@ -34,6 +34,8 @@ export interface Replay {
   fetched: Fetched | undefined;
   /** Next message of `fetched`. */
   next: number;
+  /** The server has moved the subscription to this class, and the client has still to be told. */
+  untold: boolean;
 }
 
 /** On its lane's topic of a class. */
@@ -112,6 +114,12 @@ export class Subscription implements Named<Subscription> {
     this.terms = terms;
   }
 
+  /** Whether the server has moved it to another class than it asked for. */
+  get isMoved(): boolean {
+    const { state } = this;
+    return (state.kind === "live" || state.kind === "replaying") && state.rate !== this.terms.rate;
+  }
+
   begin(start: Start): void {
     const { cursor, result, resets, fetched } = start;
     this.state = createReplay(this.terms.rate, cursor, result.offset, resets, fetched);
@@ -128,6 +136,10 @@ export class Subscription implements Named<Subscription> {
     const { wire, lane } = member;
     const { packer, counters } = tools;
     const { rate } = replay;
+    if (replay.untold) {
+      if (!packer.add(wire.encode({ type: "rate", room: room.name, rate }))) return "full";
+      replay.untold = false;
+    }
     if (replay.lost !== undefined || replay.resets !== room.resets)
       return restart(this, room, replay, wire, packer);
     const sent = room.find(rate)?.sentTo(lane) ?? room.flow.last;
@@ -153,6 +165,27 @@ export class Subscription implements Named<Subscription> {
     room.classOf(rate, tools.paces).enter(member, this.terms.echo);
     this.state = liveAt(rate);
     return "live";
+  }
+
+  /**
+   * Goes on in another class: takes it off its topic, and replays from where that stood. False where it is there
+   * already, or not yet where it could be moved.
+   */
+  move(rate: Rate, member: Member): boolean {
+    const { room, state } = this;
+    if (room === undefined || (state.kind !== "live" && state.kind !== "replaying") || state.rate === rate)
+      return false;
+    if (state.kind === "replaying") {
+      this.state = { ...state, rate, untold: true };
+      return true;
+    }
+    const delivery = room.find(state.rate) ?? room;
+    const { position, resets } = delivery.sentTo(member.lane);
+    delivery.leave(member);
+    const replay = createReplay(rate, position.offset, position.offset, resets, undefined);
+    replay.untold = true;
+    this.state = replay;
+    return true;
   }
 
   /** Takes a live subscription off its topic. */
@@ -184,7 +217,17 @@ export function createReplay(
   resets: number,
   fetched: Fetched | undefined,
 ): Replay {
-  return { kind: "replaying", rate, cursor, delivered, resets, lost: undefined, fetched, next: 0 };
+  return {
+    kind: "replaying",
+    rate,
+    cursor,
+    delivered,
+    resets,
+    lost: undefined,
+    fetched,
+    next: 0,
+    untold: false,
+  };
 }
 
 /** The next message to send, undefined where the replay has reached `end`, "history" where some are missing before that. */

@@ -6,14 +6,15 @@ import type { Counters } from "./counters.js";
 import type { HistoryReader } from "./history-reader.js";
 import type { Limits } from "./limits.js";
 import type { Newest } from "./newest.js";
+import { type Outages, untold } from "./outages.js";
 import type { Paces } from "./paces.js";
 import type { Packer } from "./packer.js";
 import { rateChangesOf } from "./rate-changes.js";
 import type { Room } from "./room.js";
 import type { Member } from "./room-lane.js";
 import type { Rooms } from "./rooms.js";
-import { rateOf } from "./settings.js";
-import { checkOptions, resolveStart } from "./start.js";
+import { rateOf, slowRateOf } from "./settings.js";
+import { checkOptions, lastOffset, resolveStart } from "./start.js";
 import { createReplay, LAGGED, READING, type Replay, type Start, Subscription } from "./subscription.js";
 import { termsOf } from "./terms.js";
 
@@ -107,6 +108,11 @@ export class Subscriptions {
     for (const { name } of this.#byRoom.all()) this.close(name, nowMs);
   }
 
+  /** Those of its rooms that are in an outage of which it was not told before. */
+  untoldOutages(outages: Outages): RoomName[] {
+    return untold(this, this.#rooms(), outages);
+  }
+
   /** The socket lost frames, and nobody knows of which rooms: uWS reports only the first loss of a batch. */
   lag(): void {
     for (const subscription of this.#byRoom.all()) {
@@ -114,6 +120,28 @@ export class Subscriptions {
       this.#detach(subscription);
       subscription.state = LAGGED;
     }
+  }
+
+  /** Whether any is in another class than its own. */
+  get areMoved(): boolean {
+    return this.#byRoom.all().some((subscription) => subscription.isMoved);
+  }
+
+  /**
+   * Moves to the slowest classes those that may be, or all back to their own. Returns how many it moved. The client is
+   * told at the begin of each replay, which waits for the buffer to drain; till then a moved one costs nothing.
+   */
+  pace(pace: "slow" | "own"): number {
+    const { rooms } = this.#shared;
+    let moved = 0;
+    for (const subscription of this.#byRoom.all()) {
+      const { name, terms } = subscription;
+      const rate = pace === "own" ? terms.rate : slowRateOf(rooms.settingsOf(name), terms.rate);
+      if (!subscription.move(rate, this.#owner)) continue;
+      moved += 1;
+      this.#queue(subscription);
+    }
+    return moved;
   }
 
   /** Fills one chunk from the replays, in turn. Call it only when what it filled is sent before the next flush. */
@@ -223,10 +251,9 @@ export class Subscriptions {
     read.then(
       (page) => {
         const next = createReplay(rate, cursor, delivered, resets, undefined);
-        const last = page.kind === "page" ? page.messages[page.messages.length - 1] : undefined;
-        // A page without messages below the room's head would be read for ever: it is as good as lost.
-        if (page.kind === "page" && last !== undefined)
-          next.fetched = { messages: page.messages, upTo: last.offset };
+        const upTo = page.kind === "page" ? lastOffset(page, cursor) : cursor;
+        // A page that comes to nothing below the room's head would be read for ever: it is as good as lost.
+        if (page.kind === "page" && upTo > cursor) next.fetched = { messages: page.messages, upTo };
         else next.lost = page.kind === "lost" ? page.reason : "expired";
         goOn(next);
       },
@@ -238,6 +265,10 @@ export class Subscriptions {
         this.#owner.wantRetry();
       },
     );
+  }
+
+  *#rooms(): Iterable<RoomName> {
+    for (const { name } of this.#byRoom.all()) yield name;
   }
 
   #queue(subscription: Subscription): void {

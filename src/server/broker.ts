@@ -20,13 +20,25 @@ const SWEEP_MS = 1_000;
 /** Below the time that a supervisor gives a process to start, so that the reason is told. */
 const START_MS = 20_000;
 
+export interface BrokerOptions {
+  /** How many processes of this node the rooms are spread over: each has its part of the memory. Default: 1. */
+  readonly share?: number;
+  /** Told when it cannot be reached any more, and when it can again. */
+  readonly onAvailable?: (isAvailable: boolean) => void;
+}
+
 /**
  * The broker that the configuration names. The only place that knows which there are.
- * @param share How many processes of this node the rooms are spread over: each has its part of the memory.
  * @throws CodedError where NATS cannot be reached, or is provisioned for other settings.
  */
-export async function startBroker(config: Config, log: Logger, share = 1): Promise<RunningBroker> {
-  return config.broker === "memory" ? startMemory(config, log, share) : startNats(config, log, share);
+export async function startBroker(
+  config: Config,
+  log: Logger,
+  { share = 1, onAvailable = () => undefined }: BrokerOptions = {},
+): Promise<RunningBroker> {
+  return config.broker === "memory"
+    ? startMemory(config, log, share)
+    : startNats(config, log, share, onAvailable);
 }
 
 function startMemory(config: Config, log: Logger, share: number): RunningBroker {
@@ -47,7 +59,12 @@ function startMemory(config: Config, log: Logger, share: number): RunningBroker 
   return { broker, counters: () => ({ ...counters }), isAvailable: () => true, stop };
 }
 
-async function startNats(config: Config, log: Logger, share: number): Promise<RunningBroker> {
+async function startNats(
+  config: Config,
+  log: Logger,
+  share: number,
+  onAvailable: (isAvailable: boolean) => void,
+): Promise<RunningBroker> {
   const access = natsAccessOf(config);
   if (access === undefined) throw new Error("broker names no NATS server");
   // Nodes without NATS do without its client.
@@ -77,6 +94,7 @@ async function startNats(config: Config, log: Logger, share: number): Promise<Ru
     onStatus: (status) => {
       if (status === "away") log.warn({}, "NATS is away: nothing is stored, who is connected stays");
       else log.info({}, "NATS is back");
+      onAvailable(status === "back");
     },
     onNotice: ({ level, text }) => log[level]({}, text),
     onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),

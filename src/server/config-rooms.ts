@@ -6,6 +6,7 @@ import { key } from "./config-keys.js";
 const historyMessages = z.int().min(0).max(10_000_000);
 const historySeconds = z.int().min(1).max(31_536_000);
 const stateSeconds = z.int().min(0).max(31_536_000);
+const slow = z.enum(["auto", "conflate", "keep"]);
 const keys = z.enum(["any", "sender"]);
 const publishers = z.enum(["api", "client"]);
 // Above, a window would be shorter than a timer can keep.
@@ -58,6 +59,10 @@ export const defaults = z
       description: "the class of a subscription that asks for none",
       allowed: "one of rates",
     }),
+    slow: key(slow.default(standard.slow), {
+      description:
+        "whether a slow socket is moved to the slowest class; auto: where state is kept, the room is ephemeral or the client asked for a rate",
+    }),
   })
   .prefault({});
 
@@ -74,6 +79,7 @@ export const namespace = z.strictObject({
   key: keys.exactOptional(),
   rates: rates.exactOptional(),
   rate: rate.exactOptional(),
+  slow: slow.exactOptional(),
 });
 
 export const namespaceName = key(z.string().regex(/^[A-Za-z0-9_:-]{1,128}$/), {

@@ -2,6 +2,7 @@ import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../core/settings.js";
 import { CHUNK_BYTES } from "../protocol/frames.js";
 import { ROOM_BYTES_MAX } from "../protocol/room-name.js";
 import type { Config } from "./config-schema.js";
+import { isLoopbackHost } from "./loopback.js";
 
 /** Something wrong between keys: the key to blame, and what is allowed. */
 export interface RuleBreak {
@@ -57,6 +58,43 @@ export const RULES: readonly Rule[] = [
       limits.dataBytes <= memory.bytes / 8
         ? []
         : [{ path: ["limits", "dataBytes"], allowed: `at most an eighth of memory.bytes (${memory.bytes})` }],
+  },
+  {
+    keys: ["admin", "apiKeys"],
+    check: ({ admin, apiKeys }) =>
+      apiKeys.length > 0 || isLoopbackHost(admin.host)
+        ? []
+        : [
+            {
+              path: ["admin", "host"],
+              allowed: "a loopback address, or any with an API key configured (apiKeys)",
+            },
+          ],
+  },
+  {
+    keys: ["tls"],
+    check: ({ tls }) =>
+      (tls.cert === "") === (tls.key === "")
+        ? []
+        : [
+            {
+              path: ["tls", tls.cert === "" ? "cert" : "key"],
+              allowed: "a path: tls.cert and tls.key, or neither",
+            },
+          ],
+  },
+  {
+    keys: ["tls", "proxies"],
+    check: ({ tls, proxies }) =>
+      tls.cert === "" || proxies.trusted.length === 0 || proxies.tell !== "proxy-protocol"
+        ? []
+        : // Its header comes before TLS, where nobody here looks for it.
+          [
+            {
+              path: ["proxies", "tell"],
+              allowed: "a header where TLS ends here (tls.cert); the PROXY protocol without",
+            },
+          ],
   },
   {
     keys: ["workers", "hubs"],

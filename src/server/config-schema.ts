@@ -68,6 +68,12 @@ const limits = z
       64 * MIB,
       "replay pauses above this many waiting bytes; a lagging socket is taken back below",
     ),
+    softWatermarkBytes: limit(
+      "softWatermarkBytes",
+      33 * KIB,
+      64 * MIB,
+      "a socket with more waiting is moved to slower classes where slow allows it; at least lowWatermarkBytes and two chunks",
+    ),
     slowMs: limit(
       "slowMs",
       100,
@@ -267,6 +273,21 @@ export const configSchema = z.strictObject({
       allowed: 'list of origins such as "https://app.example.com", or "*" for any',
     },
   ),
+  tls: z
+    .strictObject({
+      cert: key(z.string().max(4_096).default(""), {
+        description:
+          "serve https and wss: file with the certificate and those between it and the authority, PEM",
+        allowed: "path; empty: none",
+        alias: "tlsCert",
+      }),
+      key: key(z.string().max(4_096).default(""), {
+        description: "file with its private key, PEM, without a passphrase; both are read again at SIGHUP",
+        allowed: "path; empty: none",
+        alias: "tlsKey",
+      }),
+    })
+    .prefault({}),
   proxies: z
     .strictObject({
       trusted: key(

@@ -93,7 +93,7 @@ function entryOf(node: SchemaNode, path: readonly string[]): ConfigEntry {
   return Object.freeze({
     path,
     key: path.join("."),
-    env: names.map(envName),
+    env: [...new Set(names.map(envName))],
     flags: names.map(flagName),
     node,
     defaultText: node.defaultText ?? JSON.stringify(node.default),

@@ -75,6 +75,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
     host: "127.0.0.1",
     port: options.port ?? 0,
     sharePort: options.sharePort ?? false,
+    tls: { cert: "", key: "" },
     proxies: options.proxies ?? { trusted: [], tell: "x-forwarded-for" },
     ...(options.openFiles === undefined ? {} : { openFiles: options.openFiles }),
     origins: options.origins ?? [],

@@ -143,6 +143,7 @@ function failing(
         goaway: (reason, delayMs) => session.goaway(reason, delayMs),
         access: session.access,
         warnOfExpiry: (nowMs) => session.warnOfExpiry(nowMs),
+        tellOutage: () => session.tellOutage(),
       };
     },
   };

@@ -1,6 +1,7 @@
 import uWS, {
   type HttpRequest,
   type HttpResponse,
+  type TemplatedApp,
   type us_socket_context_t,
   type WebSocket,
 } from "uWebSockets.js";
@@ -31,6 +32,7 @@ import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
 import type { HttpHandler } from "./http-types.js";
 import { openFilesMax, openFilesNow } from "./open-files.js";
+import type { TlsFiles } from "./tls-files.js";
 import type { ProxySettings } from "./trusted-proxies.js";
 import type { UpgradePolicy } from "./upgrade.js";
 
@@ -45,6 +47,8 @@ export interface GatewayOptions extends ListenOptions {
   readonly limits: Pick<Limits, "payloadBytes" | "bufferBytes">;
   readonly gatewayLimits: GatewayLimits;
   readonly proxies: ProxySettings;
+  /** Checked by the caller. */
+  readonly tls: TlsFiles;
   /** Default: as the system says. */
   readonly openFiles?: OpenFiles;
   readonly counters: GatewayCounters;
@@ -68,6 +72,8 @@ export interface Gateway {
    * sessions go on. Never rejects; calling it again gives the same promise.
    */
   stopListening(): Promise<void>;
+  /** Has every session look whether it is to be told of an outage, some thousands a second. */
+  tellOutage(): void;
   /**
    * {@link stopListening}, and tells every session `goaway`, in even portions over `drainMs` with jitter (less where they
    * are few, so that nobody waits for nothing). Resolves as soon as no session is left, or {@link DRAIN_GRACE_MS}
@@ -116,6 +122,8 @@ const LEAVE_MS = 100;
 /** Reconnects that a server next door takes a second without trouble; `goaway` spreads them accordingly. */
 const RECONNECTS_PER_SECOND = 2_000;
 const GOAWAY_MS_MIN = 500;
+/** A write is some 7 µs: a tenth of the loop's time. */
+const TOLD_PER_SECOND = 15_000;
 /** Most that the search for a quiet moment to close the listener takes. */
 const LISTENER_CLOSE_MS = 200;
 const GOING_AWAY = "the server goes away";
@@ -130,7 +138,7 @@ class UwsGateway implements Gateway {
   readonly #admission: Admission;
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
-  readonly #app = uWS.App();
+  readonly #app: TemplatedApp;
   readonly #connections = new Set<Connection>();
   /** Makes session ids unique over restarts, too. */
   readonly #boot = randomBytes(8).toString("base64url");
@@ -152,7 +160,8 @@ class UwsGateway implements Gateway {
   #closing: Promise<void> | undefined;
 
   constructor(options: GatewayOptions) {
-    const { gatewayLimits, counters, origins, http, proxies } = options;
+    const { gatewayLimits, counters, origins, http, proxies, tls } = options;
+    this.#app = appOf(tls);
     this.#options = options;
     this.#log = new BoundedLog(options.log);
     const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
@@ -201,6 +210,13 @@ class UwsGateway implements Gateway {
 
   async closeRevoked(): Promise<void> {
     await this.#options.watch?.closeRevoked(this.#connections);
+  }
+
+  tellOutage(): void {
+    const everybody = [...this.#connections];
+    const tell = ({ session }: Connection) => session?.tellOutage();
+    const isOver = () => this.#leaving;
+    void tellInPortions(everybody, (everybody.length * 1_000) / TOLD_PER_SECOND, tell, isOver);
   }
 
   #routeSockets(): void {
@@ -466,6 +482,13 @@ class UwsGateway implements Gateway {
     this.#options.counters.faults += 1;
     this.#log.error({ err: cause, where }, "a handler threw");
   }
+}
+
+/** @throws Error where certificate and key are no pair. */
+function appOf({ cert, key }: TlsFiles): TemplatedApp {
+  if (cert === "") return uWS.App();
+  // Without buffers kept for sockets that are quiet.
+  return uWS.SSLApp({ cert_file_name: cert, key_file_name: key, ssl_prefer_low_memory_usage: true });
 }
 
 function refuse(res: HttpResponse, error: CodedError): void {

@@ -65,18 +65,19 @@ export function whyNot({ access, by }: Caller, right: Right, room: RoomName): Co
   return by === "nothing" ? unauthenticated(NEEDED, "") : forbidden(right, room);
 }
 
-/** Lets a request pass that may drain. @throws HttpError 401 or 403 */
-export type KeyCheck = (authorization: string | undefined) => void;
+/** Lets a request of the admin port pass. @throws HttpError 401 or 403 */
+export type KeyCheck = (authorization: string | undefined, needs: "admin" | "any key") => void;
 
-/** Checks `Authorization: Bearer KEY` for a key with `admin`; where no keys are configured, everybody may. */
+/** Checks `Authorization: Bearer KEY`; where no keys are configured, everybody may. */
 export function createKeyCheck(apiKeys: () => ApiKeys): KeyCheck {
-  return (authorization) => {
+  return (authorization, needs) => {
     const keys = apiKeys();
     if (keys.size === 0) return;
     const given = bearerOf(authorization);
     const key = given === undefined ? undefined : keys.find(given);
     if (key === undefined) throw noKey(given);
-    if (!key.admin) throw new HttpError(403, "forbidden", `the API key ${key.name} has no admin`);
+    if (needs === "admin" && !key.admin)
+      throw new HttpError(403, "forbidden", `the API key ${key.name} has no admin`);
   };
 }
 

@@ -3,9 +3,11 @@ import { fileURLToPath } from "node:url";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
+import { softWatermark } from "../core/limits.js";
 import { createAuth } from "./auth/index.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
 import { TokenWatch } from "./auth/token-watch.js";
+import { Availability } from "./availability.js";
 import { type RunningBroker, startBroker } from "./broker.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
@@ -19,7 +21,9 @@ import {
 import { createHttpApi } from "./http-api.js";
 import { createLogger, type Logger } from "./log.js";
 import { openFilesMax } from "./open-files.js";
-import { loadPages, type Pages } from "./static-files.js";
+import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
+import { checkTlsFiles } from "./tls-files.js";
+import { urlOf } from "./url.js";
 
 export interface ServerOptions {
   /** Default: a log on stderr as the configuration says. */
@@ -38,7 +42,9 @@ export interface ServerOptions {
 }
 
 /** A broker outside of this process, with the totals of the way to it. */
-export type SharedBroker = Omit<RunningBroker, "stop">;
+export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable"> {
+  readonly availability: Availability;
+}
 
 /** A server that listens. */
 export interface RunningServer {
@@ -80,6 +86,8 @@ const PACKAGE_FILE = new URL("../../package.json", import.meta.url);
  */
 export async function startServer(config: Config, options: ServerOptions = {}): Promise<RunningServer> {
   const log = options.log ?? createLogger(config);
+  const certificate = checkTlsFiles(config.tls, Date.now());
+  if (certificate?.expired) log.warn(certificate, "the certificate is expired: clients will refuse it");
   const version = readVersion();
   const pages = config.demo ? await loadPages(PAGE_FOLDER) : hint(version);
   const settings = settingsOf(config);
@@ -89,6 +97,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     broker,
     counters: brokerCounters,
     isAvailable,
+    availability,
     stop: stopBroker,
   } = await brokerOf(config, options, log);
   let stopping: Promise<void> | undefined;
@@ -129,7 +138,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     }),
     onFault: (cause, { method, path }) => log.error({ err: cause, method, path }, "an HTTP request failed"),
   });
-  const { node, limits } = config;
+  const { node } = config;
+  const limits = { ...config.limits, softWatermarkBytes: softWatermark(config.limits) };
   const gateway = await startGateway({
     ...config,
     sharePort: options.sharePort ?? false,
@@ -140,7 +150,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     watch,
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
-      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters, guard });
+      const outages = availability;
+      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters, outages, guard });
       return engine;
     },
   }).catch(async (cause: unknown) => {
@@ -151,6 +162,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     revocations.add(kept);
     await gateway.closeRevoked();
   };
+  availability.onOutage(() => gateway.tellOutage());
   const stop = async (deadlineMs = STOP_MS): Promise<void> => {
     stopping ??= stopAll(deadlineMs);
     await stopping;
@@ -158,6 +170,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const stopAll = async (deadlineMs: number): Promise<void> => {
     log.info({ connections: counters.connections, deadlineMs }, "stopping");
     await gateway.close(deadlineMs);
+    availability.stop();
     await stopBroker(deadlineMs);
     log.info({}, "stopped");
   };
@@ -166,8 +179,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     await gateway.drain(drainMs);
     await stop();
   };
-  const url = urlOf(config.host, gateway.port);
-  log.info({ url, demo: config.demo }, "listening");
+  const url = urlOf(config, gateway.port);
+  log.info({ url, demo: config.demo, certificate }, "listening");
   return {
     port: gateway.port,
     url,
@@ -188,12 +201,17 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   };
 }
 
-function urlOf(host: string, port: number): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
-}
-
-async function brokerOf(config: Config, { broker }: ServerOptions, log: Logger): Promise<RunningBroker> {
-  return broker === undefined ? startBroker(config, log) : { ...broker, stop: async () => {} };
+async function brokerOf(
+  config: Config,
+  { broker }: ServerOptions,
+  log: Logger,
+): Promise<SharedBroker & Pick<RunningBroker, "stop">> {
+  if (broker !== undefined) return { ...broker, stop: async () => {} };
+  const availability = new Availability(() => 0);
+  const own = await startBroker(config, log, {
+    onAvailable: (isAvailable) => availability.set(0, isAvailable),
+  });
+  return { ...own, availability };
 }
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */
@@ -231,7 +249,7 @@ function hint(version: string): Pages {
     "Start it with --demo for a page with live data.",
     "",
   ].join("\n");
-  const headers = { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
+  const headers = { "content-type": "text/plain; charset=utf-8", ...PAGE_HEADERS };
   return ({ method, path }) =>
     path === "/" && method === "GET" ? { status: 200, headers, body } : undefined;
 }

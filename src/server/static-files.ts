@@ -32,7 +32,20 @@ const POLICY = [
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
 ].join("; ");
+
+/** What a browser is told of everything that it may show. */
+export const PAGE_HEADERS: Readonly<Record<string, string>> = Object.freeze({
+  "content-security-policy": POLICY,
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+});
 
 interface StaticFile {
   readonly body: Uint8Array;
@@ -80,9 +93,7 @@ function staticFile(body: Uint8Array, contentType: string): StaticFile {
     etag,
     // Asked again each time, answered 304: a new build shows at once.
     "cache-control": "no-cache",
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    ...PAGE_HEADERS,
   };
   return { body, headers, etag };
 }

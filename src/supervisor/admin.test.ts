@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { request } from "node:http";
 import { createServer } from "node:net";
 import { type TestContext, test } from "node:test";
-import { ApiKeys } from "../server/auth/api-keys.js";
+import { ApiKeys, digestOf } from "../server/auth/api-keys.js";
 import { type AdminNode, startAdmin } from "./admin.js";
 import type { NodeStatus } from "./status.js";
 
@@ -117,4 +118,62 @@ test("a taken admin port is told with its key", async (t) => {
     startAdmin({ host: "127.0.0.1", port: address.port, apiKeys: () => new ApiKeys([]), node }),
     /admin port: cannot listen.*taken.*FANWIRE_ADMIN_PORT/,
   );
+});
+
+test("where other machines reach it, all but probes needs a key", async (t) => {
+  const node: AdminNode = { status: () => STATUS, drain: async () => {} };
+  const admin = await startAdmin({
+    host: "0.0.0.0",
+    port: 0,
+    apiKeys: () => new ApiKeys(["0123456789abcdef"]),
+    node,
+  });
+  t.after(() => admin.close());
+  const url = admin.url.replace("0.0.0.0", "127.0.0.1");
+  const status = async (path: string, headers: Record<string, string> = {}): Promise<number> =>
+    (await fetch(`${url}${path}`, { headers })).status;
+  for (const path of ["/livez", "/readyz"]) assert.equal(await status(path), 200, path);
+  for (const path of ["/v1/node", "/metrics"]) {
+    assert.equal(await status(path), 401, path);
+    assert.equal(await status(path, { authorization: "Bearer 0123456789abcdeX" }), 401, path);
+    assert.equal(await status(path, { authorization: "Bearer 0123456789abcdef" }), 200, path);
+  }
+});
+
+test("a key without admin reads, and does not drain; keys that are rotated count at once", async (t) => {
+  const key = "fedcba9876543210";
+  const old = "0123456789abcdef";
+  let keys = new ApiKeys([old, { name: "probe", sha256: digestOf(key), rooms: [], admin: false }]);
+  const node: AdminNode = { status: () => STATUS, drain: async () => {} };
+  const admin = await startAdmin({ host: "0.0.0.0", port: 0, apiKeys: () => keys, node });
+  t.after(() => admin.close());
+  const url = admin.url.replace("0.0.0.0", "127.0.0.1");
+  const ask = async (method: string, path: string, bearer: string): Promise<number> =>
+    (await fetch(`${url}${path}`, { method, headers: { authorization: `Bearer ${bearer}` } })).status;
+  assert.equal(await ask("GET", "/metrics", key), 200);
+  assert.equal(await ask("POST", "/v1/drain", key), 403);
+  assert.equal(await ask("GET", "/metrics", digestOf(key)), 401);
+  assert.equal(await ask("POST", "/v1/drain", old), 202);
+  keys = new ApiKeys([key]);
+  assert.equal(await ask("POST", "/v1/drain", old), 401);
+  assert.equal(await ask("POST", "/v1/drain", key), 202);
+});
+
+test("on this machine only names of this machine are answered, so that no page of another name reads it", async (t) => {
+  const { url } = await start(t);
+  const { port } = new URL(url);
+  const status = (host: string): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const sent = request({ port, host: "127.0.0.1", path: "/v1/node", headers: { host } });
+      sent.on("error", reject);
+      sent.on("response", (response) => {
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      });
+      sent.end();
+    });
+  for (const host of ["localhost", `LOCALHOST:${port}`, "127.0.0.1:1", "[::1]:9002", "127.1.2.3"])
+    assert.equal(await status(host), 200, host);
+  for (const host of ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:9002"])
+    assert.equal(await status(host), 403, host);
 });

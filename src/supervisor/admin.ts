@@ -5,6 +5,7 @@ import type { ApiKeys } from "../server/auth/api-keys.js";
 import { portError } from "../server/gateway-port.js";
 import { createKeyCheck, type KeyCheck } from "../server/http-auth.js";
 import { HttpError } from "../server/http-reply.js";
+import { isLoopbackHost } from "../server/loopback.js";
 import { METRICS_TYPE, metricsOf } from "./metrics.js";
 import type { NodeStatus } from "./status.js";
 
@@ -18,7 +19,10 @@ export interface AdminOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
-  /** As they are now. Draining needs one of these with `admin` as `Authorization: Bearer KEY`; none: everybody who reaches the port may. */
+  /**
+   * As they are now. Draining needs one of these with `admin` as `Authorization: Bearer KEY`, and where other machines reach
+   * the port, all but `/livez` and `/readyz` needs one. None: everybody who reaches the port may.
+   */
   readonly apiKeys: () => ApiKeys;
   readonly node: AdminNode;
 }
@@ -37,16 +41,24 @@ interface Answer {
 
 interface Route {
   readonly method: "GET" | "POST";
+  /** For probes, which have no key, and tells nothing worth one. */
+  readonly isOpen?: boolean;
   readonly answer: (node: AdminNode) => Answer | Promise<Answer>;
 }
 
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
-  ["/livez", { method: "GET", answer: () => ({ status: 200, body: { live: true } }) }],
-  ["/readyz", { method: "GET", answer: readiness }],
+  ["/livez", { method: "GET", isOpen: true, answer: () => ({ status: 200, body: { live: true } }) }],
+  ["/readyz", { method: "GET", isOpen: true, answer: readiness }],
   ["/metrics", { method: "GET", answer: metrics }],
   ["/v1/node", { method: "GET", answer: (node) => ({ status: 200, body: node.status() }) }],
   ["/v1/drain", { method: "POST", answer: drain }],
 ]);
+
+interface Door {
+  readonly checkKey: KeyCheck;
+  /** No other machine reaches the port. */
+  readonly isLocal: boolean;
+}
 
 /** Few and short: nobody but probes and operators asks here. */
 const REQUEST_MS = 5_000;
@@ -58,13 +70,13 @@ const CONNECTIONS_MAX = 256;
  * @throws Error where it cannot listen, saying why and what to do.
  */
 export async function startAdmin({ host, port, apiKeys, node }: AdminOptions): Promise<Admin> {
-  const checkKey = createKeyCheck(apiKeys);
+  const door: Door = { checkKey: createKeyCheck(apiKeys), isLocal: isLoopbackHost(host) };
   const server = createServer(
     { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS },
     (request, response) => {
       // Nobody sends a body that matters.
       request.resume();
-      void answerTo(request, node, checkKey).then((answer) => reply(response, answer));
+      void answerTo(request, node, door).then((answer) => reply(response, answer));
     },
   );
   server.maxConnections = CONNECTIONS_MAX;
@@ -86,7 +98,7 @@ export async function startAdmin({ host, port, apiKeys, node }: AdminOptions): P
 }
 
 /** Never rejects. */
-async function answerTo(request: IncomingMessage, node: AdminNode, checkKey: KeyCheck): Promise<Answer> {
+async function answerTo(request: IncomingMessage, node: AdminNode, door: Door): Promise<Answer> {
   try {
     const path = (request.url ?? "").split("?", 1)[0] ?? "";
     const route = ROUTES.get(path);
@@ -108,18 +120,41 @@ async function answerTo(request: IncomingMessage, node: AdminNode, checkKey: Key
           allow: route.method,
         },
       );
-    if (route.method === "POST") {
-      // A page in an operator's browser may send a POST anywhere, this port included.
-      if (request.headers.origin !== undefined)
-        throw new HttpError(403, "forbidden", "requests of web pages (with Origin) may not do this");
-      checkKey(request.headers.authorization);
-    }
+    checkDoor(request, route, door);
     return await route.answer(node);
   } catch (cause) {
     const { status, code, message, headers } =
       cause instanceof HttpError ? cause : new HttpError(500, "internal", "the admin port failed");
     return { status, headers, body: { error: { code, message } } };
   }
+}
+
+/** @throws HttpError */
+function checkDoor(
+  { headers }: IncomingMessage,
+  { method, isOpen }: Route,
+  { checkKey, isLocal }: Door,
+): void {
+  // A page in an operator's browser may send a POST anywhere, this port included.
+  if (method === "POST" && headers.origin !== undefined)
+    throw new HttpError(403, "forbidden", "requests of web pages (with Origin) may not do this");
+  // And a page whose name was made to point here may read what it gets.
+  if (isLocal && !isLoopbackHost(hostNameOf(headers.host)))
+    throw new HttpError(
+      403,
+      "forbidden",
+      "this port is this machine's: Host must be localhost or its address",
+    );
+  if (method === "POST" || (!isLocal && isOpen !== true))
+    checkKey(headers.authorization, method === "POST" ? "admin" : "any key");
+}
+
+/** Without the port. */
+function hostNameOf(host = ""): string {
+  return host
+    .replace(/:\d+$/, "")
+    .replace(/^\[(.*)\]$/, "$1")
+    .toLowerCase();
 }
 
 function readiness(node: AdminNode): Answer {

@@ -1,7 +1,7 @@
 import { rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { startHub } from "../broker/hub/hub.js";
+import { type Hub, startHub } from "../broker/hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { startBroker } from "../server/broker.js";
 import { type Program, runChild } from "./child-program.js";
@@ -14,13 +14,17 @@ const STOP_MS = 1_000;
 runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   const socketPath = hubs[index];
   if (socketPath === undefined) throw new Error(`there is no socket for hub ${index}`);
-  const { broker, counters, isAvailable, stop } = await startBroker(config, log, hubs.length);
-  const hub = await startHub({
+  let hub: Hub | undefined;
+  const onAvailable = (available: boolean): void => hub?.setAvailable(available);
+  const running = await startBroker(config, log, { share: hubs.length, onAvailable });
+  const { broker, counters, isAvailable, stop } = running;
+  hub = await startHub({
     broker,
     socketPath,
     limits: { ...DEFAULT_HUB_LIMITS, bufferBytes: config.limits.hubBufferBytes },
     onError: (cause) => log.error({ err: cause }, "the hub had an error"),
   });
+  hub.setAvailable(isAvailable());
   return {
     report: () => ({
       hub: {

@@ -60,7 +60,7 @@ export class TestNode {
   /** Starts it and waits until it listens. */
   static async start(t: TestContext, options: NodeOptions = {}): Promise<TestNode> {
     const node = new TestNode(t, options);
-    const [, url = ""] = await node.untilText("stdout", /listens on (http:\/\/\S+)\n/);
+    const [, url = ""] = await node.untilText("stdout", /listens on (https?:\/\/\S+)\n/);
     node.url = url;
     const [, admin = ""] = await node.untilText("stderr", /"admin":"(http:[^"]+)"/);
     node.adminUrl = admin;

@@ -7,6 +7,7 @@ import { readFacts } from "../server/capacity-facts.js";
 import { processesOf } from "../server/capacity-limits.js";
 import type { Config } from "../server/config.js";
 import type { Logger } from "../server/log.js";
+import { urlOf } from "../server/url.js";
 import { type Admin, startAdmin } from "./admin.js";
 import type { ChildOptions, Role } from "./child.js";
 import { freePort } from "./port-probe.js";
@@ -95,8 +96,7 @@ export class Supervisor {
   }
 
   get url(): string {
-    const { host } = this.#config;
-    return `http://${host.includes(":") ? `[${host}]` : host}:${this.port}`;
+    return urlOf(this.#config, this.port);
   }
 
   async start(): Promise<void> {

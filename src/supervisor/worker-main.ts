@@ -1,6 +1,7 @@
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
-import { partitioned } from "../broker/hub/partitioned.js";
+import { partitioned, partitionOf } from "../broker/hub/partitioned.js";
+import { Availability } from "../server/availability.js";
 import { readFacts } from "../server/capacity-facts.js";
 import { connectionsOfWorker, handshakesOfWorker } from "../server/capacity-limits.js";
 import type { Config } from "../server/config.js";
@@ -23,10 +24,16 @@ runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Progra
     limits: { ...config.limits, connections, connectionsPerAddress, handshakesPerSecond },
   };
   let ending = false;
-  const links = hubs.map((socketPath) => linkTo(socketPath, own, log, () => ending));
+  const availability = new Availability((room) => partitionOf(room, hubs.length));
+  const links = hubs.map((socketPath, part) =>
+    linkTo(socketPath, own, log, {
+      isEnding: () => ending,
+      onAvailable: (isAvailable) => availability.set(part, isAvailable),
+    }),
+  );
   await Promise.all(links.map((link) => link.ready(HUBS_MS)));
   // Without hubs the worker hosts the broker itself.
-  const shared = links.length === 0 ? {} : { broker: sharedBy(links) };
+  const shared = links.length === 0 ? {} : { broker: sharedBy(links, availability) };
   const server = await startServer(own, { log, sharePort: true, ...shared });
   return {
     report: () => ({ worker: reportOf(server) }),
@@ -38,7 +45,17 @@ runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Progra
   };
 });
 
-function linkTo(socketPath: string, config: Config, log: Logger, isEnding: () => boolean): HubLink {
+interface LinkEvents {
+  isEnding(): boolean;
+  onAvailable(isAvailable: boolean): void;
+}
+
+function linkTo(
+  socketPath: string,
+  config: Config,
+  log: Logger,
+  { isEnding, onAvailable }: LinkEvents,
+): HubLink {
   return connectHub({
     socketPath,
     worker: config.node,
@@ -47,14 +64,16 @@ function linkTo(socketPath: string, config: Config, log: Logger, isEnding: () =>
       if (linked) log.info({ socketPath }, "linked to the hub");
       else if (!isEnding()) log.warn({ socketPath }, "the hub is away");
     },
+    onAvailable,
     onError: (cause) => log.error({ err: cause, socketPath }, "the link to the hub had an error"),
   });
 }
 
 /** Counters of all links, summed by name whenever they are read. */
-function sharedBy(links: readonly HubLink[]): SharedBroker {
+function sharedBy(links: readonly HubLink[], availability: Availability): SharedBroker {
   return {
     broker: partitioned(links),
+    availability,
     isAvailable: () => links.every(({ linked }) => linked),
     counters: () => summed(links.map(({ counters }) => ({ ...counters }))),
   };

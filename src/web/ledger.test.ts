@@ -21,7 +21,7 @@ const at = (offset: number, epoch = "e1") => ({ epoch, offset });
 /** A room that is live at offset 100 after a snapshot with holes. */
 function liveLedger(): RoomLedger {
   const ledger = new RoomLedger("market.fx");
-  ledger.subscribed({ position: at(100), recovered: false });
+  ledger.subscribed({ position: at(100), recovered: false, rate: "all" });
   for (const offset of [7, 40, 99]) ledger.message(message(offset, true));
   ledger.live(at(100));
   return ledger;
@@ -43,7 +43,7 @@ test("a resume without a hole: from, to, replayed, none missing", () => {
   const ledger = liveLedger();
   ledger.message(message(101));
   ledger.broke();
-  ledger.subscribed({ position: at(101), recovered: true });
+  ledger.subscribed({ position: at(101), recovered: true, rate: "all" });
   for (let offset = 102; offset <= 150; offset += 1) ledger.message(message(offset, true));
   assert.deepEqual(ledger.live(at(150)), {
     kind: "resumed",
@@ -62,7 +62,7 @@ test("a hole in the replay, at its start or at its end is missing", () => {
     const ledger = liveLedger();
     ledger.message(message(101));
     ledger.broke();
-    ledger.subscribed({ position: at(101), recovered: true });
+    ledger.subscribed({ position: at(101), recovered: true, rate: "all" });
     for (let offset = 102; offset <= 150; offset += 1)
       if (offset !== lost) ledger.message(message(offset, true));
     const resume = ledger.live(at(150));
@@ -74,10 +74,10 @@ test("a hole in the replay, at its start or at its end is missing", () => {
 test("a second break in the middle of a replay counts from where it stands", () => {
   const ledger = liveLedger();
   ledger.broke();
-  ledger.subscribed({ position: at(100), recovered: true });
+  ledger.subscribed({ position: at(100), recovered: true, rate: "all" });
   ledger.message(message(101, true));
   ledger.broke();
-  ledger.subscribed({ position: at(101), recovered: true });
+  ledger.subscribed({ position: at(101), recovered: true, rate: "all" });
   ledger.message(message(102, true));
   const resume = ledger.live(at(102));
   assert.equal(resume?.kind === "resumed" && resume.from, 101);
@@ -105,11 +105,11 @@ test("a reset tells both epochs, and the new numbering is checked from there", (
 
 test("a room without numbering is neither missing nor replayed", () => {
   const ledger = new RoomLedger("cursors.lobby");
-  ledger.subscribed({ position: undefined, recovered: false });
+  ledger.subscribed({ position: undefined, recovered: false, rate: "all" });
   ledger.live(undefined);
   ledger.message(message(0, false, ""));
   ledger.broke();
-  ledger.subscribed({ position: undefined, recovered: false });
+  ledger.subscribed({ position: undefined, recovered: false, rate: "all" });
   assert.deepEqual(ledger.live(undefined), { kind: "unnumbered", room: "cursors.lobby" });
   assert.equal(ledger.missing, 0);
 });
@@ -130,4 +130,22 @@ test("the report names the first room and sums up the others", () => {
     describeResume([lost], "market.fx"),
     /1 room could not resume, the epoch changed .*: state fetched anew/,
   );
+});
+
+test("a conflated class skips without a hole, and every message counts again after it", () => {
+  const ledger = liveLedger();
+  ledger.message(message(101));
+  ledger.subscribed({ position: at(101), recovered: true, rate: 10 });
+  for (const offset of [110, 130]) ledger.message(message(offset, true));
+  ledger.live(at(140));
+  for (const offset of [150, 190]) ledger.message(message(offset));
+  assert.equal(ledger.missing, 0);
+  ledger.subscribed({ position: at(190), recovered: true, rate: "all" });
+  for (const offset of [191, 192]) ledger.message(message(offset, true));
+  ledger.live(at(192));
+  ledger.message(message(194));
+  assert.equal(ledger.missing, 1);
+  ledger.paced(1);
+  ledger.message(message(300));
+  assert.equal(ledger.missing, 1);
 });

@@ -1,4 +1,4 @@
-import type { Message, Position, Reset, ResetReason, Subscribed } from "../client/index.js";
+import type { Message, Position, Rate, Reset, ResetReason, Subscribed } from "../client/index.js";
 
 /** How one room came back after a break of the connection. */
 export type RoomResume =
@@ -35,6 +35,8 @@ export class RoomLedger {
   #offset = 0;
   /** False until the room is live for the first time: a snapshot has holes by its nature. */
   #chained = false;
+  /** Every message is to come; a conflated class skips some by its nature. */
+  #whole = true;
   #resuming: { readonly from: number; replayed: number; readonly missingBefore: number } | undefined;
   /** The place before a break, until the room has come back from it. */
   #broken: Position | undefined;
@@ -54,7 +56,8 @@ export class RoomLedger {
     this.#resuming = undefined;
   }
 
-  subscribed({ position, recovered }: Pick<Subscribed, "position" | "recovered">): void {
+  subscribed({ position, recovered, rate }: Pick<Subscribed, "position" | "recovered" | "rate">): void {
+    this.#whole = rate === "all";
     if (recovered) {
       this.#resuming = { from: this.#offset, replayed: 0, missingBefore: this.missing };
       return;
@@ -71,6 +74,11 @@ export class RoomLedger {
     else if (replayed) return;
     if (this.#chained && epoch === this.#epoch) this.#skipTo(offset - 1);
     this.#moveTo({ epoch, offset });
+  }
+
+  /** The server moved the room to another delivery class. */
+  paced(rate: Rate): void {
+    this.#whole = rate === "all";
   }
 
   /** The replay is over. Tells how the room came back where this ends a break. */
@@ -107,7 +115,7 @@ export class RoomLedger {
 
   /** Everything up to this offset should have come. */
   #skipTo(offset: number): void {
-    this.missing += Math.max(0, offset - this.#offset);
+    if (this.#whole) this.missing += Math.max(0, offset - this.#offset);
   }
 
   #moveTo({ epoch, offset }: Position): void {

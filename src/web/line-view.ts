@@ -84,7 +84,7 @@ export class LineView {
 
   #show(nowMs: number): void {
     const { latency, messages, bytes, rooms, client } = this.#station;
-    this.#station.measureBytes(nowMs);
+    this.#station.measure(nowMs);
     const [p50, p99] = latency.percentiles([0.5, 0.99], nowMs);
     const missing = rooms.reduce((sum, { ledger }) => sum + ledger.missing, 0);
     setText(this.#vitals.messages, formatCount(messages.perSecond(nowMs)));

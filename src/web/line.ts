@@ -12,6 +12,8 @@ const ABNORMAL: Close = { code: 1006, reason: "cut on this page" };
 export class Line {
   /** Payload bytes received since the start. */
   receivedBytes = 0;
+  /** WebSocket messages received since the start. */
+  receivedFrames = 0;
   readonly #open = new Set<CuttableSocket>();
   #cutUntilMs = 0;
 
@@ -45,6 +47,7 @@ export class Line {
   readonly #events: SocketEvents = {
     received: (bytes) => {
       this.receivedBytes += bytes;
+      this.receivedFrames += 1;
     },
     closed: (socket) => this.#open.delete(socket),
   };

@@ -12,6 +12,7 @@ import { describeResume } from "./ledger.js";
 import { LineView } from "./line-view.js";
 import { Nodes } from "./nodes.js";
 import { NodesView } from "./nodes-view.js";
+import { PaceView } from "./pace-view.js";
 import { restoreTheme, storage, Themes } from "./palette.js";
 import { parseNode, parsePointer, parseQuote } from "./parse.js";
 import { Station } from "./station.js";
@@ -68,6 +69,7 @@ const market = station.follow(MARKET, { state: true }, ({ key, data }) => {
   // The first pair of all, so that something is shown; then the one that everybody knows.
   if (row?.updates === 1 && (board.size === 1 || key === FIRST_PAIR)) boardView.select(key);
 });
+new PaceView(station, market, frames);
 for (const { room } of HOST_PANELS) {
   station.follow(room, { last: HOST_LAST }, ({ key, data }) => host.apply(room, key ?? "", data));
 }

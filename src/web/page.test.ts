@@ -114,6 +114,29 @@ test("a page opened before the feed says that there is nothing, then shows all",
   await page.context().close();
 });
 
+test("the board is paced: one update a second of each pair, nothing missing, and back", {
+  timeout: TEST_MS,
+}, async () => {
+  const { page, problems } = await open();
+  await until("rows", async () => (await page.locator("#board-rows tr").count()) === 253);
+  const pressed = async (rate: string) =>
+    (await page.locator(`[data-rate="${rate}"][aria-pressed="true"]`).count()) === 1;
+  const rates = () => numberOf(page, "#pace-messages");
+  // The feed's 500 quotes a second are two of each pair.
+  await until("every message", async () => (await rates()) > 400);
+  assert.ok(await pressed("all"));
+  await page.locator('[data-rate="1"]').click();
+  await until("at 1 Hz", () => pressed("1"));
+  await until("one a second of each", async () => (await rates()) <= 260 && (await rates()) > 150);
+  assert.ok((await numberOf(page, "#pace-staleness")) > 0);
+  await page.locator('[data-rate="all"]').click();
+  await until("all again", () => pressed("all"));
+  await until("every message again", async () => (await rates()) > 400);
+  assert.equal(await textOf(page, "#vital-missing"), "0");
+  assert.deepEqual(problems, []);
+  await page.context().close();
+});
+
 test("the watchlist filters, sorts and is walked by keys", { timeout: TEST_MS }, async () => {
   const { page, problems } = await open();
   await until("rows", async () => (await page.locator("#board-rows tr").count()) === 253);

@@ -22,6 +22,8 @@ export interface Followed {
   readonly ledger: RoomLedger;
   readonly subscription: Subscription;
   readonly rate: Rate;
+  /** Age of live messages when they came, those that waited for their window included. */
+  readonly staleness: LatencyWindow;
 }
 
 export interface StationEvents {
@@ -44,6 +46,8 @@ export class Station {
   readonly latency = new LatencyWindow(LATENCY_SECONDS);
   readonly messages = new Rate(RATE_MS, performance.now());
   readonly bytes = new Rate(RATE_MS, performance.now());
+  /** WebSocket messages: many messages may share one. */
+  readonly frames = new Rate(RATE_MS, performance.now());
   readonly rooms: Followed[] = [];
   readonly #events: StationEvents;
   #break: Break | undefined;
@@ -72,8 +76,10 @@ export class Station {
   follow(room: string, options: SubscribeOptions, onMessage: (message: Message) => void): Followed {
     const ledger = new RoomLedger(room);
     const rate = new Rate(RATE_MS, performance.now());
+    const staleness = new LatencyWindow(LATENCY_SECONDS);
     const subscription = this.client.subscribe(room, options);
     subscription.on("subscribed", (subscribed) => ledger.subscribed(subscribed));
+    subscription.on("rate", (moved) => ledger.paced(moved));
     subscription.on("live", (position) => this.#cameBack(room, ledger.live(position)));
     subscription.on("reset", (reset) => this.#cameBack(room, ledger.reset(reset)));
     subscription.on("error", (error) => {
@@ -86,12 +92,14 @@ export class Station {
       rate.add(1, nowMs);
       this.messages.add(1, nowMs);
       if (!message.replayed) {
-        const serverNowMs = performance.timeOrigin + nowMs + this.#skewMs;
-        this.latency.record(serverNowMs - message.time, nowMs);
+        const ageMs = performance.timeOrigin + nowMs + this.#skewMs - message.time;
+        staleness.record(ageMs, nowMs);
+        // The wait for a window is no latency of the line.
+        if (subscription.rate === "all") this.latency.record(ageMs, nowMs);
       }
       onMessage(message);
     });
-    const followed = { ledger, subscription, rate };
+    const followed = { ledger, subscription, rate, staleness };
     this.rooms.push(followed);
     return followed;
   }
@@ -108,12 +116,14 @@ export class Station {
     }, ms);
   }
 
-  /** Bytes that came since the last call, for the rate. */
-  measureBytes(nowMs: number): void {
-    this.bytes.add(this.line.receivedBytes - this.#measuredBytes, nowMs);
-    this.#measuredBytes = this.line.receivedBytes;
+  /** What came over the line since the last call, for the rates. */
+  measure(nowMs: number): void {
+    const { receivedBytes, receivedFrames } = this.line;
+    this.bytes.add(receivedBytes - this.#measured.bytes, nowMs);
+    this.frames.add(receivedFrames - this.#measured.frames, nowMs);
+    this.#measured = { bytes: receivedBytes, frames: receivedFrames };
   }
-  #measuredBytes = 0;
+  #measured = { bytes: 0, frames: 0 };
 
   #enter(state: ConnectionState): void {
     if (state.kind === "open" && !this.#wasOpen) {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decode, encode } from "@msgpack/msgpack";
+import type { Broker, Sink } from "../../core/ports.js";
 import { CodedError, type ErrorCode } from "../../protocol/errors.js";
-import { dataOf } from "../../protocol/message.js";
+import { createMessage, dataOf } from "../../protocol/message.js";
 import { parseRoom } from "../../protocol/room-name.js";
 import { assertChain, Collector, offsetsOf } from "../conformance-rig.testkit.js";
 import { GatedBroker } from "./gated-broker.testkit.js";
@@ -306,6 +307,64 @@ test("a worker that publishes and does not read its answers is not read either, 
     deaf.read();
     await until(() => deaf.received(RECORD.published) + deaf.received(RECORD.failed) === count);
     assert.equal(deaf.received(RECORD.failed), 0);
+  } finally {
+    await kit.dispose();
+  }
+});
+
+test("a checkpoint comes to every worker in its place, and the link resumes from it", async () => {
+  const sinks: Sink[] = [];
+  const wrap = (broker: Broker): Broker => ({
+    publish: (outgoing) => broker.publish(outgoing),
+    open: (room, sink) => {
+      sinks.push(sink);
+      return broker.open(room, sink);
+    },
+    close: (room) => broker.close(room),
+    history: (room, from, limit) => broker.history(room, from, limit),
+    state: (room) => broker.state(room),
+    stop: (deadlineMs) => broker.stop(deadlineMs),
+  });
+  const kit = new HubKit({ wrap });
+  try {
+    await kit.start();
+    const collectors = [new Collector(DEADLINE_MS), new Collector(DEADLINE_MS)];
+    for (const collector of collectors) await (await kit.linked()).open(ROOM, collector);
+    const hubRoom = sinks[0];
+    hubRoom?.checkpoint?.(ROOM, 40);
+    hubRoom?.checkpoint?.(ROOM, 40);
+    for (const { checkpoints } of collectors) await until(() => checkpoints.length > 0);
+    const data = encode("x");
+    hubRoom?.message(
+      createMessage({ room: ROOM, time: 0, key: undefined, origin: undefined, data, offset: 41, prev: 0 }),
+    );
+    for (const collector of collectors) {
+      const [message] = await collector.until(1);
+      assert.deepEqual([message?.offset, message?.prev], [41, 0]);
+      assert.deepEqual(collector.checkpoints, [40]);
+    }
+    assert.deepEqual(kit.errors, []);
+  } finally {
+    await kit.dispose();
+  }
+});
+
+test("workers know whether the hub reaches its broker, also those that come later", async () => {
+  const kit = new HubKit();
+  try {
+    const hub = await kit.start();
+    const told: boolean[] = [];
+    const link = await kit.linked({ onAvailable: (available) => told.push(available) });
+    assert.deepEqual(told, [true]);
+    hub.setAvailable(false);
+    await until(() => !link.available);
+    const late = await kit.linked();
+    await until(() => !late.available);
+    hub.setAvailable(true);
+    await until(() => link.available && late.available);
+    await kit.stopHub();
+    await until(() => !link.available);
+    assert.deepEqual(told, [true, false, true, false]);
   } finally {
     await kit.dispose();
   }

@@ -22,6 +22,8 @@ export interface HubLinkOptions {
   readonly counters?: HubLinkCounters;
   /** Told at every change, after everything else has been told. Must not throw. */
   readonly onStatus?: (linked: boolean) => void;
+  /** Told at every change of {@link HubLink.available}. Must not throw. */
+  readonly onAvailable?: (available: boolean) => void;
   /** Told what failed that should not: malformed records, another version, what a sink threw. Must not throw. */
   readonly onError?: (cause: unknown) => void;
 }
@@ -38,6 +40,8 @@ export interface HubLinkOptions {
 export interface HubLink extends Broker {
   readonly counters: HubLinkCounters;
   readonly linked: boolean;
+  /** Whether it is linked, and the hub reaches its broker. */
+  readonly available: boolean;
   /** Rooms open through this link. */
   readonly openRooms: number;
   /** Resolves once linked; rejects with `unavailable` after the deadline, or when stopped. */
@@ -56,6 +60,7 @@ class Link implements HubLink {
   readonly counters: HubLinkCounters;
   readonly #limits: HubLimits;
   readonly #onStatus: (linked: boolean) => void;
+  readonly #onAvailable: (available: boolean) => void;
   readonly #onError: (cause: unknown) => void;
   readonly #rooms: LinkRooms;
   readonly #requests: LinkRequests;
@@ -63,14 +68,16 @@ class Link implements HubLink {
   readonly #expiry: NodeJS.Timeout;
   /** Only while linked. */
   #output: RecordOutput | undefined;
+  #available = false;
   #waiting: (() => void)[] = [];
   #stopping: Promise<void> | undefined;
   #ref = 0;
 
-  constructor({ socketPath, worker, limits, counters, onStatus, onError }: HubLinkOptions) {
+  constructor({ socketPath, worker, limits, counters, onStatus, onAvailable, onError }: HubLinkOptions) {
     this.counters = counters ?? createHubLinkCounters();
     this.#limits = limits;
     this.#onStatus = onStatus ?? (() => {});
+    this.#onAvailable = onAvailable ?? (() => {});
     this.#onError = onError ?? (() => {});
     const nextRef = (): number => this.#nextRef();
     this.#requests = new LinkRequests({ limits, counters: this.counters, nextRef });
@@ -94,6 +101,10 @@ class Link implements HubLink {
 
   get linked(): boolean {
     return this.#output !== undefined;
+  }
+
+  get available(): boolean {
+    return this.#available;
   }
 
   get openRooms(): number {
@@ -199,6 +210,12 @@ class Link implements HubLink {
       case "reset":
         this.#rooms.reset(record);
         return;
+      case "checkpoint":
+        this.#rooms.checkpoint(record);
+        return;
+      case "status":
+        this.#setAvailable(record.available);
+        return;
       case "lagged":
         this.#rooms.lagged();
         return;
@@ -219,6 +236,13 @@ class Link implements HubLink {
     this.#rooms.up();
     this.#wake();
     this.#onStatus(true);
+    this.#setAvailable(true);
+  }
+
+  #setAvailable(available: boolean): void {
+    if (available === this.#available) return;
+    this.#available = available;
+    this.#onAvailable(available);
   }
 
   #down(): void {
@@ -227,6 +251,7 @@ class Link implements HubLink {
     this.#requests.down(new CodedError("unavailable", text, AWAY_RETRY_MS), this.#away());
     this.#rooms.down(this.#away());
     this.#onStatus(false);
+    this.#setAvailable(false);
   }
 
   #expire(): void {

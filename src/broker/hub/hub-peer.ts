@@ -13,6 +13,8 @@ import { RecordReader } from "./record-reader.js";
 
 /** What a peer needs of its hub. */
 export interface PeerOwner extends ReadsOwner {
+  /** Whether the broker can be reached. */
+  readonly isAvailable: boolean;
   /** The room, which is being opened at the broker where nobody had it open. */
   room(name: RoomName): HubRoom;
   /** Takes a member out of its room, and closes that at the broker after the last. */
@@ -111,6 +113,15 @@ export class HubPeer implements RoomPeer {
     this.#write({ type: "reset", number: room.number, head, reason });
   }
 
+  /** Says whether the broker can be reached. */
+  tellStatus(): void {
+    if (this.#worker !== undefined) this.#write({ type: "status", available: this.#owner.isAvailable });
+  }
+
+  checkpoint({ room }: RoomMember, offset: number): void {
+    if (this.#flow === "flowing") this.#write({ type: "checkpoint", number: room.number, offset });
+  }
+
   replay(member: RoomMember): void {
     this.#reads.replay(member);
   }
@@ -155,7 +166,10 @@ export class HubPeer implements RoomPeer {
     if (this.#worker !== undefined) throw new MalformedRecord("a second hello");
     this.#worker = worker;
     this.#write({ type: "welcome", version: WIRE_VERSION });
-    if (version === WIRE_VERSION) return;
+    if (version === WIRE_VERSION) {
+      if (!this.#owner.isAvailable) this.tellStatus();
+      return;
+    }
     this.#owner.fault(new Error(`worker ${worker} speaks version ${version}, this hub ${WIRE_VERSION}`));
     this.#reader.end();
     void this.#output.flushed().then(() => this.#socket.destroySoon());

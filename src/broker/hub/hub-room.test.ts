@@ -29,6 +29,10 @@ class Peer implements RoomPeer {
     this.told.push(`reset ${show(head)} ${reason}`);
   }
 
+  checkpoint(_member: RoomMember, offset: number): void {
+    this.told.push(`checkpoint ${offset}`);
+  }
+
   replay(member: RoomMember): void {
     this.replaying.push(member);
   }

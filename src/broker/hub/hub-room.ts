@@ -13,6 +13,8 @@ export interface RoomPeer {
   failed(member: RoomMember, error: CodedError): void;
   /** The flow of `member`, live or being replayed, goes on after `head`. */
   reset(member: RoomMember, head: Position, reason: ResetReason): void;
+  /** Nothing lies between what `member`, which is live, was sent last and this offset. */
+  checkpoint(member: RoomMember, offset: number): void;
   /** Reads what `member` lacks; calls {@link HubRoom.caughtUp} when it has been sent. */
   replay(member: RoomMember): void;
 }
@@ -134,6 +136,12 @@ export class HubRoom implements Sink {
     this.#epoch = epoch;
     for (const member of this.#live) member.peer.reset(member, this.head, reason);
     for (const member of [...this.#others]) this.lost(member, reason);
+  }
+
+  checkpoint(_room: RoomName, offset: number): void {
+    if (offset <= this.#offset) return;
+    this.#offset = offset;
+    for (const member of this.#live) member.peer.checkpoint(member, offset);
   }
 
   /** A replaying member's position cannot be served: it goes on at the head, and is told. */

@@ -31,6 +31,8 @@ export interface Hub {
   readonly links: number;
   /** Bytes that wait for workers now, all together. */
   readonly waitingBytes: number;
+  /** Tells workers, now and later, whether the broker can be reached. Until it is called it is taken to be. */
+  setAvailable(isAvailable: boolean): void;
   /**
    * Takes nothing new, answers the publishes under way, closes all links and then all rooms; cuts what is left at the
    * deadline. The broker goes on. A second call waits for the first.
@@ -64,6 +66,7 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   /** Numbers of rooms that are closed, to be used again; all others are below `#numbers`. */
   readonly #freeNumbers: number[] = [];
   #numbers = 0;
+  isAvailable = true;
   #stopping: Promise<void> | undefined;
 
   constructor({ broker, limits, counters, onError }: HubOptions) {
@@ -83,6 +86,12 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
     let bytes = 0;
     for (const peer of this.#peers) bytes += peer.waitingBytes;
     return bytes;
+  }
+
+  setAvailable(isAvailable: boolean): void {
+    if (isAvailable === this.isAvailable) return;
+    this.isAvailable = isAvailable;
+    for (const peer of this.#peers) peer.tellStatus();
   }
 
   async listen(path: string): Promise<void> {

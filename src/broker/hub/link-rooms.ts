@@ -173,6 +173,20 @@ export class LinkRooms {
     else this.#reset(room, head, reason);
   }
 
+  checkpoint({ number, offset }: Extract<HubRecord, { type: "checkpoint" }>): void {
+    const room = this.#flowing[number];
+    if (room === undefined || room.epoch === "" || offset <= room.offset) {
+      this.#owner.counters.ignored += 1;
+      return;
+    }
+    room.offset = offset;
+    try {
+      room.sink.checkpoint?.(room.name, offset);
+    } catch (cause) {
+      this.#sinkThrew(cause);
+    }
+  }
+
   /** Gives up rooms whose opener has waited long enough. */
   expire(nowMs: number): void {
     for (const room of this.#asked.values()) {

@@ -159,6 +159,9 @@ export class PeerReads {
       }
       if (room.caughtUp(member)) return;
     }
+    // Where nothing is stored it is complete up to its head.
+    if (!page.more && page.head.epoch === member.epoch)
+      member.cursor = Math.max(member.cursor, Math.min(page.head.offset, room.offset));
     // A page without messages below the head would be read for ever: it is as good as lost.
     if (!room.caughtUp(member) && member.cursor === before) room.lost(member, "expired");
   }

@@ -20,9 +20,10 @@ export class Program<Report> {
     return program;
   }
 
-  report(): Promise<Report> {
+  /** @param ask What programs that do more than report are told to do before. */
+  report(ask: Readonly<Record<string, unknown>> = {}): Promise<Report> {
     const report = this.#next();
-    this.#process.send({});
+    this.#process.send(ask);
     return report;
   }
 

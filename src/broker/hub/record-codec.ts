@@ -17,6 +17,7 @@ const REASONS: readonly (ResetReason | undefined)[] = [undefined, "expired", "ep
 const REASON_BITS = 3;
 const HAS_MORE = 4;
 const HAS_AFTER = 1;
+const IS_AVAILABLE = 1;
 const CODES = Object.keys(ERROR_STATUS) as readonly ErrorCode[];
 const FROM_OLDEST = 0;
 const FROM_LAST = 1;
@@ -61,6 +62,12 @@ export function writeRecord(target: RecordTarget, record: WorkerRecord | HubReco
       write(target, RECORD.reset, REASONS.indexOf(reason), [number], [head.offset], [head.epoch]);
       return;
     }
+    case "checkpoint":
+      write(target, RECORD.checkpoint, 0, [record.number], [record.offset], []);
+      return;
+    case "status":
+      write(target, RECORD.status, record.available ? IS_AVAILABLE : 0, [], [], []);
+      return;
     case "lagged":
       write(target, RECORD.lagged, 0, [], [], []);
       return;
@@ -210,6 +217,10 @@ function readHubFields(fields: Fields): HubRecord {
       if (reason === undefined) throw new MalformedRecord("a reset without a reason");
       return { type: "reset", number: fields.integer(), head: fields.position(), reason };
     }
+    case RECORD.checkpoint:
+      return { type: "checkpoint", number: fields.integer(), offset: fields.count() };
+    case RECORD.status:
+      return { type: "status", available: fields.flags === IS_AVAILABLE };
     case RECORD.lagged:
       return { type: "lagged" };
     case RECORD.published:

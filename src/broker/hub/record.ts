@@ -24,10 +24,12 @@ export const RECORD = {
   page: 23,
   snapshot: 24,
   failed: 25,
+  checkpoint: 26,
+  status: 27,
 } as const;
 
 /** Hub and worker of different builds meet in a rolling replacement; they must not misread each other. */
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 
 /** Length, type and flags, with which every record begins. */
 export const RECORD_HEAD_BYTES = 6;
@@ -83,6 +85,10 @@ export type HubRecord =
       readonly head: Position;
       readonly reason: ResetReason;
     }
+  /** Nothing lies between what the room was sent last and this offset. */
+  | { readonly type: "checkpoint"; readonly number: number; readonly offset: number }
+  /** Whether the hub's broker can be reached. It is taken to be until this says otherwise. */
+  | { readonly type: "status"; readonly available: boolean }
   /** Live messages of all rooms were dropped since some time: open every room again. */
   | { readonly type: "lagged" }
   | { readonly type: "published"; readonly ref: number; readonly position: Position }

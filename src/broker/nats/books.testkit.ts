@@ -1,163 +1,108 @@
 import assert from "node:assert/strict";
-import { decode, encode } from "@msgpack/msgpack";
-import type { Broker, Sink } from "../../core/ports.js";
+import { encode } from "@msgpack/msgpack";
+import type { Broker } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
-import type { Position, ResetReason } from "../../protocol/frames.js";
-import { dataOf, type Message } from "../../protocol/message.js";
+import type { ResetReason } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import { type Entry, Ledger, padded } from "./ledger.testkit.js";
 import { pause, until } from "./nats-server.testkit.js";
+import { Reader } from "./reader.testkit.js";
 
-/** What became of one publish. */
-interface Entry {
-  readonly value: string;
-  /** Undefined: it was rejected, and may or may not be stored. */
-  position: Position | undefined;
-}
-
-/** Everything that was published to one room, by whichever node. */
-export class Ledger {
-  readonly room: RoomName;
-  readonly entries = new Map<string, Entry>();
-
-  constructor(room: RoomName) {
-    this.room = room;
-  }
-
-  /** Positions of one epoch, with the value stored at each. */
-  stored(epoch: string): Map<number, string> {
-    const found = new Map<number, string>();
-    for (const { value, position } of this.entries.values())
-      if (position?.epoch === epoch) found.set(position.offset, value);
-    return found;
-  }
-}
-
-type Told =
-  | { readonly kind: "message"; readonly offset: number; readonly prev: number; readonly value: string }
-  | { readonly kind: "reset"; readonly head: Position; readonly reason: ResetReason };
-
-/** One node's view of one room: all that its sink was told, and a check of it against the ledger. */
-export class Reader implements Sink {
-  readonly name: string;
-  readonly ledger: Ledger;
-  readonly told: Told[] = [];
-  start: Position | undefined;
-  /** The longest time between two messages while there was something to come. */
-  longestPauseMs = 0;
-  #lastMs = Date.now();
-
-  constructor(name: string, ledger: Ledger) {
-    this.name = name;
-    this.ledger = ledger;
-  }
-
-  message(message: Message): void {
-    const nowMs = Date.now();
-    this.longestPauseMs = Math.max(this.longestPauseMs, nowMs - this.#lastMs);
-    this.#lastMs = nowMs;
-    const { offset, prev } = message;
-    this.told.push({ kind: "message", offset, prev, value: String(decode(dataOf(message))) });
-  }
-
-  reset(_room: RoomName, head: Position, reason: ResetReason): void {
-    this.told.push({ kind: "reset", head, reason });
-  }
-
-  get resets(): readonly string[] {
-    return this.told.flatMap((told) => (told.kind === "reset" ? [told.reason] : []));
-  }
-
-  get messages(): number {
-    return this.told.filter(({ kind }) => kind === "message").length;
-  }
-
-  /** What is wrong with what this reader was told, or is still missing; empty: nothing. */
-  faults(): string[] {
-    const found: string[] = [];
-    if (this.start === undefined) return ["never opened"];
-    let { epoch, offset: last } = this.start;
-    let expected = this.ledger.stored(epoch);
-    const seen = new Set<string>();
-    const missingUpTo = (to: number): void => {
-      for (const [offset, value] of expected)
-        if (offset > last && offset < to) found.push(`${value} at ${offset} is missing before ${to}`);
-    };
-    for (const told of this.told) {
-      if (told.kind === "reset") {
-        if (told.head.epoch === epoch && told.head.offset < last)
-          found.push(`reset back to ${told.head.offset}`);
-        if (told.head.epoch !== epoch) expected = this.ledger.stored(told.head.epoch);
-        ({ epoch, offset: last } = told.head);
-        continue;
-      }
-      const { offset, prev, value } = told;
-      if (offset <= last) found.push(`${value} at ${offset} came after ${last}`);
-      if (prev !== last) found.push(`${value} at ${offset} has prev ${prev}, not ${last}`);
-      if (seen.has(value)) found.push(`${value} came twice`);
-      if (!this.ledger.entries.has(value)) found.push(`${value} was never published`);
-      const known = expected.get(offset);
-      if (known !== undefined && known !== value)
-        found.push(`${value} at ${offset}, where ${known} was stored`);
-      missingUpTo(offset);
-      seen.add(value);
-      last = offset;
-    }
-    missingUpTo(Number.POSITIVE_INFINITY);
-    return found.map((fault) => `${this.name} ${this.ledger.room}: ${fault}`);
-  }
+export interface PublishOptions {
+  /** How many publish at once, each one message after the other. */
+  readonly lanes: number;
+  /** Between two messages of a lane. */
+  readonly pauseMs: number;
+  /** Only to these rooms. */
+  readonly rooms?: readonly Ledger[];
 }
 
 /** Rooms, those who publish to them, and those who follow them, with books of everything. */
 export class Books {
   readonly ledgers: Ledger[];
   readonly readers: Reader[] = [];
-  /** Publishes that were rejected. */
+  /** Answers to publishes that said that it may not be stored. */
   rejected = 0;
+  acknowledged = 0;
   #values = 0;
   #publishing = false;
   readonly #running: Promise<void>[] = [];
 
-  constructor(rooms: readonly RoomName[]) {
-    this.ledgers = rooms.map((room) => new Ledger(room));
+  /** @param quiet Rooms that get a message only by {@link Books.whisper}. */
+  constructor(rooms: readonly RoomName[], quiet: readonly RoomName[] = []) {
+    this.ledgers = [...rooms.map((room) => new Ledger(room)), ...quiet.map((room) => new Ledger(room, true))];
   }
 
-  get acknowledged(): number {
-    let count = 0;
-    for (const { entries } of this.ledgers)
-      for (const { position } of entries.values()) if (position !== undefined) count += 1;
-    return count;
+  get busy(): readonly Ledger[] {
+    return this.ledgers.filter(({ quiet }) => !quiet);
   }
 
   /** Opens every room on a node. */
   async follow(name: string, node: Broker): Promise<void> {
-    await Promise.all(
-      this.ledgers.map(async (ledger) => {
-        const reader = new Reader(name, ledger);
-        this.readers.push(reader);
-        reader.start = await node.open(ledger.room, reader);
-      }),
-    );
+    await Promise.all(this.ledgers.map((ledger) => this.open(name, node, ledger)));
   }
 
-  /** Publishes through a node until {@link Books.silence}: each lane one after the other, rooms in turn. */
-  publish(node: Broker, lanes: number, pauseMs: number): void {
+  /** Opens one room. */
+  async open(name: string, node: Broker, ledger: Ledger): Promise<Reader> {
+    const reader = new Reader(name, ledger);
+    reader.start = await node.open(ledger.room, reader);
+    this.readers.push(reader);
+    return reader;
+  }
+
+  /** Publishes through a node until {@link Books.silence}, rooms in turn. */
+  publish(node: Broker, { lanes, pauseMs, rooms = this.busy }: PublishOptions): void {
     this.#publishing = true;
-    for (let lane = 0; lane < lanes; lane += 1) this.#running.push(this.#lane(node, lane, pauseMs));
+    for (let lane = 0; lane < lanes; lane += 1) this.#running.push(this.#lane(node, lane, pauseMs, rooms));
   }
 
-  /** Publishes one message. */
-  async put(node: Broker, ledger: Ledger): Promise<void> {
+  /** One message to every quiet room at once, through the nodes in turn; {@link Books.silence} waits for it. */
+  whisper(nodes: readonly Broker[]): void {
+    this.#publishing = true;
+    const quiet = this.ledgers.filter((ledger) => ledger.quiet);
+    for (const [index, ledger] of quiet.entries()) {
+      const node = nodes[index % nodes.length];
+      if (node !== undefined) this.#running.push(this.put(node, ledger).then(() => undefined));
+    }
+  }
+
+  /**
+   * Publishes one message as backends do: under an id, again and again until it is acknowledged or silence is asked for.
+   * Ids are known for two minutes, so whatever is stored twice is a fault.
+   * @param length Of the text that is published, at least.
+   */
+  async put(node: Broker, ledger: Ledger, length = 0): Promise<Entry> {
     this.#values += 1;
     const value = `v${this.#values}`;
     const entry: Entry = { value, position: undefined };
     ledger.entries.set(value, entry);
     const key = ledger.room.startsWith("keyed") ? `k${this.#values % 5}` : undefined;
-    try {
-      entry.position = await node.publish({ room: ledger.room, data: encode(value), key });
-    } catch (cause) {
-      assert.ok(cause instanceof CodedError && cause.code === "unavailable", String(cause));
-      this.rejected += 1;
-    }
+    const data = encode(padded(value, length));
+    do {
+      try {
+        entry.position = await node.publish({ room: ledger.room, data, key, id: value });
+        this.acknowledged += 1;
+        return entry;
+      } catch (cause) {
+        assert.ok(cause instanceof CodedError && RETRYABLE.includes(cause.code), String(cause));
+        this.rejected += 1;
+        await pause(Math.min(RETRY_MS_MAX, cause.retryMs ?? RETRY_MS_MAX));
+      }
+    } while (this.#publishing);
+    return entry;
+  }
+
+  /** As fast as they are stored, so many messages of one length to the busy rooms. */
+  async burst(node: Broker, count: number, length: number): Promise<void> {
+    let left = count;
+    const lane = async (): Promise<void> => {
+      for (; left > 0; ) {
+        left -= 1;
+        const ledger = this.busy[left % this.busy.length];
+        if (ledger !== undefined) await this.put(node, ledger, length);
+      }
+    };
+    await Promise.all(Array.from({ length: BURST_LANES }, lane));
   }
 
   /** Resolves when so many more have been stored. */
@@ -172,12 +117,34 @@ export class Books {
     await Promise.all(this.#running.splice(0));
   }
 
-  /** Waits until every reader has everything; fails with all that is wrong at the deadline. */
-  async balance(deadlineMs = 60_000): Promise<void> {
-    const faults = (): string[] => this.readers.flatMap((reader) => reader.faults());
-    await until("the books to balance", () => faults().length === 0, deadlineMs).catch(() => undefined);
-    const found = faults();
+  /**
+   * Waits until every reader has everything that is known to be stored, and nobody was told anything but what is right;
+   * fails with all that is wrong at the deadline.
+   * @param allowed Reasons of resets that are right, by reader.
+   */
+  async balance(
+    allowed: (reader: Reader) => readonly ResetReason[] = () => [],
+    deadlineMs = 60_000,
+  ): Promise<void> {
+    let found = this.faults(allowed);
+    const look = (): boolean => {
+      found = this.faults(allowed);
+      return found.length === 0;
+    };
+    await until("the books to balance", look, deadlineMs).catch(() => undefined);
     assert.deepEqual(found.slice(0, 10), [], `${found.length} faults`);
+  }
+
+  faults(allowed: (reader: Reader) => readonly ResetReason[]): string[] {
+    return [
+      ...this.ledgers.flatMap((ledger) => ledger.faults()),
+      ...this.readers.flatMap((reader) => reader.faults()),
+      ...this.readers.flatMap((reader) => {
+        const right = allowed(reader);
+        const wrong = reader.resets.filter((reason) => !right.includes(reason));
+        return wrong.map((reason) => `${reader.name} ${reader.ledger.room}: was told ${reason}`);
+      }),
+    ];
   }
 
   /** In one line, for whoever reads the test's output. */
@@ -188,11 +155,16 @@ export class Books {
     return `${this.acknowledged} stored, ${this.rejected} rejected, ${messages} delivered, ${resets} resets, longest pause ${longest} ms`;
   }
 
-  async #lane(node: Broker, lane: number, pauseMs: number): Promise<void> {
+  async #lane(node: Broker, lane: number, pauseMs: number, rooms: readonly Ledger[]): Promise<void> {
     for (let turn = lane; this.#publishing; turn += 1) {
-      const ledger = this.ledgers[turn % this.ledgers.length];
+      const ledger = rooms[turn % rooms.length];
       if (ledger !== undefined) await this.put(node, ledger);
       await pause(pauseMs);
     }
   }
 }
+
+/** What a publisher is told when the same may well succeed a moment later. */
+const RETRYABLE: readonly string[] = ["unavailable", "timeout"];
+const RETRY_MS_MAX = 200;
+const BURST_LANES = 100;

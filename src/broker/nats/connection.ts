@@ -57,6 +57,13 @@ const RETRY_MS = 250;
  */
 const PING_MS = 3_000;
 
+/** This end has closed the connection: no use in trying again. */
+export class LinkClosed extends CodedError {
+  constructor() {
+    super("unavailable", "the connection to NATS was closed");
+  }
+}
+
 /** One connection to NATS that comes back by itself, for as long as it is not closed. */
 export class NatsLink {
   readonly connection: NatsConnection;
@@ -77,6 +84,7 @@ export class NatsLink {
   /**
    * Connects, trying every server in turn until the deadline.
    * @param name Shown by the server's monitoring.
+   * @param signal Ends it before the deadline.
    * @throws CodedError `unavailable` at the deadline, saying what the last try met with. At once, as trying again does not
    * help: `unauthenticated` where the credentials or the certificate are refused, `unavailable` where the server's certificate
    * is not trusted, `bad_request` where a file is not what it should be.
@@ -86,6 +94,7 @@ export class NatsLink {
     name: string,
     events: LinkEvents,
     deadlineMs: number,
+    signal?: AbortSignal,
   ): Promise<NatsLink> {
     const options = connectionOptions(access, name);
     const end = Date.now() + deadlineMs;
@@ -94,7 +103,7 @@ export class NatsLink {
         return new NatsLink(await connect(options), events, access.inboxPrefix);
       } catch (cause) {
         const { error, isLasting } = await troubleOf(access, cause);
-        if (isLasting || Date.now() + RETRY_MS >= end) throw error;
+        if (isLasting || Date.now() + RETRY_MS >= end || signal?.aborted) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
@@ -121,6 +130,7 @@ export class NatsLink {
     timeoutMs: number,
     headers?: MsgHdrs,
   ): Promise<Msg> {
+    if (this.#closing) throw new LinkClosed();
     if (!this.connected) throw new CodedError("unavailable", "not connected to NATS", RETRY_MS);
     try {
       const options = { timeout: timeoutMs, ...(headers === undefined ? {} : { headers }) };

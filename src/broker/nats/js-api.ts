@@ -1,6 +1,6 @@
 import { NoRespondersError, PermissionViolationError, RequestError } from "@nats-io/transport-node";
 import { CodedError } from "../../protocol/errors.js";
-import { isTimeout, type NatsLink } from "./connection.js";
+import { isTimeout, LinkClosed, type NatsLink } from "./connection.js";
 
 /** An answer of the JetStream API that is an error. */
 export class ApiError extends Error {
@@ -25,12 +25,27 @@ export const ERR_CODE = {
   wrongLastSequence: 10_071,
   /** A cluster that has just formed says so for a while. */
   noSuitablePeers: 10_005,
+  insufficientResources: 10_023,
+  replicasWithoutCluster: 10_074,
+  storageExceeded: 10_047,
+  streamsExceeded: 10_027,
+  subjectsOverlap: 10_065,
 } as const;
 
 export type Json = { readonly [field: string]: unknown };
 
 /** Every call has this deadline: a leader that has died answers nothing, and its successor is asked anew. */
 export const CALL_MS = 2_000;
+
+/** What stays as it is however often it is asked, although the server takes the blame. */
+const LASTING: readonly number[] = [
+  ERR_CODE.replicasWithoutCluster,
+  ERR_CODE.storageExceeded,
+  ERR_CODE.streamsExceeded,
+];
+
+/** A cluster that is too small for good says the same as one that has just begun. */
+const NO_PLACE: readonly number[] = [ERR_CODE.noSuitablePeers, ERR_CODE.insufficientResources];
 
 const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 500;
@@ -88,7 +103,7 @@ export async function insist<T>(
       if (Date.now() + waitMs >= end)
         throw new CodedError(
           "unavailable",
-          `${what} within ${deadlineMs} ms: ${reasonOf(cause)}`,
+          `${what} within ${deadlineMs} ms: ${reasonOf(cause)}${hintOf(cause)}`,
           RETRY_MOST_MS,
         );
     }
@@ -98,7 +113,11 @@ export async function insist<T>(
 
 /** Whether the same call may well succeed a moment later. */
 export function isTransient(cause: unknown): boolean {
-  if (cause instanceof ApiError) return cause.status >= 500 || cause.errCode === ERR_CODE.noSuitablePeers;
+  if (cause instanceof LinkClosed) return false;
+  if (cause instanceof ApiError)
+    return (
+      (cause.status >= 500 && !LASTING.includes(cause.errCode)) || cause.errCode === ERR_CODE.noSuitablePeers
+    );
   if (cause instanceof CodedError) return cause.code === "unavailable" || cause.code === "timeout";
   if (cause instanceof RequestError) return !(cause.cause instanceof PermissionViolationError);
   return isTimeout(cause) || cause instanceof NoRespondersError;
@@ -116,4 +135,15 @@ export function numberOf(value: unknown): number {
 
 export function reasonOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
+}
+
+/** What may help where nobody answers at all. */
+function hintOf(cause: unknown): string {
+  const isUnanswered =
+    cause instanceof NoRespondersError ||
+    (cause instanceof RequestError && cause.cause instanceof NoRespondersError) ||
+    (cause instanceof ApiError && /jetstream not enabled/i.test(cause.message));
+  if (isUnanswered) return "; is JetStream enabled in that server (nats-server -js), and for this account?";
+  const isTooSmall = cause instanceof ApiError && NO_PLACE.includes(cause.errCode);
+  return isTooSmall ? "; are there as many servers as nats.replicas says, with room for it?" : "";
 }

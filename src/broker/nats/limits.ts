@@ -29,6 +29,11 @@ export interface NatsLimits extends ContentLimits {
   readonly cursors: number;
   /** Messages in one answer of such a read. */
   readonly readBatch: number;
+  /** Bytes of messages that one pass over a stream holds at once. */
+  readonly passBytes: number;
+  /** Pages of open rooms that were read a short while ago, and for how long they are kept. */
+  readonly pageBytes: number;
+  readonly pageKeepMs: number;
   /** Recent messages of open rooms that are kept in memory. */
   readonly tailBytes: number;
   readonly tailMessages: number;
@@ -64,6 +69,11 @@ export const DEFAULT_NATS_LIMITS: NatsLimits = Object.freeze({
   cursors: 16,
   // 4 MiB at the largest.
   readBatch: 256,
+  // 31 rooms of a thousand messages of 200 bytes; four passes are made at once.
+  passBytes: 16_777_216,
+  pageBytes: 33_554_432,
+  // A storm of 50,000 comes within some seconds.
+  pageKeepMs: 15_000,
   tailBytes: 67_108_864,
   tailMessages: 256,
   keysPerRoom: 10_000,

@@ -1,4 +1,6 @@
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { isDeepStrictEqual } from "node:util";
+import { decode } from "@msgpack/msgpack";
+import { connect, createInbox, type Msg, type NatsConnection, nuid } from "@nats-io/transport-node";
 import { parseServers } from "./connection.js";
 import { until } from "./nats-server.testkit.js";
 
@@ -11,6 +13,14 @@ export interface StreamReport {
     readonly leader?: string;
     readonly replicas?: readonly { readonly name: string; readonly current: boolean }[];
   };
+}
+
+/** A message that a stream keeps. */
+export interface KeptRecord {
+  readonly sequence: number;
+  readonly subject: string;
+  /** The data as text, where it is MessagePack of one. */
+  readonly value: string;
 }
 
 interface Reply {
@@ -76,6 +86,19 @@ export class NatsAdmin {
     return this.insist<StreamReport>(`STREAM.INFO.${name}`);
   }
 
+  /** Deletes a stream; resolves when it is gone. */
+  async deleteStream(name: string): Promise<void> {
+    await until(`${name} to be deleted`, async () => {
+      try {
+        await this.api(`STREAM.DELETE.${name}`, undefined, 2_000);
+        return true;
+      } catch (cause) {
+        // A try whose answer was lost may have done it.
+        return String(cause).includes("stream not found");
+      }
+    });
+  }
+
   /** The name of the server that leads a stream. */
   async leader(stream: string): Promise<string> {
     let leader = "";
@@ -116,7 +139,90 @@ export class NatsAdmin {
     return sequence;
   }
 
+  /** Everything that a stream keeps, in order, and the number below which nothing is kept. */
+  async read(stream: string): Promise<{ first: number; messages: readonly KeptRecord[] }> {
+    let messages: readonly KeptRecord[] = [];
+    let first = 0;
+    await until(`${stream} to be read whole`, async () => {
+      const { state } = await this.stream(stream);
+      first = state.first_seq;
+      messages = await this.#readOnce(stream, state.messages);
+      // A replica may be behind, and messages may come or go meanwhile.
+      const after = await this.stream(stream);
+      return messages.length === state.messages && isDeepStrictEqual(after.state, state);
+    });
+    return { first, messages };
+  }
+
+  /** Changes some of a stream's settings, whatever fanwire wants them to be. */
+  async reconfigure(stream: string, changes: Readonly<Record<string, unknown>>): Promise<void> {
+    const { config } = await this.stream(stream);
+    await this.insist(`STREAM.UPDATE.${stream}`, { ...config, ...changes });
+  }
+
   close(): Promise<void> {
     return this.connection.close();
   }
+
+  async #readOnce(stream: string, count: number): Promise<readonly KeptRecord[]> {
+    if (count === 0) return [];
+    const name = nuid.next();
+    const config = { name, ack_policy: "none", deliver_policy: "all", mem_storage: true, num_replicas: 1 };
+    await this.insist(`CONSUMER.CREATE.${stream}.${name}`, { stream_name: stream, config });
+    const found: KeptRecord[] = [];
+    for (let isMore = true; isMore && found.length < count; ) {
+      const batch = await this.#pull(stream, name, Math.min(READ_BATCH, count - found.length));
+      isMore = batch.length > 0;
+      found.push(...batch);
+    }
+    await this.api(`CONSUMER.DELETE.${stream}.${name}`).catch(() => undefined);
+    return found;
+  }
+
+  /** The next messages of a consumer; fewer than asked for at its end, or where something goes wrong. */
+  async #pull(stream: string, consumer: string, count: number): Promise<readonly KeptRecord[]> {
+    const inbox = createInbox();
+    const found: KeptRecord[] = [];
+    await new Promise<void>((resolve) => {
+      const watch = setTimeout(resolve, READ_MS);
+      this.connection.subscribe(inbox, {
+        max: count,
+        callback: (cause, message) => {
+          // A status says that there is no more.
+          const isStatus = cause !== null || message.subject === inbox;
+          if (!isStatus) found.push(recordOf(message));
+          if (!isStatus && found.length < count) return;
+          clearTimeout(watch);
+          resolve();
+        },
+      });
+      const request = JSON.stringify({ batch: count, no_wait: true });
+      this.connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, request, { reply: inbox });
+    });
+    return found;
+  }
+}
+
+/** Few enough for a server that keeps little for a client. */
+const READ_BATCH = 100;
+
+/** A read that takes longer is begun anew. */
+const READ_MS = 5_000;
+
+function recordOf(message: Msg): KeptRecord {
+  // $JS.ACK.STREAM.CONSUMER.deliveries.sequence.…
+  const sequence = Number(message.reply?.split(".")[5]);
+  return { sequence, subject: message.subject, value: String(contentOf(message)) };
+}
+
+/** MessagePack as nodes publish it, or JSON, or neither. */
+function contentOf(message: Msg): unknown {
+  for (const parse of [() => decode(message.data), () => message.json()]) {
+    try {
+      return parse();
+    } catch {
+      // The next.
+    }
+  }
+  return message.string();
 }

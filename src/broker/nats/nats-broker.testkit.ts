@@ -76,7 +76,7 @@ async function provisionNew(
 export async function deleteStreams(admin: NatsAdmin, prefix: string): Promise<void> {
   const { streams } = await admin.insist<{ streams: string[] | null }>("STREAM.NAMES");
   const begin = `${prefix.toUpperCase()}_`;
-  for (const name of streams ?? []) if (name.startsWith(begin)) await admin.insist(`STREAM.DELETE.${name}`);
+  for (const name of streams ?? []) if (name.startsWith(begin)) await admin.deleteStream(name);
 }
 
 const KEYS = 20;

@@ -2,16 +2,14 @@ import { createHash } from "node:crypto";
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
-import { createMessage, isRemoval, type Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import { insist } from "./js-api.js";
 import { ownHeaders } from "./message-headers.js";
 import type { NatsCounters } from "./nats-counters.js";
 import type { NatsParts } from "./nats-parts.js";
-import type { HistoryBounds, RoomPlace, StoredPage } from "./room-reader.js";
-import { contentOf, type StoredMessage } from "./stored-message.js";
+import { headOfEmpty, versionOf } from "./nats-reads.js";
+import type { HistoryBounds, RoomPlace } from "./room-reader.js";
 import { placeOf } from "./stream-plan.js";
-import type { Stream } from "./streams.js";
 import { encodeKey, encodeRoom, percentEncode } from "./subjects.js";
 
 const EPHEMERAL: Position = Object.freeze({ epoch: "", offset: 0 });
@@ -32,8 +30,7 @@ const EPHEMERAL: Position = Object.freeze({ epoch: "", offset: 0 });
  */
 export class NatsBroker implements Broker {
   readonly #parts: NatsParts;
-  /** The same question asked again while it is being answered. */
-  readonly #reading = new Map<string, Promise<HistoryPage | Snapshot>>();
+  readonly #heads = new Map<string, Promise<Snapshot>>();
   #stopping: Promise<void> | undefined;
 
   /** Use `startNatsBroker`. */
@@ -121,104 +118,53 @@ export class NatsBroker implements Broker {
         ? { kind: "lost", reason: "epoch", head: EPHEMERAL }
         : { kind: "page", messages: [], more: false, head: EPHEMERAL };
     const { stream } = place;
-    if (after === undefined || after.epoch === stream.epoch) {
-      const known = this.#parts.flows.room(room)?.page(from, limit);
-      if (known !== undefined) {
-        this.counters.tailReads += 1;
-        return known;
+    return this.#insist(async () => {
+      if (after !== undefined && after.epoch !== stream.epoch) {
+        const { head } = await this.#head(room, place);
+        return { kind: "lost", reason: "epoch", head };
       }
-    }
-    const start = after !== undefined ? `a ${after.epoch} ${after.offset}` : JSON.stringify(from);
-    return this.#once(`${this.#version(room, stream)} ${room} ${limit} ${start}`, () =>
-      this.#read(room, place, from, limit),
-    );
+      return this.#parts.desk.page({ room, place, bounds: this.#boundsOf(room) }, from, limit);
+    });
   }
 
   async state(room: RoomName): Promise<Snapshot> {
     this.#refuseIfUnable();
     const place = this.#placeOf(room);
     if (place === undefined) return { head: EPHEMERAL, messages: [], droppedKeys: 0 };
-    return this.#once(`${this.#version(room, place.stream)} ${room} state`, () =>
-      this.#readState(room, place),
+    return this.#insist(() =>
+      place.stream.set.keyed
+        ? this.#parts.desk.state({ room, place, bounds: this.#boundsOf(room) })
+        : this.#head(room, place),
     );
   }
 
   async stop(deadlineMs: number): Promise<void> {
+    this.#parts.desk.stop();
     this.#stopping ??= this.#parts.stop(deadlineMs);
     await this.#stopping;
   }
 
-  async #readState(room: RoomName, { stream, filter }: RoomPlace): Promise<Snapshot> {
-    const { rooms, delivery, gate } = this.#parts;
-    return this.#insist(async () => {
+  /** Where a room that keeps no state stands; asked once for all who ask at the same time. */
+  #head(room: RoomName, { stream, filter }: RoomPlace): Promise<Snapshot> {
+    const question = `${versionOf(stream, this.#parts.flows.room(room))} ${stream.epoch} ${room}`;
+    const running = this.#heads.get(question);
+    if (running !== undefined) return running;
+    const read = async (): Promise<Snapshot> => {
       const { epoch } = stream;
-      const empty = this.#headOfEmpty(room, stream);
-      if (!stream.set.keyed) {
-        const head = await gate.run(() => rooms.head({ stream, filter }));
-        return { head: stream.position(head || empty), messages: [], droppedKeys: 0 };
-      }
-      const read = await gate.run(() => rooms.snapshot({ stream, filter }, delivery.limits.keysPerRoom));
-      if (stream.epoch !== epoch) throw renumbered();
-      let prev = 0;
-      const messages = read.messages.map((stored) => {
-        const message = this.#message(room, stored, prev);
-        prev = message.offset;
-        return message;
-      });
-      const kept = messages.filter((message) => !isRemoval(message));
-      return { head: stream.position(read.head || empty), messages: kept, droppedKeys: read.droppedKeys };
-    });
+      const empty = headOfEmpty(stream, this.#parts.flows.room(room));
+      const head = await this.#parts.gate.run(() => this.#parts.rooms.head({ stream, filter }));
+      if (stream.epoch !== epoch) throw new CodedError("unavailable", "the room has a new numbering", 0);
+      return { head: stream.position(head || empty), messages: [], droppedKeys: 0 };
+    };
+    this.counters.reads += 1;
+    const answer = read().finally(() => this.#heads.delete(question));
+    this.#heads.set(question, answer);
+    return answer;
   }
 
-  #read(room: RoomName, place: RoomPlace, from: HistoryFrom, limit: number): Promise<HistoryPage> {
-    const { plan, rooms, delivery, gate } = this.#parts;
-    const { stream } = place;
-    const { messages, seconds } = placeOf(plan, room).history;
-    const bounds: HistoryBounds = { messages, maxAgeMs: seconds * 1_000 };
-    return this.#insist(async () => {
-      const { epoch } = stream;
-      const empty = this.#headOfEmpty(room, stream);
-      const nowMs = delivery.nowMs();
-      let page: StoredPage;
-      if (from === "oldest") page = await gate.run(() => rooms.last(place, messages, limit, bounds, nowMs));
-      else if ("last" in from)
-        page = await gate.run(() => rooms.last(place, from.last, limit, bounds, nowMs));
-      else if (from.after.epoch !== epoch) {
-        const head = await gate.run(() => rooms.head(place));
-        page = { kind: "lost", reason: "epoch", head };
-      } else {
-        const { offset } = from.after;
-        page = await gate.run(() => rooms.after(place, offset, limit, bounds, nowMs));
-      }
-      if (stream.epoch !== epoch) throw renumbered();
-      return this.#page(room, page, stream.position(page.head || empty));
-    });
-  }
-
-  #page(room: RoomName, page: StoredPage, head: Position): HistoryPage {
-    if (page.kind === "lost") return { kind: "lost", reason: page.reason, head };
-    let prev = page.before;
-    const messages: Message[] = [];
-    for (const stored of page.messages) {
-      messages.push(this.#message(room, stored, prev));
-      prev = stored.sequence;
-    }
-    return { kind: "page", messages, more: page.more, head };
-  }
-
-  /**
-   * A room of which nothing is kept stands where it has come to here, or else where its stream stands: whoever begins
-   * there misses nothing. To be asked before a read that may find nothing: what comes during it is not covered.
-   */
-  #headOfEmpty(room: RoomName, stream: Stream): number {
-    const open = this.#parts.flows.room(room);
-    return open?.isCurrent === true ? open.last : stream.seen;
-  }
-
-  #message(room: RoomName, stored: StoredMessage, prev: number): Message {
-    const { limits, counters, nowMs } = this.#parts.delivery;
-    const content = contentOf(room, stored, limits, counters, nowMs());
-    return createMessage({ ...content, offset: stored.sequence, prev: Math.min(prev, stored.sequence) });
+  #boundsOf(room: RoomName): HistoryBounds {
+    const { messages, seconds } = placeOf(this.#parts.plan, room).history;
+    return { messages, maxAgeMs: seconds * 1_000 };
   }
 
   /** Undefined: the room is ephemeral. */
@@ -236,24 +182,9 @@ export class NatsBroker implements Broker {
     let tries = 0;
     return insist("NATS did not answer a read", limits.readMs, () => {
       tries += 1;
-      if (tries === 1) counters.reads += 1;
-      else counters.retriedReads += 1;
+      if (tries > 1) counters.retriedReads += 1;
       return attempt();
     });
-  }
-
-  /** Whoever asks after a publish was acknowledged must not share an answer from before. */
-  #version(room: RoomName, stream: Stream): number {
-    return this.#parts.flows.room(room)?.acknowledged ?? stream.seen;
-  }
-
-  #once<T extends HistoryPage | Snapshot>(question: string, read: () => Promise<T>): Promise<T> {
-    const running = this.#reading.get(question);
-    // The question says what kind of answer it has.
-    if (running !== undefined) return running as Promise<T>;
-    const answer = read().finally(() => this.#reading.delete(question));
-    this.#reading.set(question, answer);
-    return answer;
   }
 
   #refuseIfUnable(): void {
@@ -271,7 +202,3 @@ function idOf(token: string, id: string): string {
 }
 
 const ID_MAX = 200;
-
-function renumbered(): CodedError {
-  return new CodedError("unavailable", "the room has a new numbering", 0);
-}

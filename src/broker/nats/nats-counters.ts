@@ -17,6 +17,11 @@ export interface NatsCounters extends BrokerCounters, ContentCounters, FlowCount
   retriedReads: number;
   /** Reads that were answered from memory. */
   tailReads: number;
+  /** Who asked and was served by a read that was made for another. */
+  sharedReads: number;
+  /** Of the reads: those over a stream for many rooms, and for how many. */
+  passes: number;
+  passRooms: number;
   disconnects: number;
   /** Streams that began a new numbering. */
   newEpochs: number;
@@ -37,6 +42,9 @@ export function createNatsCounters(): NatsCounters {
     reads: 0,
     retriedReads: 0,
     tailReads: 0,
+    sharedReads: 0,
+    passes: 0,
+    passRooms: 0,
     disconnects: 0,
     newEpochs: 0,
     strayMessages: 0,

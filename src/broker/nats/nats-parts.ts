@@ -6,6 +6,7 @@ import type { Gate } from "./gate.js";
 import type { LiveRooms } from "./live-rooms.js";
 import type { Delivery } from "./open-room.js";
 import type { Publisher } from "./publisher.js";
+import type { ReadDesk } from "./read-desk.js";
 import type { RoomReader } from "./room-reader.js";
 import type { StreamPlan } from "./stream-plan.js";
 import type { Streams } from "./streams.js";
@@ -23,6 +24,7 @@ export interface NatsParts {
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
   readonly rooms: RoomReader;
+  readonly desk: ReadDesk;
   /** Holds back reads when there are many at once. */
   readonly gate: Gate;
   /** Why this node must not serve; undefined: it may. */

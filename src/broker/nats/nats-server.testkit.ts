@@ -18,6 +18,8 @@ export interface NatsServerOptions {
   readonly config?: string;
   /** Inside `jetstream { }`, for instance `max_file_store: 10MB`. */
   readonly jetstream?: string;
+  /** In a cluster: clients are not told of the other servers, so that they stay with the ways that they know. */
+  readonly isolated?: boolean;
   /** Without the documented accounts (scripts/nats-accounts.conf), where `config` has its own or none are wanted. Default: false. */
   readonly bare?: boolean;
   /** Lines inside the documented account that holds the streams, for instance mappings. */
@@ -190,7 +192,8 @@ export class NatsCluster {
     const servers: NatsServer[] = [];
     for (const [index, port] of ports.slice(0, 3).entries()) {
       const listen = `listen: "127.0.0.1:${ports[index + 3]}"`;
-      const cluster = `cluster { name: test\n ${listen}\n routes: [${routes.join(", ")}] }`;
+      const advertise = options.isolated === true ? "no_advertise: true" : "";
+      const cluster = `cluster { name: test\n ${listen}\n ${advertise}\n routes: [${routes.join(", ")}] }`;
       servers.push(await NatsServer.create(options, { name: `n${index + 1}`, port, cluster }));
     }
     const cluster = new NatsCluster(servers);

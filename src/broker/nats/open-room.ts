@@ -33,10 +33,15 @@ export class OpenRoom implements RoomSink<StoredMessage> {
   /** The highest offset that a publish through this node was acknowledged with, in the present numbering. */
   acknowledged = 0;
   closed = false;
+  /** How often continuity was lost. */
+  resets = 0;
   readonly #sink: Sink;
   readonly #delivery: Delivery;
   readonly #tail: Ring;
   readonly #onOpened: () => void;
+  /** The last message, or where the numbering began. */
+  #prev = 0;
+  /** How far it is known that nothing else came. */
   #last = 0;
   #start: Position | undefined;
   /** Of all that is told; behind the stream's own while the room is still to begin anew. */
@@ -61,7 +66,7 @@ export class OpenRoom implements RoomSink<StoredMessage> {
     this.#tail = new Ring(delivery.tailBudget, delivery.limits.tailMessages, 0);
   }
 
-  /** The last offset that was handed to the sink, or the position it was opened at. */
+  /** The last offset that the sink was told: of a message, a reset, a checkpoint, or where it was opened. */
   get last(): number {
     return this.#last;
   }
@@ -80,8 +85,7 @@ export class OpenRoom implements RoomSink<StoredMessage> {
   opened(head: Position): void {
     this.#start = head;
     this.#epoch = head.epoch;
-    this.#last = head.offset;
-    this.#tail.clear(head.offset);
+    this.#begin(head.offset);
     this.#onOpened();
   }
 
@@ -90,7 +94,8 @@ export class OpenRoom implements RoomSink<StoredMessage> {
     if (this.closed || stored.sequence <= this.#last) return;
     const { limits, counters, nowMs } = this.#delivery;
     const content = contentOf(this.name, stored, limits, counters, nowMs());
-    const message = createMessage({ ...content, offset: stored.sequence, prev: this.#last });
+    const message = createMessage({ ...content, offset: stored.sequence, prev: this.#prev });
+    this.#prev = stored.sequence;
     this.#last = stored.sequence;
     this.#tail.append(message);
     try {
@@ -104,11 +109,22 @@ export class OpenRoom implements RoomSink<StoredMessage> {
   reset(head: Position, reason: ResetReason): void {
     if (head.epoch !== this.#epoch) this.acknowledged = 0;
     this.#epoch = head.epoch;
-    this.#last = head.offset;
-    this.#tail.clear(head.offset);
+    this.resets += 1;
+    this.#begin(head.offset);
     if (this.closed) return;
     try {
       this.#sink.reset(this.name, head, reason);
+    } catch (cause) {
+      this.#blame(cause);
+    }
+  }
+
+  /** Nothing lies between what was told last and this offset. */
+  checkpoint(offset: number): void {
+    if (this.closed || offset <= this.#last) return;
+    this.#last = offset;
+    try {
+      this.#sink.checkpoint?.(this.name, offset);
     } catch (cause) {
       this.#blame(cause);
     }
@@ -144,6 +160,12 @@ export class OpenRoom implements RoomSink<StoredMessage> {
       if (message !== undefined) messages.push(message);
     }
     return { kind: "page", messages, more: index + messages.length < size, head };
+  }
+
+  #begin(offset: number): void {
+    this.#prev = offset;
+    this.#last = offset;
+    this.#tail.clear(offset);
   }
 
   #blame(cause: unknown): void {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import { DEFAULT_ROOM_SETTINGS } from "../../core/settings.js";
 import { CodedError } from "../../protocol/errors.js";
@@ -7,6 +8,7 @@ import { NatsAdmin } from "./nats-admin.testkit.js";
 import { freePorts, NatsCluster, NatsServer } from "./nats-server.testkit.js";
 import { describeChange } from "./plan-change.js";
 import { type Provisioning, type ProvisionOptions, prepareProvisioning } from "./provision.js";
+import { startNatsBroker } from "./start.js";
 import type { NamespaceSettings } from "./stream-plan.js";
 
 const SETTINGS: NamespaceSettings = {
@@ -86,8 +88,65 @@ describe("provisioning", () => {
     await assert.rejects(prepare(t, url, { deadlineMs: 300 }), /Authorization Violation/i);
     await assert.rejects(
       prepare(t, url.replace("//", "//a:a@"), { deadlineMs: 1_000 }),
-      /JetStream not enabled/i,
+      /JetStream not enabled.*; is JetStream enabled in that server/i,
     );
+  });
+
+  test("what the server will not do is told at once, with what to change", async (t) => {
+    const one = await NatsServer.start({ jetstream: "max_file_store: 50MB" });
+    t.after(() => one.dispose());
+    const admin = await NatsAdmin.connect(one.url);
+    t.after(() => admin.close());
+    await admin.api("STREAM.CREATE.TAKEN", { name: "TAKEN", subjects: ["taken.in.0.*"], storage: "file" });
+    const cases: [Partial<ProvisionOptions>, RegExp][] = [
+      [{ replicas: 3 }, /FW_CTL: replicas > 1 not supported.*set nats\.replicas to 1/],
+      [{ maxBytes: 100_000_000 }, /FW_0: insufficient storage.*set nats\.maxBytes lower/],
+      [{ prefix: "taken" }, /TAKEN_0: subjects overlap.*choose another nats\.prefix/],
+    ];
+    for (const [options, text] of cases) {
+      const provisioning = await prepare(t, one.url, { partitions: 1, ...options });
+      await assert.rejects(
+        provisioning.apply(false),
+        (error) => error instanceof CodedError && error.code === "bad_request" && text.test(error.message),
+        String(text),
+      );
+    }
+  });
+
+  test("a server that is too old is refused by its version", async (t) => {
+    const old = createServer((socket) => {
+      const info = { server_id: "X", version: "2.8.4", proto: 1, max_payload: 1_048_576, headers: true };
+      socket.write(`INFO ${JSON.stringify(info)}\r\n`);
+      socket.on("data", (bytes) => {
+        if (bytes.includes("PING")) socket.write("PONG\r\n");
+      });
+      socket.on("error", () => socket.destroy());
+    });
+    await new Promise<void>((resolve) => old.listen(0, "127.0.0.1", resolve));
+    t.after(() => old.close());
+    const address = old.address();
+    assert.ok(address !== null && typeof address === "object");
+    const url = `nats://127.0.0.1:${address.port}`;
+    const refused = /nats-server 2\.8\.4 is too old: 2\.9\.0 or newer is needed/;
+    await assert.rejects(prepare(t, url, {}), refused);
+    await assert.rejects(startNatsBroker({ access: parseServers(url), settings: SETTINGS }), refused);
+  });
+
+  test("it can be interrupted, while it connects and while it waits", async (t) => {
+    const [port = 0] = await freePorts(1);
+    const bare = await NatsServer.start({
+      bare: true,
+      config: "accounts { A { users: [{ user: a, password: a }] } }",
+    });
+    t.after(() => bare.dispose());
+    for (const url of [`nats://127.0.0.1:${port}`, bare.url.replace("//", "//a:a@")]) {
+      const stop = new AbortController();
+      const preparing = prepare(t, url, { signal: stop.signal, deadlineMs: 120_000 });
+      setTimeout(() => stop.abort(), 200);
+      const begun = Date.now();
+      await assert.rejects(preparing, CodedError);
+      assert.ok(Date.now() - begun < 10_000);
+    }
   });
 
   test("in a cluster of three everything has three replicas", async (t) => {

@@ -1,7 +1,7 @@
 import { CodedError } from "../../protocol/errors.js";
 import { type NatsAccess, NatsLink } from "./connection.js";
 import { Control, type Versioned } from "./control.js";
-import { insist, JsApi, type Json, numberOf, objectOf } from "./js-api.js";
+import { ApiError, ERR_CODE, insist, JsApi, type Json, numberOf, objectOf } from "./js-api.js";
 import { type ExistingStream, type PlanChange, planChange, type Step } from "./plan-change.js";
 import { canonical, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
@@ -21,6 +21,8 @@ export interface ProvisionOptions {
   readonly dataBytes: number;
   /** For everything together. Default: 2 minutes. */
   readonly deadlineMs?: number;
+  /** Ends it early: what was done until then stays, and doing it again does the rest. */
+  readonly signal?: AbortSignal;
 }
 
 /** What there is and what would be done about it. */
@@ -43,8 +45,10 @@ export interface Provisioning {
  * @throws CodedError `unavailable` where NATS cannot be reached, is too old, or has no JetStream for this account.
  */
 export async function prepareProvisioning(options: ProvisionOptions): Promise<Provisioning> {
+  const { access, signal } = options;
   const deadlineMs = options.deadlineMs ?? DEADLINE_MS;
-  const link = await NatsLink.open(options.access, "fanwire provision", {}, deadlineMs);
+  const link = await NatsLink.open(access, "fanwire provision", {}, deadlineMs, signal);
+  signal?.addEventListener("abort", () => void link.close());
   try {
     return await prepare(link, options, deadlineMs);
   } catch (cause) {
@@ -54,6 +58,9 @@ export async function prepareProvisioning(options: ProvisionOptions): Promise<Pr
 }
 
 const DEADLINE_MS = 120_000;
+
+/** A cluster finds a leader, or there is no JetStream. */
+const JETSTREAM_MS = 15_000;
 
 /** Streams made at once. More does not make a cluster faster. */
 const CONCURRENCY = 8;
@@ -72,7 +79,7 @@ async function prepare(link: NatsLink, options: ProvisionOptions, deadlineMs: nu
   const subjects = new Subjects(options.prefix, options.partitions);
   const plan = planStreams(options.settings, subjects);
   const control = new Control(link, subjects);
-  await api.insist("INFO", deadlineMs);
+  await api.insist("INFO", Math.min(deadlineMs, JETSTREAM_MS));
   const streams = await listStreams(api, subjects, deadlineMs);
   const record = streams.has(subjects.controlStream)
     ? await insist("NATS did not give the plan", deadlineMs, (timeoutMs) => control.readPlan(timeoutMs))
@@ -120,10 +127,23 @@ async function apply(
 async function applyStep(api: JsApi, { kind, config }: Step): Promise<void> {
   const body: Json = { ...config };
   const verb = kind === "create" ? "CREATE" : "UPDATE";
-  await insist(`NATS did not ${kind} ${config.name}`, STEP_MS * 3, () =>
-    api.call(`STREAM.${verb}.${config.name}`, body, STEP_MS),
-  );
+  const what = `NATS did not ${kind} ${config.name}`;
+  try {
+    await insist(what, STEP_MS * 3, () => api.call(`STREAM.${verb}.${config.name}`, body, STEP_MS));
+  } catch (cause) {
+    if (!(cause instanceof ApiError)) throw cause;
+    const hint = HINTS.get(cause.errCode);
+    throw new CodedError("bad_request", `${what}: ${cause.message}${hint === undefined ? "" : `; ${hint}`}`);
+  }
 }
+
+/** What to change, by the server's number of the error. */
+const HINTS: ReadonlyMap<number, string> = new Map([
+  [ERR_CODE.replicasWithoutCluster, "set nats.replicas to 1, or make a cluster of three servers"],
+  [ERR_CODE.storageExceeded, "set nats.maxBytes lower, or max_file_store of the server or account higher"],
+  [ERR_CODE.streamsExceeded, "set nats.partitions lower, or the account's limit of streams higher"],
+  [ERR_CODE.subjectsOverlap, "another stream stores these subjects: choose another nats.prefix"],
+]);
 
 async function writePlan(control: Control, plan: PlanRecord, after: number): Promise<void> {
   const isWritten = await insist("NATS did not store the plan", STEP_MS, () =>

@@ -22,7 +22,7 @@ export function rightsOfNode({ subjects, sets }: StreamPlan, settings: Namespace
     for (const call of ["STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"])
       publish.push(`$JS.API.${call}.${stream}`);
     publish.push(`$JS.API.CONSUMER.CREATE.${stream}.${NO_CONSUMER}.${subjects.storedIn(set, 0)}`);
-    for (const call of ["MSG.NEXT", "DELETE"])
+    for (const call of ["CREATE", "MSG.NEXT", "DELETE"])
       publish.push(`$JS.API.CONSUMER.${call}.${stream}.${NO_CONSUMER}`);
     subscribe.push(subjects.liveIn(set, 0));
   }

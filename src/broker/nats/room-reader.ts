@@ -1,9 +1,9 @@
 import { CodedError } from "../../protocol/errors.js";
 import type { ResetReason } from "../../protocol/frames.js";
+import { LatestKeys } from "./latest-keys.js";
 import type { StoredMessage } from "./stored-message.js";
 import type { Cursor, CursorStart, StreamReads } from "./stream-reader.js";
 import type { Stream, StreamInfo } from "./streams.js";
-import { NO_KEY } from "./subjects.js";
 
 /** Where a room's messages are. */
 export interface RoomPlace {
@@ -144,34 +144,20 @@ export class RoomReader {
     const { head } = await this.#begin(place);
     if (head === 0) return { messages: [], droppedKeys: 0, head };
     const cursor = await this.#reads.cursor(place.stream, place.filter, "lastOfEach");
-    const byKey = new Map<string, StoredMessage>();
-    let reached = 0;
+    const keys = new LatestKeys(keysMax);
     let count = 0;
-    let droppedKeys = 0;
     try {
-      while (count < cursor.pending || reached < head) {
+      while (count < cursor.pending || keys.reached < head) {
         const batch = await cursor.read(this.#batch);
         if (batch.length === 0) break;
         count += batch.length;
-        for (const message of batch) {
-          reached = message.sequence;
-          const key = message.keyToken ?? NO_KEY;
-          // Messages without a key have a subject of their own, and the last of them comes too.
-          if (key === NO_KEY) continue;
-          // After what was there when it began comes what is new: the later one counts, in its place.
-          byKey.delete(key);
-          byKey.set(key, message);
-          if (byKey.size <= keysMax) continue;
-          const [oldest = ""] = byKey.keys();
-          byKey.delete(oldest);
-          droppedKeys += 1;
-        }
+        for (const message of batch) keys.take(message);
       }
     } finally {
       cursor.close();
     }
-    if (reached < head || count < cursor.pending) throw behind("a replica is behind its leader");
-    return { messages: [...byKey.values()], droppedKeys, head: reached };
+    if (keys.reached < head || count < cursor.pending) throw behind("a replica is behind its leader");
+    return { messages: keys.messages, droppedKeys: keys.droppedKeys, head: keys.reached };
   }
 
   /** What there is before a read. */

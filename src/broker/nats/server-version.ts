@@ -5,6 +5,8 @@ export interface ServerFeatures {
   readonly enough: boolean;
   /** The time of a message is in its republished headers, and streams can have metadata. */
   readonly timeStamps: boolean;
+  /** A consumer can have many filters. */
+  readonly manyFilters: boolean;
   /** One direct read brings many messages. */
   readonly batchReads: boolean;
 }
@@ -18,6 +20,7 @@ export function serverFeatures(version: string): ServerFeatures {
     version,
     enough: isAtLeast(version, 2, 9),
     timeStamps: isAtLeast(version, 2, 10),
+    manyFilters: isAtLeast(version, 2, 10),
     batchReads: isAtLeast(version, 2, 11),
   };
 }

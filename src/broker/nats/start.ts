@@ -14,6 +14,7 @@ import { LiveRooms } from "./live-rooms.js";
 import { ownHeaders } from "./message-headers.js";
 import { NatsBroker } from "./nats-broker.js";
 import { createNatsCounters, type NatsCounters } from "./nats-counters.js";
+import { createReadDesk } from "./nats-reads.js";
 import type { Delivery } from "./open-room.js";
 import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { prepareProvisioning } from "./provision.js";
@@ -208,6 +209,16 @@ async function assemble(
     echoes,
     keeper,
     rooms,
+    desk: createReadDesk({
+      reads,
+      rooms,
+      observe: keeper.observe,
+      limits,
+      counters,
+      nowMs,
+      manyFilters: () => serverFeatures(replay.serverVersion).manyFilters,
+      open: (room) => flows.room(room),
+    }),
     gate,
     refusal: () => watch.refusal ?? rights.refusal,
     stop: (deadlineMs) => watch.stop(deadlineMs),

@@ -19,10 +19,12 @@ export interface StreamReads {
   at(stream: Stream, sequence: number): Promise<KeptMessage | undefined>;
   /**
    * Reads many in order. From any replica, which may be behind: whoever needs to have read up to somewhere must check.
-   * @param filter Undefined: all.
+   * @param filter Undefined: all. Several: only where the server can (`ServerFeatures.manyFilters`).
    */
-  cursor(stream: Stream, filter: string | undefined, from: CursorStart): Promise<Cursor>;
+  cursor(stream: Stream, filter: CursorFilter, from: CursorStart): Promise<Cursor>;
 }
+
+export type CursorFilter = string | readonly string[] | undefined;
 
 export interface KeptMessage extends StoredMessage {
   /** When it was stored, as the server writes it. */
@@ -81,11 +83,18 @@ export class StreamReader implements StreamReads {
     return this.#find(stream, { next_by_subj: filter, seq: from });
   }
 
-  async cursor(stream: Stream, filter: string | undefined, from: CursorStart): Promise<Cursor> {
+  async cursor(stream: Stream, filter: CursorFilter, from: CursorStart): Promise<Cursor> {
     const name = nuid.next();
-    const all = filter ?? stream.allSubjects;
-    const config = { ...CONSUMER, ...startOf(from), name, filter_subject: all };
-    const made = await this.#api.call(`CONSUMER.CREATE.${stream.name}.${name}.${all}`, {
+    const subjects = filter ?? stream.allSubjects;
+    const isOne = typeof subjects === "string";
+    const config = {
+      ...CONSUMER,
+      ...startOf(from),
+      name,
+      ...(isOne ? { filter_subject: subjects } : { filter_subjects: subjects }),
+    };
+    const path = `${stream.name}.${name}${isOne ? `.${subjects}` : ""}`;
+    const made = await this.#api.call(`CONSUMER.CREATE.${path}`, {
       stream_name: stream.name,
       config,
     });

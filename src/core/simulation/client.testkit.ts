@@ -3,6 +3,7 @@ import type {
   AskedRate,
   ClientFrame,
   Position,
+  Rate,
   ServerFrame,
   SubscribeOptions,
   SubscribeResult,
@@ -42,6 +43,8 @@ interface RoomState {
   resuming: boolean;
   /** The class that is asked for. */
   rate: AskedRate;
+  /** The class that it is in: the server may have moved it. */
+  current: AskedRate;
   segment: Segment | undefined;
 }
 
@@ -59,6 +62,7 @@ export class SimulatedClient implements SocketPeer {
   resets = 0;
   gaps = 0;
   lags = 0;
+  moves = 0;
   readonly #scheduler: Scheduler;
   #workers: readonly SimulatedWorker[];
   #socket: SimulatedSocket | undefined;
@@ -89,6 +93,7 @@ export class SimulatedClient implements SocketPeer {
         ref: 0,
         resuming: false,
         rate,
+        current: rate,
         segment: undefined,
       });
     }
@@ -178,6 +183,9 @@ export class SimulatedClient implements SocketPeer {
       case "live":
         this.#live(frame.room, frame.offset);
         break;
+      case "rate":
+        this.#moved(frame.room, frame.rate);
+        break;
       case "reset":
         this.#reset(frame.room, { epoch: frame.epoch, offset: frame.offset });
         break;
@@ -232,10 +240,22 @@ export class SimulatedClient implements SocketPeer {
   #positioned(state: RoomState, { epoch, offset, recovered }: SubscribeResult): void {
     this.#wireLast.set(state.wish.room, offset);
     this.#wireLive.delete(state.wish.room);
+    state.current = state.rate;
     const conflated = state.rate !== "all";
     if (state.resuming && recovered && conflated === state.segment?.conflated) return;
     if (state.resuming && !recovered) this.resets += 1;
     this.#begin(state.wish.room, { epoch, offset }, !state.resuming && state.wish.start.state === true);
+  }
+
+  /** From here on it is promised something else. */
+  #moved(room: RoomName, rate: Rate): void {
+    const state = this.rooms.get(room);
+    if (state?.position === undefined || state.ref !== 0) return;
+    this.moves += 1;
+    state.current = rate;
+    this.#begin(room, state.position, false);
+    // What it joined ahead of, it may be sent again.
+    this.#wireLast.delete(room);
   }
 
   #reset(room: RoomName, position: Position): void {
@@ -261,7 +281,7 @@ export class SimulatedClient implements SocketPeer {
       liveAt: undefined,
       delivered: [],
       echo,
-      conflated: state.rate !== "all",
+      conflated: state.current !== "all",
     };
     this.segments.push(state.segment);
   }
@@ -310,7 +330,7 @@ export class SimulatedClient implements SocketPeer {
     const last = this.#wireLast.get(state.wish.room);
     if (last === undefined || (this.#socket?.drops ?? 0) > 0) return;
     // A conflated class is behind those who join it.
-    if (offset <= last && state.rate === "all")
+    if (offset <= last && state.current === "all")
       this.wireFaults.push(`${this.name}: ${state.wish.room} ${offset} came again after ${last}`);
     if (prev > last)
       this.wireFaults.push(

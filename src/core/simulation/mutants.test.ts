@@ -193,6 +193,24 @@ const MUTANTS: readonly Mutant[] = [
     replace: "super(room.name, room.counters, { epoch: room.head.epoch, offset: 0 }, 0);",
   },
   {
+    name: "a client whose subscription was moved to a slower class is not told",
+    file: "core/subscription.js",
+    find: "replay.untold = true;",
+    replace: "",
+  },
+  {
+    name: "a subscription that is moved goes on from the room's head, not from what its lane was sent",
+    file: "core/subscription.js",
+    find: "createReplay(rate, position.offset, position.offset, resets, undefined);",
+    replace: "createReplay(rate, room.head.offset, room.head.offset, room.resets, undefined);",
+  },
+  {
+    name: "a subscription that is moved stays on its topic",
+    file: "core/subscription.js",
+    find: "delivery.leave(member);",
+    replace: "",
+  },
+  {
     name: "a conflated replay skips what has a later message of another key",
     file: "core/newest.js",
     find: "?.key === key",
@@ -206,7 +224,7 @@ const MUTANTS: readonly Mutant[] = [
   },
 ];
 
-const SEEDS_MAX = 400;
+const SEEDS_MAX = 2_000;
 const dist = fileURLToPath(new URL("../../", import.meta.url));
 
 for (const mutant of MUTANTS) {

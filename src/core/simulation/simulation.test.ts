@@ -18,6 +18,8 @@ test(`received = published, in order, none twice, or told: ${seeds} seeds from $
     laneWaits: 0,
     conflated: 0,
     conflationOverflows: 0,
+    moves: 0,
+    restored: 0,
   };
   for (let seed = first; seed < first + seeds; seed += 1) {
     const outcome: Outcome = await simulate(seed);

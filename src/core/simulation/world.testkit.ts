@@ -23,6 +23,7 @@ const LIMITS: Limits = {
   historyMessages: 5,
   roomLingerMs: 500,
   replayBytesPerTick: 20_000,
+  softWatermarkBytes: 4_000,
   slowMs: 2_000,
 };
 
@@ -30,7 +31,7 @@ const RATES: readonly Rate[] = ["all", 20, 4];
 const FLOW: RoomSettings = { ...DEFAULT_ROOM_SETTINGS, rates: RATES };
 
 const SETTINGS: Record<string, RoomSettings> = {
-  plain: { ...FLOW, history: { messages: 40, seconds: 3_600 }, publish: "client" },
+  plain: { ...FLOW, slow: "conflate", history: { messages: 40, seconds: 3_600 }, publish: "client" },
   keyed: { ...FLOW, history: { messages: 8, seconds: 3_600 }, state: true },
 };
 
@@ -57,6 +58,8 @@ export interface Outcome {
   readonly laneWaits: number;
   readonly conflated: number;
   readonly conflationOverflows: number;
+  readonly moves: number;
+  readonly restored: number;
 }
 
 /** Runs one seed: publishers, workers, a broker that restarts, torn links, slow and broken sockets; then quiet. */
@@ -181,6 +184,8 @@ function outcome(
     laneWaits: count(({ counters }) => counters.laneWaits),
     conflated: count(({ counters }) => counters.conflated),
     conflationOverflows: count(({ counters }) => counters.conflationOverflows),
+    moves: sum(({ moves }) => moves),
+    restored: count(({ counters }) => counters.restored),
   };
 }
 

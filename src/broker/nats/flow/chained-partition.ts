@@ -87,8 +87,9 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
     for (const room of this.rooms()) {
       // A read under way may have begun before the gap.
       if (room.state === "repairing") room.needsUpTo = full ? Math.max(room.needsUpTo, upTo) : room.needsUpTo;
-      else if (room.state === "live" && room.verified < upTo && (full || room.checkedMs < since))
-        rooms.push(room);
+      else if (room.state === "live" && room.verified < upTo) {
+        if (full || room.checkedMs < since) rooms.push(room);
+      } else room.confirm(nowMs);
     }
     return rooms;
   }
@@ -116,6 +117,7 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
     }
     room.verified = Math.max(room.verified, facts.upTo);
     room.checkedMs = nowMs;
+    room.confirm(nowMs);
   }
 
   protected override begun(room: FlowRoom<M>, nowMs: number): void {

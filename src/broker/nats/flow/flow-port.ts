@@ -125,6 +125,8 @@ export interface RoomSink<M extends FlowMessage> {
   deliver(message: M, prev: number): void;
   /** Continuity is lost: numbering goes on after `head`. */
   reset(head: Position, reason: ResetReason): void;
+  /** Nothing lies between what was told last and this number. */
+  checkpoint(sequence: number): void;
 }
 
 /** Running totals, plain numbers that metrics read. */
@@ -148,6 +150,8 @@ export interface FlowCounters {
   queueOverflows: number;
   /** Rooms told that continuity is lost. */
   resets: number;
+  /** Quiet rooms told how far nothing came. */
+  checkpoints: number;
 }
 
 export function createFlowCounters(): FlowCounters {
@@ -162,5 +166,6 @@ export function createFlowCounters(): FlowCounters {
     failedReads: 0,
     queueOverflows: 0,
     resets: 0,
+    checkpoints: 0,
   };
 }

@@ -29,6 +29,9 @@ export class FlowRoom<M extends FlowMessage> {
   storedMs = Number.NEGATIVE_INFINITY;
   /** When `verified` was found out. */
   checkedMs = Number.NEGATIVE_INFINITY;
+  /** The place that the sink was told last, at or above head, and since when a message that stands there is kept at the least. */
+  #told = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
   /** What was verified before a message came without predecessor: anything later may have come and gone. */
   unproven: number | undefined;
   /** It was open in another epoch, and is told so when it has been read anew. */
@@ -74,9 +77,23 @@ export class FlowRoom<M extends FlowMessage> {
     return this.#held.at(0);
   }
 
+  /** The room is live from `head` on. @param nowMs Undefined: nobody knows how old the message at head is. */
+  begin(head: number, nowMs: number | undefined): void {
+    this.head = head;
+    this.#told = head;
+    this.#toldMs = nowMs ?? Number.NEGATIVE_INFINITY;
+  }
+
   /** @param sinceMs It was not stored before this: now, where it came live; else when the room was last verified. */
   deliver(message: M, sinceMs = this.checkedMs): void {
     const prev = this.head;
+    if (message.sequence <= this.#told) {
+      // It was told that there is nothing: whoever answered so was wrong.
+      this.reset(this.#told, "expired");
+      return;
+    }
+    this.#told = message.sequence;
+    this.#toldMs = sinceMs;
     this.head = message.sequence;
     this.anchored = true;
     if (message.sequence > this.verified) this.verified = message.sequence;
@@ -87,13 +104,29 @@ export class FlowRoom<M extends FlowMessage> {
 
   /** Goes on after `head`, or where it is, if that is later. */
   reset(head: number, reason: ResetReason): void {
-    this.head = Math.max(head, this.head);
+    this.head = Math.max(head, this.head, this.#told);
+    this.#told = this.head;
+    this.#toldMs = Number.NEGATIVE_INFINITY;
     this.verified = Math.max(this.head, this.verified);
     this.anchored = false;
     this.unproven = undefined;
     this.lost = undefined;
     this.#shared.counters.resets += 1;
     this.sink.reset({ epoch: this.partition.epoch, offset: this.head }, reason);
+  }
+
+  /**
+   * Tells how far nothing came, where the place that was told last is one of a message that will soon have expired:
+   * whoever came back with that place could not be told from somebody who has missed something.
+   */
+  confirm(nowMs: number): void {
+    const { ageMs } = this.partition.spec;
+    if (this.state !== "live" || this.unproven !== undefined || this.verified <= this.#told) return;
+    if (ageMs === 0 || nowMs - this.#toldMs < ageMs * CONFIRM_SHARE) return;
+    this.#told = this.verified;
+    this.#toldMs = nowMs;
+    this.#shared.counters.checkpoints += 1;
+    this.sink.checkpoint(this.verified);
   }
 
   /** Holds a live message back; where that would be too much, nothing is held back any more. */
@@ -144,3 +177,6 @@ export class FlowRoom<M extends FlowMessage> {
     this.needsUpTo = 0;
   }
 }
+
+/** Of the age at which messages expire: so old a place gets before a newer one is told. */
+const CONFIRM_SHARE = 1 / 4;

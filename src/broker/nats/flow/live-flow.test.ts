@@ -38,6 +38,7 @@ class Rig implements FlowPort<FlowMessage> {
       opened: ({ offset }: { readonly offset: number }) => this.told.push(`opened ${offset}`),
       deliver: ({ sequence }: FlowMessage) => this.told.push(`${sequence}`),
       reset: (_head: unknown, reason: string) => this.told.push(reason),
+      checkpoint: (sequence: number) => this.told.push(`to ${sequence}`),
     };
     const opening = { name: parseRoom("a.b"), token: "a~b", sink };
     this.#room = this.#flow.open(this.#partition, opening, this.nowMs);

@@ -340,7 +340,7 @@ export abstract class Partition<M extends FlowMessage> {
     if (facts.upTo < room.needsUpTo) return;
     this.#opening.delete(room);
     // Of what came and went up to there nothing was promised.
-    room.head = head ?? facts.upTo;
+    room.begin(head ?? facts.upTo, head === undefined ? nowMs : undefined);
     room.anchored = head !== undefined;
     room.verified = Math.max(room.head, facts.upTo);
     room.checkedMs = nowMs;
@@ -379,7 +379,7 @@ export abstract class Partition<M extends FlowMessage> {
     const wasGap = round.gaps !== this.#sweptGaps;
     this.#sweptGaps = round.gaps;
     this.#sweepsAll = wasGap;
-    const nextMs = this.#gaps !== round.gaps ? 0 : wasGap ? resweepMs : sweepMs;
+    const nextMs = this.#gaps !== round.gaps ? 0 : wasGap ? Math.min(resweepMs, sweepMs) : sweepMs;
     this.#sweepAtMs = Math.min(this.#sweepAtMs, nowMs + nextMs);
   }
 }

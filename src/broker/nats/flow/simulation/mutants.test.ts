@@ -29,8 +29,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "no baseline read: a room begins at whatever comes first",
     file: "partition.js",
-    find: "room.head = head ?? facts.upTo;",
-    replace: "room.head = room.held ? room.held.message.sequence - 1 : (head ?? facts.upTo);",
+    find: "room.begin(head ?? facts.upTo,",
+    replace: "room.begin(room.held ? room.held.message.sequence - 1 : (head ?? facts.upTo),",
   },
   {
     name: "previous ignored: whatever comes later is next",
@@ -125,6 +125,12 @@ const MUTANTS: readonly Mutant[] = [
     file: "flow-room.js",
     find: "message: port.keep(message)",
     replace: "message",
+  },
+  {
+    name: "a quiet room is told to have had nothing beyond what was looked at",
+    file: "flow-room.js",
+    find: "this.sink.checkpoint(this.verified);",
+    replace: "this.sink.checkpoint(this.verified + 3);",
   },
   {
     name: "whole: a hole in the sequence is not seen",

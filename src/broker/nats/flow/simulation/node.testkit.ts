@@ -26,6 +26,8 @@ export interface Segment {
   /** Up to here nothing was promised: a room begins at 0 also where all that it had is gone. */
   readonly base: number;
   readonly got: Got[];
+  /** It was told that up to here nothing came after the last. */
+  confirmed: number;
   end: { readonly why: ResetReason | "closed"; readonly atMs: number } | undefined;
 }
 
@@ -100,6 +102,7 @@ export class SimulatedNode implements Listener {
         opened: (head) => this.#begin(room, head, undefined),
         deliver: (message, prev) => this.#deliver(room, message, prev),
         reset: (head, reason) => this.#begin(room, head, reason),
+        checkpoint: (sequence) => this.#confirm(room, sequence),
       };
       const room = this.flow.open(partition, { name: parseRoom(token), token, sink }, this.#now);
       this.open.set(token, { room, segment: undefined });
@@ -201,7 +204,16 @@ export class SimulatedNode implements Listener {
       return;
     }
     const { sequence, value } = message;
+    if (sequence <= opened.segment.confirmed)
+      this.faults.push(`${this.name}: ${sequence} was told not to be`);
     opened.segment.got.push({ sequence, value, prev, atMs: this.#now, onTrust: room.unproven !== undefined });
+  }
+
+  #confirm(room: FlowRoom<SimulatedMessage>, sequence: number): void {
+    const segment = this.open.get(room.token)?.segment;
+    if (segment === undefined || sequence <= segment.from.offset)
+      this.faults.push(`${this.name}: confirmed ${sequence} where it must not be`);
+    else segment.confirmed = sequence;
   }
 
   #begin(room: FlowRoom<SimulatedMessage>, head: Position, reason: ResetReason | undefined): void {
@@ -219,7 +231,16 @@ export class SimulatedNode implements Listener {
       opened.segment.end = { why: reason, atMs: this.#now };
     const where = `${this.name} in ${room.token} from ${head.epoch}:${head.offset} (${reason ?? "opened"}, ${Math.round(this.#now)} ms)`;
     const base = head.offset === 0 ? stream.lastRemoved(room.token) : head.offset;
-    opened.segment = { stream, token: room.token, where, from: head, base, got: [], end: undefined };
+    opened.segment = {
+      stream,
+      token: room.token,
+      where,
+      from: head,
+      base,
+      got: [],
+      confirmed: 0,
+      end: undefined,
+    };
     this.segments.push(opened.segment);
   }
 

@@ -291,7 +291,8 @@ function checkSegment(segment: Segment): string[] {
 /** How the first `count` messages differ from what was stored. */
 function wrongIn(segment: Segment, incarnation: number, count: number): string | undefined {
   const got = segment.got.slice(0, count);
-  const last = got.at(-1)?.sequence ?? segment.base;
+  const confirmed = count === segment.got.length ? segment.confirmed : 0;
+  const last = Math.max(got.at(-1)?.sequence ?? segment.base, confirmed);
   const received = new Set(got.map(({ sequence }) => sequence));
   // What was missing before a message that was delivered on trust is told after it.
   const trusted = segment.end === undefined ? [] : got.filter(({ onTrust }) => onTrust);

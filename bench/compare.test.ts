@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { compare } from "./compare.js";
+import { PEERS } from "./peers/catalog.js";
+import { comparePage } from "./peers/plot.js";
+import { type Entry, standings, tablesOf } from "./peers/standings.js";
+
+const SMALL = ["--subscribers=20", "--seconds=0.1", "--bursts=1,5", "--deliveries-per-second=400"];
+
+test("compare measures fanwire and peers on the same work, and goes on where it was", {
+  timeout: 120_000,
+}, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "fanwire-compare-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [results, plot] = [join(folder, "results.json"), join(folder, "page.html")];
+  const args = [...SMALL, `--cache=${folder}`, `--results=${results}`, `--plot=${plot}`, "--rounds=1"];
+  // Without those that a registry or a compiler must give.
+  const [table] = await compare.run([...args, "--peers=fanwire,uws,uws-packed,ws,ws-prepared,ws-corked"]);
+  assert.equal(table?.rows.length, 6);
+  for (const [label, single, , burst] of table?.rows ?? []) {
+    assert.match(single ?? "", /^[\d.]+ ± /, label);
+    assert.match(burst ?? "", /^[\d.]+ ± /, label);
+  }
+  assert.ok(!table?.notes.some((note) => note.startsWith("INCOMPLETE")));
+  assert.match(readFileSync(plot, "utf8"), /uWebSockets\.js, a publish a message<\/text>/);
+
+  const written = statSync(results).mtimeMs;
+  assert.ok(existsSync(results));
+  await compare.run([...args, "--peers=fanwire,ws", "--max-minutes=0"]);
+  const [again] = await compare.run([...args, "--peers=fanwire,ws", "--max-minutes=0"]);
+  assert.deepEqual(
+    again?.rows.map(([label]) => label),
+    table?.rows.filter((_, at) => at === 0 || at === 3).map(([label]) => label),
+  );
+  assert.ok(statSync(results).mtimeMs >= written);
+  const [cut] = await compare.run([...args, "--peers=fanwire,ws", "--rounds=2", "--max-minutes=0"]);
+  assert.ok(
+    cut?.notes.some((note) => note.startsWith("INCOMPLETE: 2 turns")),
+    "what is missing is told",
+  );
+});
+
+test("unknown peers and counts are refused before anything starts", async () => {
+  await assert.rejects(compare.run(["--peers=nobody"]), /"nobody" is not one of limit, /);
+  await assert.rejects(compare.run(["--bursts=1,0"]), /--bursts 1,0/);
+});
+
+test("who could not be measured is in the table with the reason, and ratios are to the same round's limit", () => {
+  const [limit, , fanwire, uws] = PEERS;
+  assert.ok(limit !== undefined && fanwire !== undefined && uws !== undefined);
+  const seen = (cpuMicros: number): Entry["outcome"] => {
+    const rest = { deliveries: 10, systemShare: 0.9, readsPerDelivery: 1, bytesPerDelivery: 100 };
+    const times = { p50Micros: 1, p99Micros: 2, maxMicros: 3, lastMicros: undefined, clientBusy: 0.99 };
+    return {
+      kind: "seen",
+      seen: { works: [{ burst: 1, cpuMicros, ...rest, ...times }], emptyBytes: 1, bytesEach: 1 },
+    };
+  };
+  const entries: Entry[] = [
+    { peer: limit, subscribers: 10, round: 1, outcome: seen(4) },
+    { peer: fanwire, subscribers: 10, round: 1, outcome: seen(5) },
+    { peer: limit, subscribers: 10, round: 2, outcome: seen(8) },
+    { peer: fanwire, subscribers: 10, round: 2, outcome: seen(10) },
+    { peer: uws, subscribers: 10, round: 1, outcome: { kind: "failed", why: "no <network>" } },
+  ];
+  const standing = standings(10, [1], [limit, fanwire, uws], entries, 2);
+  assert.equal(standing.peers[1]?.costs[0]?.ratio?.median, 1.25);
+  const table = tablesOf(standing, { bytes: 100, rounds: 2, seconds: 1, "deliveries-per-second": 1 });
+  assert.equal(table.rows[2]?.[1], "failed");
+  assert.ok(table.notes.some((note) => note.includes("no <network>")));
+  assert.ok(table.notes.some((note) => note.startsWith("INCOMPLETE: 1 turns")));
+  assert.ok(table.notes.some((note) => note.includes("INVALID: a client process was busy for 99 %")));
+  assert.ok(comparePage([standing]).includes("×1.25"));
+});

@@ -1,0 +1,182 @@
+/**
+ * Peers side by side: broadcast servers of other projects, fanwire and the physical limit, on the same work, with the
+ * same clients. In each round every server has its turn: it is started, its subscribers connect, single messages go
+ * out at an even rate, then bursts, each when everybody has the one before. What counts is the server's CPU a delivery
+ * (all of its processes, /proc, system calls included), and its ratio to the limit of the same round: times drift with
+ * the machine. Every message is checked by its number on every connection.
+ *
+ * Peers are installed on demand into a cache folder (npm, Debian, a C compiler), never with the project. Finished turns
+ * are kept in a file: a run that was ended goes on where it was.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { bout } from "./peers/bout.js";
+import { PEERS, type Peer } from "./peers/catalog.js";
+import { cacheFolder, install } from "./peers/install.js";
+import { comparePage } from "./peers/plot.js";
+import { type Entry, type Outcome, standings, tablesOf } from "./peers/standings.js";
+import { digits, progress, type Table } from "./support/report.js";
+import { defineScenario, type OptionValues } from "./support/scenario.js";
+
+const OPTIONS = {
+  peers: { default: "all", help: `who takes part: all, or of ${PEERS.map(({ name }) => name).join(",")}` },
+  subscribers: { default: "2000", help: "subscribers of each server; several as 2000,10000" },
+  bursts: { default: "1,32,33,128", help: "messages at once; 1: single ones at an even rate" },
+  rounds: { default: 3, help: "turns of each server" },
+  seconds: { default: 1, help: "length of a window, one for each kind of work" },
+  "deliveries-per-second": { default: 20_000, help: "while single messages are published" },
+  bytes: { default: 100, help: "bytes of a message" },
+  pin: { default: true, help: "servers on core 0, subscribers on core 1" },
+  cache: { default: "", help: "where peers are installed; default: the user's cache folder" },
+  results: { default: "", help: "JSON file of finished turns; default: compare.json in the cache" },
+  fresh: { default: false, help: "measure turns anew that are in that file" },
+  "max-minutes": { default: 60, help: "begin no turn after this time" },
+  plot: { default: "", help: "write a page with plots there (HTML)" },
+} as const;
+
+type Options = OptionValues<typeof OPTIONS>;
+
+export const compare = defineScenario({
+  name: "compare",
+  summary: "fanwire beside ws, Socket.IO, Bun, nats-server and others, and beside raw C",
+  options: OPTIONS,
+  run: measure,
+});
+
+async function measure(options: Options): Promise<Table[]> {
+  const peers = choosePeers(options.peers);
+  const numbers = (name: "subscribers" | "bursts"): number[] => parseList(name, options[name]);
+  const bursts = numbers("bursts");
+  const sizes = numbers("subscribers");
+  const cache = cacheFolder(options.cache);
+  mkdirSync(cache, { recursive: true });
+  const file = new ResultsFile(options.results === "" ? join(cache, "compare.json") : options.results);
+  const folders = await installAll(peers, cache);
+  const endMs = performance.now() + options["max-minutes"] * 60_000;
+  const chosen: Entry[] = [];
+  for (const subscribers of sizes) {
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const peer of peers) {
+        const folder = folders.get(peer.name);
+        if (folder === undefined) continue;
+        const { seconds, bytes, pin } = options;
+        const work = {
+          subscribers,
+          bursts,
+          seconds,
+          bytes,
+          pin,
+          deliveriesPerSecond: options["deliveries-per-second"],
+        };
+        const key = `${peer.name} ${round} ${JSON.stringify(work)}`;
+        const known = options.fresh ? undefined : file.get(key);
+        if (known === undefined && performance.now() > endMs) continue;
+        const outcome = known ?? (await turn(peer, folder.path, folder.problem, work));
+        if (folder.problem === undefined) file.set(key, outcome);
+        progress(
+          `${subscribers} ${round}/${options.rounds} ${peer.name}: ${told(outcome)}${known ? " (kept)" : ""}`,
+        );
+        chosen.push({ peer, subscribers, round, outcome });
+      }
+    }
+  }
+  const all = sizes.map((subscribers) => standings(subscribers, bursts, peers, chosen, options.rounds));
+  const tables = all.map((standing) => tablesOf(standing, options));
+  if (options.plot !== "") writeFileSync(options.plot, comparePage(all));
+  return tables;
+}
+
+/** @throws Error for a name that is no peer. */
+function choosePeers(list: string): readonly Peer[] {
+  if (list === "all") return PEERS;
+  return list.split(",").map((name) => {
+    const peer = PEERS.find((candidate) => candidate.name === name);
+    if (peer !== undefined) return peer;
+    throw new Error(
+      `--peers ${list}: "${name}" is not one of ${PEERS.map((known) => known.name).join(", ")}`,
+    );
+  });
+}
+
+function parseList(name: string, text: string): number[] {
+  return text.split(",").map((part) => {
+    const value = Number(part);
+    if (Number.isInteger(value) && value >= 1) return value;
+    throw new Error(`--${name} ${text}: "${part}" is not an integer of 1 or more`);
+  });
+}
+
+interface Installed {
+  readonly path: string;
+  /** Why it could not be installed. */
+  readonly problem?: string;
+}
+
+async function installAll(peers: readonly Peer[], cache: string): Promise<ReadonlyMap<string, Installed>> {
+  const folders = new Map<string, Installed>();
+  const byNeed = new Map<string, Installed>();
+  for (const { name, need } of peers) {
+    const key = JSON.stringify(need);
+    let installed = byNeed.get(key);
+    if (installed === undefined) {
+      try {
+        installed = { path: await install(name, need, cache) };
+      } catch (cause) {
+        installed = { path: "", problem: messageOf(cause) };
+        progress(`${name}: ${messageOf(cause)}`);
+      }
+      byNeed.set(key, installed);
+    }
+    folders.set(name, installed);
+  }
+  return folders;
+}
+
+async function turn(
+  peer: Peer,
+  folder: string,
+  problem: string | undefined,
+  work: Parameters<typeof bout>[2],
+): Promise<Outcome> {
+  if (problem !== undefined) return { kind: "failed", why: problem };
+  try {
+    return { kind: "seen", seen: await bout(peer, folder, work) };
+  } catch (cause) {
+    return { kind: "failed", why: messageOf(cause).slice(0, 400) };
+  }
+}
+
+function told(outcome: Outcome): string {
+  if (outcome.kind === "failed") return `FAILED: ${outcome.why}`;
+  const costs = outcome.seen.works.map(({ burst, cpuMicros }) => `${burst}: ${digits(cpuMicros)}`);
+  return `CPU µs a delivery ${costs.join(", ")}`;
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+/** Finished turns by what was measured. */
+class ResultsFile {
+  readonly #path: string;
+  readonly #outcomes: Record<string, Outcome>;
+
+  constructor(path: string) {
+    this.#path = path;
+    // Written by this program alone.
+    this.#outcomes = existsSync(path)
+      ? (JSON.parse(readFileSync(path, "utf8")) as Record<string, Outcome>)
+      : {};
+  }
+
+  /** A turn that failed is tried again. */
+  get(key: string): Outcome | undefined {
+    const outcome = this.#outcomes[key];
+    return outcome?.kind === "seen" ? outcome : undefined;
+  }
+
+  set(key: string, outcome: Outcome): void {
+    this.#outcomes[key] = outcome;
+    writeFileSync(this.#path, `${JSON.stringify(this.#outcomes, undefined, 1)}\n`);
+  }
+}
