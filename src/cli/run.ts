@@ -7,9 +7,10 @@ import { nats } from "./nats.js";
 import { pub } from "./pub.js";
 import { serve } from "./serve.js";
 import { sub } from "./sub.js";
+import { top } from "./top.js";
 import { readVersion } from "./version.js";
 
-const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, nats];
+const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, nats, top];
 
 const HELP = `fanwire: one message onto every subscriber's socket, in order, none lost in silence.
 

@@ -101,6 +101,9 @@ export class EngineRig {
       requestTick: () => {
         this.tickAsked = true;
       },
+      requestFlush: () => {
+        this.tickAsked = true;
+      },
       wakeAt: (atMs: number) => {
         this.wakesAtMs.push(atMs);
       },

@@ -71,7 +71,7 @@ export class Engine implements SessionHost {
     this.allowances = allowances(limits);
     this.counters = counters;
     this.guard = guard;
-    this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestTick());
+    this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestFlush());
     this.lanes = new Lanes(limits.laneSockets, counters);
     this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
@@ -94,8 +94,8 @@ export class Engine implements SessionHost {
     return session;
   }
 
-  /** What `Fanout.requestTick` asked for. Never called inside a socket handler, where a flush would cost a system call a message. */
-  tick(nowMs: number): void {
+  /** What `Fanout.requestTick` asked for, and where `takeIn` what `Fanout.requestFlush` did. Never called inside a socket handler, where a flush would cost a system call a message. */
+  tick(nowMs: number, takeIn = true): void {
     // Whatever a tick that threw left behind belongs to nobody.
     this.#packer.take();
     this.reader.forgetAnswered();
@@ -105,11 +105,13 @@ export class Engine implements SessionHost {
     this.#lagging = [];
     for (const session of lagging) session.adapt(nowMs);
     try {
-      this.rooms.takeIn(this.lanes, nowMs);
+      if (takeIn) this.rooms.takeIn(this.lanes, nowMs);
       this.paces.flushDue(nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
       this.#takeTurns(nowMs);
     } finally {
+      // Where something threw before they were asked.
+      if (takeIn && this.rooms.isWaiting) this.#fanout.requestFlush();
       if (this.lanes.isWaiting || this.#turns.length > 0) this.#fanout.requestTick();
     }
   }

@@ -7,7 +7,12 @@ import { Packer } from "./packer.js";
 import type { Fanout } from "./ports.js";
 
 const packer = new Packer();
-const fanout: Fanout = { publish: () => undefined, requestTick: () => undefined, wakeAt: () => undefined };
+const fanout: Fanout = {
+  publish: () => undefined,
+  requestTick: () => undefined,
+  requestFlush: () => undefined,
+  wakeAt: () => undefined,
+};
 
 class Rig {
   readonly counters = createCounters();

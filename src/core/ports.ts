@@ -80,6 +80,8 @@ export interface Outbox {
 export interface Fanout {
   /** Sends to every socket that joined the topic before this call. `binary` is the WebSocket opcode. */
   publish(topic: string, bytes: Uint8Array, binary: boolean): void;
+  /** Asks for a tick in which rooms take in what they got, as {@link Fanout.requestTick}, or later under load. */
+  requestFlush(): void;
   /** Asks for an `Engine.tick` at this time or soon after it, besides those asked for otherwise. In milliseconds, on the clock of `Engine.tick`. */
   wakeAt(atMs: number): void;
   /** Asks for one `Engine.tick` soon, outside of any socket handler. Asking again before it comes changes nothing. */

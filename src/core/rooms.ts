@@ -27,7 +27,7 @@ export class Rooms implements Sink {
   readonly #settingsOf: SettingsOf;
   readonly #limits: Limits;
   readonly #counters: Counters;
-  readonly #requestTick: () => void;
+  readonly #requestFlush: () => void;
   readonly #budget: ByteBudget;
   readonly #slots = new Map<RoomName, Slot>();
   /** Open rooms without members, the longest empty first. */
@@ -41,13 +41,13 @@ export class Rooms implements Sink {
     settingsOf: SettingsOf,
     limits: Limits,
     counters: Counters,
-    requestTick: () => void,
+    requestFlush: () => void,
   ) {
     this.#broker = broker;
     this.#settingsOf = settingsOf;
     this.#limits = limits;
     this.#counters = counters;
-    this.#requestTick = requestTick;
+    this.#requestFlush = requestFlush;
     this.#budget = new ByteBudget(limits.ringBytes);
   }
 
@@ -90,6 +90,11 @@ export class Rooms implements Sink {
 
   checkpoint(name: RoomName, offset: number): void {
     this.#deliver(name, (room) => room.checkpoint(offset));
+  }
+
+  /** Whether a room has something to take in. */
+  get isWaiting(): boolean {
+    return this.#waiting.length > 0;
   }
 
   /** Takes in all that the broker handed over, and queues it at the lanes. Nothing is sent. */
@@ -178,6 +183,6 @@ export class Rooms implements Sink {
   #wait(room: Room, first: boolean): void {
     if (!first) return;
     this.#waiting.push(room);
-    this.#requestTick();
+    this.#requestFlush();
   }
 }

@@ -119,6 +119,12 @@ const limits = z
       "places of a worker for connections that are no socket (yet), besides those that sockets leave; above half each is " +
         "closed after its reply, where no place is left new ones are reset (counted: connectionsRefused)",
     ),
+    flushMsMax: integer(
+      0,
+      1_000,
+      10,
+      "how long a message may wait for others under load, so that they go out in one write; 0: never",
+    ),
     laneSockets: limit(
       "laneSockets",
       1,

@@ -27,6 +27,7 @@ import { Listener, type ListenOptions } from "./gateway-listener.js";
 import { BoundedLog, type GatewayLog } from "./gateway-log.js";
 import { writeReply } from "./gateway-reply.js";
 import { Connection, type SessionFace } from "./gateway-socket.js";
+import { Ticks } from "./gateway-ticks.js";
 import { HandshakeGate, PROBE_MS } from "./handshake-gate.js";
 import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
@@ -147,10 +148,7 @@ class UwsGateway implements Gateway {
   #entering: Access = OPEN_ACCESS;
   /** TCP connections that are no WebSocket (yet). */
   #plainConnections = 0;
-  #tickAsked = false;
-  /** The earliest time for which a tick was asked. */
-  #wakeMs = Number.POSITIVE_INFINITY;
-  #waker: NodeJS.Timeout | undefined;
+  readonly #ticks: Ticks;
   #sweeper: NodeJS.Timeout | undefined;
   #prober: NodeJS.Timeout | undefined;
   #listener: Listener | undefined;
@@ -171,12 +169,19 @@ class UwsGateway implements Gateway {
     this.#admission = new Admission({ origins, gate: this.#gate, counters, random: Math.random });
     const isCrowded = () => this.#leaving || this.#plainConnections * 2 > gatewayLimits.plainConnections;
     this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
+    const ticks = new Ticks({
+      tick: (nowMs, takeIn) => this.#tick(nowMs, takeIn),
+      flushMsMax: gatewayLimits.flushMsMax,
+      counters,
+    });
+    this.#ticks = ticks;
     this.#engine = options.createEngine({
       publish: (topic, bytes, binary) => {
         this.#app.publish(topic, bytes, binary, false);
       },
-      requestTick: () => this.#requestTick(),
-      wakeAt: (atMs) => this.#wakeAt(atMs),
+      requestTick: () => ticks.request(),
+      requestFlush: () => ticks.requestFlush(),
+      wakeAt: (atMs) => ticks.wakeAt(atMs),
     });
     this.#app.filter((res, count) => this.#filter(res, Number(count)));
     this.#routeSockets();
@@ -383,31 +388,12 @@ class UwsGateway implements Gateway {
     this.#log.warn({ limit }, "a socket was cut off: its message was too long");
   }
 
-  #requestTick(): void {
-    if (this.#tickAsked) return;
-    this.#tickAsked = true;
-    setImmediate(() => {
-      this.#tickAsked = false;
-      try {
-        this.#engine.tick(Date.now());
-      } catch (cause) {
-        this.#fault("tick", cause);
-      }
-    });
-  }
-
-  /** One timer, for the earliest: that tick asks for the next. */
-  #wakeAt(atMs: number): void {
-    if (atMs >= this.#wakeMs) return;
-    clearTimeout(this.#waker);
-    this.#wakeMs = atMs;
-    this.#waker = setTimeout(
-      () => {
-        this.#wakeMs = Number.POSITIVE_INFINITY;
-        this.#requestTick();
-      },
-      Math.max(0, atMs - Date.now()),
-    );
+  #tick(nowMs: number, takeIn: boolean): void {
+    try {
+      this.#engine.tick(nowMs, takeIn);
+    } catch (cause) {
+      this.#fault("tick", cause);
+    }
   }
 
   #sweep(): void {
@@ -459,7 +445,7 @@ class UwsGateway implements Gateway {
     await sleep(Math.min(LEAVE_MS, deadlineMs));
     clearInterval(this.#sweeper);
     clearInterval(this.#prober);
-    clearTimeout(this.#waker);
+    this.#ticks.stop();
     this.#app.close();
     this.#log.sweep();
   }

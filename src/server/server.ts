@@ -220,6 +220,7 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     connections: configured,
     idleSeconds,
     bodyBytes,
+    flushMsMax,
     handshakesPerSecond,
     handshakeLagMs,
     connectionsPerAddress,
@@ -234,7 +235,15 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     );
   const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
   const addresses = { connectionsPerAddress, acceptsPerSecondPerAddress };
-  return { ...DEFAULT_GATEWAY_LIMITS, ...fitting, ...handshakes, ...addresses, idleSeconds, bodyBytes };
+  return {
+    ...DEFAULT_GATEWAY_LIMITS,
+    ...fitting,
+    ...handshakes,
+    ...addresses,
+    idleSeconds,
+    bodyBytes,
+    flushMsMax,
+  };
 }
 
 /** What stands at `/` where no page is served. */

@@ -25,12 +25,28 @@ export class Audience {
   private constructor() {}
 
   /** Connects so many clients, each in all rooms, and waits until all are live. */
-  static async open(t: TestContext, url: string, count: number, rooms: readonly string[]): Promise<Audience> {
+  static open(t: TestContext, url: string, count: number, rooms: readonly string[]): Promise<Audience> {
+    return Audience.#open(t, url, count, () => rooms);
+  }
+
+  /** Connects so many clients, each in one of the rooms, in turn, and waits until all are live. */
+  static spread(t: TestContext, url: string, count: number, rooms: readonly string[]): Promise<Audience> {
+    return Audience.#open(t, url, count, (index) =>
+      rooms.slice(index % rooms.length, (index % rooms.length) + 1),
+    );
+  }
+
+  static async #open(
+    t: TestContext,
+    url: string,
+    count: number,
+    roomsOf: (index: number) => readonly string[],
+  ): Promise<Audience> {
     const audience = new Audience();
     for (let i = 0; i < count; i += 1) {
       const client = new Client(`${url}/ws`, { WebSocket, backoffBaseMs: 50, backoffCapMs: 1_000 });
       audience.clients.push(client);
-      for (const room of rooms) audience.#follow(client, room);
+      for (const room of roomsOf(i)) audience.#follow(client, room);
     }
     t.after(() => {
       for (const client of audience.clients) client.close();
@@ -45,6 +61,25 @@ export class Audience {
     subscription.on("message", ({ data }) => book.numbers.push(Number(data)));
     subscription.on("reset", ({ reason }) => book.resets.push({ at: book.numbers.length, reason }));
     this.books.push(book);
+  }
+
+  /** From now on: how often clients had to connect again, and the longest that any of them waited for a room's next message. */
+  pauses(): () => { readonly longestMs: number; readonly reconnects: number } {
+    let longestMs = 0;
+    let reconnects = 0;
+    for (const { subscription } of this.books) {
+      let lastMs = performance.now();
+      subscription.on("message", () => {
+        const nowMs = performance.now();
+        longestMs = Math.max(longestMs, nowMs - lastMs);
+        lastMs = nowMs;
+      });
+    }
+    for (const client of this.clients)
+      client.on("state", ({ kind }) => {
+        if (kind === "open") reconnects += 1;
+      });
+    return () => ({ longestMs, reconnects });
   }
 
   /** Waits until it is so for every client and room. */

@@ -28,6 +28,7 @@ export const METRIC_HELP = {
   fanwire_received_total: "Messages handed to this process by its broker",
   fanwire_writes_total: "Publishes to topics, and writes to sockets that are alone in a room of their lane",
   fanwire_write_bytes_total: "Bytes of these, counted once however many sockets a topic has",
+  fanwire_flush_waits_total: "Flushes that waited for more messages because the loop was busy",
   fanwire_lanes: "Cohorts of sockets, each written to in a turn of its own",
   fanwire_lane_flushes_total: "Turns of lanes",
   fanwire_lane_waits_total: "Times that a lane had something to send and left the turn to others",
@@ -162,6 +163,7 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   tokensRevoked: counter("fanwire_tokens_total", { result: "revoked" }),
   jwksFailures: counter("fanwire_token_keys_failures_total"),
   hooksFailed: counter("fanwire_hooks_failed_total"),
+  flushWaits: counter("fanwire_flush_waits_total"),
   faults: bug("gatewayHandler"),
 };
 

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { WebSocket } from "ws";
 import { flagsAs } from "../broker/nats/nats-accounts.testkit.js";
 import { NatsServer, until } from "../broker/nats/nats-server.testkit.js";
-import { Client, type Subscribed } from "../client/index.js";
+import { Client, type FanwireError, type Subscribed } from "../client/index.js";
 import { Audience, Publisher } from "./audience.testkit.js";
 import { kill, TestNode } from "./node.testkit.js";
 
@@ -108,6 +108,12 @@ test("NATS away for longer: subscribers are told once, resumes are served from m
   assert.equal(refused.status, 503);
   const { error }: { error: { code: string } } = await refused.json();
   assert.equal(error.code, "unavailable");
+  // So is a room that is not open here yet, and says so with a time.
+  const strange = stranger.subscribe("news.other");
+  const refusal = await new Promise<FanwireError>((resolve) => strange.on("error", resolve));
+  assert.equal(refusal.code, "unavailable");
+  assert.ok(refusal.retryMs !== undefined && refusal.retryMs > 0);
+  strange.unsubscribe();
   const resumed = new Promise<Subscribed>((resolve) => subscription.on("subscribed", resolve));
   for (const socket of sockets) socket.terminate();
   assert.equal((await resumed).recovered, true, "from the ring");

@@ -133,6 +133,13 @@ describe("TLS", () => {
       );
   });
 
+  test("a server whose certificate is for its address alone is taken by that address", async (t) => {
+    const { ca, server } = await secured(t, "", "IP:127.0.0.1");
+    const [nobody = 0] = await freePorts(1);
+    const servers = [`127.0.0.2:${nobody}`, `127.0.0.1:${server.port}`];
+    await serves(t, { servers, tls: { caFile: ca.cert } });
+  });
+
   test("a server without TLS is not spoken to where TLS was asked for", async (t) => {
     const server = await start(t, "");
     await refused(

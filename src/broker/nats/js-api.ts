@@ -49,6 +49,7 @@ const NO_PLACE: readonly number[] = [ERR_CODE.noSuitablePeers, ERR_CODE.insuffic
 
 const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 500;
+const AWAY_RETRY_MS = 1_000;
 
 /** The JetStream API over one connection. */
 export class JsApi {
@@ -87,12 +88,14 @@ export class JsApi {
 /**
  * Tries until the deadline while what goes wrong may pass: no connection, no answer, no leader. Each try has a deadline
  * of its own, {@link CALL_MS} at most.
- * @throws CodedError `unavailable` at the deadline; what does not pass as it is, at once.
+ * @param mayGoOn Asked before another try.
+ * @throws CodedError `unavailable` at the deadline, or where it may not go on; what does not pass as it is, at once.
  */
 export async function insist<T>(
   what: string,
   deadlineMs: number,
   attempt: (timeoutMs: number) => Promise<T>,
+  mayGoOn: () => boolean = () => true,
 ): Promise<T> {
   const end = Date.now() + deadlineMs;
   for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(RETRY_MOST_MS, waitMs * 2)) {
@@ -100,6 +103,7 @@ export async function insist<T>(
       return await attempt(Math.max(1, Math.min(CALL_MS, end - Date.now())));
     } catch (cause) {
       if (!isTransient(cause)) throw cause;
+      if (!mayGoOn()) throw new CodedError("unavailable", `${what}: ${reasonOf(cause)}`, AWAY_RETRY_MS);
       if (Date.now() + waitMs >= end)
         throw new CodedError(
           "unavailable",

@@ -100,6 +100,8 @@ export class NatsBroker implements Broker {
       await ephemeral.open(room, sink);
       return EPHEMERAL;
     }
+    if (this.#isAway)
+      throw new CodedError("unavailable", `room ${room} cannot be opened: NATS is away`, 1_000);
     const opened = await flows.open(room, sink, place);
     return opened.start ?? opened.stream.position(opened.last);
   }
@@ -180,11 +182,18 @@ export class NatsBroker implements Broker {
   #insist<T>(attempt: () => Promise<T>): Promise<T> {
     const { counters, limits } = this.#parts.delivery;
     let tries = 0;
-    return insist("NATS did not answer a read", limits.readMs, () => {
+    const tryOnce = (): Promise<T> => {
       tries += 1;
       if (tries > 1) counters.retriedReads += 1;
       return attempt();
-    });
+    };
+    // What memory serves it serves all the same.
+    return insist("NATS did not answer a read", limits.readMs, tryOnce, () => !this.#isAway);
+  }
+
+  /** For so long that it is not worth waiting for. */
+  get #isAway(): boolean {
+    return this.#parts.awayMs() >= this.#parts.delivery.limits.awayMs;
   }
 
   #refuseIfUnable(): void {

@@ -29,5 +29,7 @@ export interface NatsParts {
   readonly gate: Gate;
   /** Why this node must not serve; undefined: it may. */
   readonly refusal: () => string | undefined;
+  /** For how long there has been no connection; 0 while there is one. */
+  readonly awayMs: () => number;
   readonly stop: (deadlineMs: number) => Promise<void>;
 }

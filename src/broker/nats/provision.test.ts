@@ -5,7 +5,7 @@ import { DEFAULT_ROOM_SETTINGS } from "../../core/settings.js";
 import { CodedError } from "../../protocol/errors.js";
 import { parseServers } from "./connection.js";
 import { NatsAdmin } from "./nats-admin.testkit.js";
-import { freePorts, NatsCluster, NatsServer } from "./nats-server.testkit.js";
+import { freePorts, NatsCluster, NatsServer, until } from "./nats-server.testkit.js";
 import { describeChange } from "./plan-change.js";
 import { type Provisioning, type ProvisionOptions, prepareProvisioning } from "./provision.js";
 import { startNatsBroker } from "./start.js";
@@ -162,6 +162,25 @@ describe("provisioning", () => {
       assert.equal((await admin.stream(name)).config.num_replicas, 3);
     const again = await prepare(t, cluster.urls[1] ?? "", {});
     assert.deepEqual(describeChange(again.change), ["nothing to do"]);
+  });
+
+  test("a cluster whose third server comes late gets three replicas, one that has only two gets one", async (t) => {
+    const cluster = await NatsCluster.start();
+    t.after(() => cluster.dispose());
+    const admin = await NatsAdmin.connect(cluster.urls.slice(0, 2));
+    t.after(() => admin.close());
+    const third = cluster.server("n3");
+    await third.stop();
+    await until("two servers are left", () => admin.connection.info?.connect_urls?.length === 2);
+    await admin.insist("INFO");
+    const urls = cluster.urls.slice(0, 2).join(",");
+    assert.equal((await prepare(t, urls, { prefix: "two", clusterMs: 200 })).replicas, 1);
+    const preparing = prepare(t, urls, { prefix: "late", clusterMs: 60_000 });
+    await third.start();
+    const provisioning = await preparing;
+    assert.equal(provisioning.replicas, 3);
+    await provisioning.apply(false);
+    assert.equal((await admin.stream("LATE_0")).config.num_replicas, 3);
   });
 });
 

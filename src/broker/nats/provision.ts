@@ -21,6 +21,8 @@ export interface ProvisionOptions {
   readonly dataBytes: number;
   /** For everything together. Default: 2 minutes. */
   readonly deadlineMs?: number;
+  /** A cluster that knows of less than three servers is given this long to find more. Default: 30 seconds. */
+  readonly clusterMs?: number;
   /** Ends it early: what was done until then stays, and doing it again does the rest. */
   readonly signal?: AbortSignal;
 }
@@ -62,6 +64,9 @@ const DEADLINE_MS = 120_000;
 /** A cluster finds a leader, or there is no JetStream. */
 const JETSTREAM_MS = 15_000;
 
+const CLUSTER_MS = 30_000;
+const CLUSTER_LOOK_MS = 100;
+
 /** Streams made at once. More does not make a cluster faster. */
 const CONCURRENCY = 8;
 
@@ -84,7 +89,10 @@ async function prepare(link: NatsLink, options: ProvisionOptions, deadlineMs: nu
   const record = streams.has(subjects.controlStream)
     ? await insist("NATS did not give the plan", deadlineMs, (timeoutMs) => control.readPlan(timeoutMs))
     : undefined;
-  const replicas = options.replicas ?? replicasNow(streams, subjects) ?? replicasFor(link);
+  const replicas =
+    options.replicas ??
+    replicasNow(streams, subjects) ??
+    (await replicasFor(link, Math.min(deadlineMs, options.clusterMs ?? CLUSTER_MS), options.signal));
   const { maxBytes, dataBytes } = options;
   const storage = { replicas, maxBytes, dataBytes };
   const change = planChange(plan, namespacesOf(options.settings), storage, {
@@ -95,41 +103,48 @@ async function prepare(link: NatsLink, options: ProvisionOptions, deadlineMs: nu
     change,
     replicas,
     server: version,
-    apply: (force) => apply(api, control, change, record, force),
+    apply: (force) => apply({ api, control, change, record, force, end: Date.now() + deadlineMs }),
     close: () => link.close(),
   };
 }
 
-async function apply(
-  api: JsApi,
-  control: Control,
-  change: PlanChange,
-  record: Versioned<PlanRecord> | undefined,
-  force: boolean,
-): Promise<void> {
+interface Work {
+  readonly api: JsApi;
+  readonly control: Control;
+  readonly change: PlanChange;
+  readonly record: Versioned<PlanRecord> | undefined;
+  readonly force: boolean;
+  /** When to give up: a cluster that has just begun finds no place for a stream for half a minute. */
+  readonly end: number;
+}
+
+async function apply({ api, control, change, record, force, end }: Work): Promise<void> {
   if (change.problems.length > 0) throw new CodedError("bad_request", change.problems.join("; "));
   if (change.losses.length > 0 && !force)
     throw new CodedError(
       "bad_request",
       `data would be lost, which only --force does: ${change.losses.join("; ")}`,
     );
-  if (change.control !== undefined) await applyStep(api, change.control);
+  if (change.control !== undefined) await applyStep(api, change.control, end);
   // Before the streams: a bound that is lowered must be known to readers when it bites.
   if (change.record !== undefined) await writePlan(control, change.record, record?.sequence ?? 0);
   const steps = [...change.steps];
   await Promise.all(
     Array.from({ length: CONCURRENCY }, async () => {
-      for (let step = steps.shift(); step !== undefined; step = steps.shift()) await applyStep(api, step);
+      for (let step = steps.shift(); step !== undefined; step = steps.shift())
+        await applyStep(api, step, end);
     }),
   );
 }
 
-async function applyStep(api: JsApi, { kind, config }: Step): Promise<void> {
+async function applyStep(api: JsApi, { kind, config }: Step, end: number): Promise<void> {
   const body: Json = { ...config };
   const verb = kind === "create" ? "CREATE" : "UPDATE";
   const what = `NATS did not ${kind} ${config.name}`;
   try {
-    await insist(what, STEP_MS * 3, () => api.call(`STREAM.${verb}.${config.name}`, body, STEP_MS));
+    await insist(what, Math.max(STEP_MS, end - Date.now()), () =>
+      api.call(`STREAM.${verb}.${config.name}`, body, STEP_MS),
+    );
   } catch (cause) {
     if (!(cause instanceof ApiError)) throw cause;
     const hint = HINTS.get(cause.errCode);
@@ -187,9 +202,16 @@ function replicasNow(streams: ReadonlyMap<string, ExistingStream>, subjects: Sub
   return typeof replicas === "number" ? replicas : undefined;
 }
 
-/** How many servers there are, a connection is told by the addresses that it may use besides its own. */
-function replicasFor(link: NatsLink): 1 | 3 {
-  const { info } = link.connection;
-  const servers = new Set(info?.connect_urls ?? []);
-  return servers.size >= 3 ? 3 : 1;
+/**
+ * How many servers there are, a connection is told by the addresses that it may use besides its own, and told anew when
+ * one joins. Streams that got one replica because two servers were up first would stay so.
+ */
+async function replicasFor(link: NatsLink, waitMs: number, signal?: AbortSignal): Promise<1 | 3> {
+  const end = Date.now() + waitMs;
+  for (;;) {
+    const { info } = link.connection;
+    if (new Set(info?.connect_urls ?? []).size >= 3) return 3;
+    if (info?.cluster === undefined || Date.now() >= end || signal?.aborted) return 1;
+    await new Promise((resolve) => setTimeout(resolve, CLUSTER_LOOK_MS));
+  }
 }

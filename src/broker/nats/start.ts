@@ -221,6 +221,7 @@ async function assemble(
     }),
     gate,
     refusal: () => watch.refusal ?? rights.refusal,
+    awayMs: () => watch.awayMs,
     stop: (deadlineMs) => watch.stop(deadlineMs),
   });
   return { broker, watch, rights };
@@ -274,6 +275,8 @@ async function provision(
       maxBytes: options.maxBytes ?? -1,
       dataBytes: limits.dataBytes,
       deadlineMs: startMs,
+      // Most of the time is for the streams.
+      clusterMs: startMs / 4,
     });
     try {
       await provisioning.apply(false);

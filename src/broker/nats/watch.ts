@@ -40,6 +40,7 @@ export class Watch {
   readonly #options: WatchOptions;
   readonly #timers = new Set<NodeJS.Timeout>();
   #refusal: string | undefined;
+  #awaySinceMs: number | undefined;
   #stopped = false;
 
   constructor(options: WatchOptions) {
@@ -49,6 +50,11 @@ export class Watch {
   /** Why this node must not serve any more; undefined: it may. */
   get refusal(): string | undefined {
     return this.#refusal;
+  }
+
+  /** For how long there has been no connection; 0 while there is one. */
+  get awayMs(): number {
+    return this.#awaySinceMs === undefined ? 0 : performance.now() - this.#awaySinceMs;
   }
 
   start(): void {
@@ -72,6 +78,7 @@ export class Watch {
   disconnected(): void {
     const { publisher, keeper, flows, counters, onStatus } = this.#options;
     counters.disconnects += 1;
+    this.#awaySinceMs ??= performance.now();
     keeper.disconnected();
     flows.disconnected();
     publisher.disconnected();
@@ -81,6 +88,7 @@ export class Watch {
 
   reconnected(server: string): void {
     const { publisher, keeper, flows, onStatus, notice } = this.#options;
+    this.#awaySinceMs = undefined;
     publisher.reconnected();
     flows.connected();
     notice({ level: "info", text: `connected to NATS again, at ${server}` });

@@ -12,6 +12,9 @@ import type { Scheduler } from "./scheduler.testkit.js";
 /** Frames that one socket may have queued from topics before it is flushed at once; 32 in uWS, fewer here to see it more. */
 const PENDING_MAX = [1, 1, 4];
 
+/** How long a flush may be put off: not at all, or beyond some turns. */
+const FLUSH_MS = [0, 0, 20];
+
 /** What the far end of a socket is told. */
 export interface SocketPeer {
   readable(): void;
@@ -33,7 +36,10 @@ export class SimulatedWorker implements Fanout {
   readonly #link: Link;
   /** Sockets that a topic was flushed to in this tick. */
   readonly #flushedTo = new Set<SimulatedSocket>();
+  readonly #flushMs: number;
   #tickAsked = false;
+  #flushAsked = false;
+  #flushDue = false;
   #sessions = 0;
 
   constructor(
@@ -48,6 +54,7 @@ export class SimulatedWorker implements Fanout {
     this.#limits = limits;
     this.#turnMs = turnMs;
     this.#link = link;
+    this.#flushMs = scheduler.random.pick(FLUSH_MS);
     this.pendingMax = scheduler.random.pick(PENDING_MAX);
     this.engine = new Engine({
       node: name,
@@ -68,6 +75,15 @@ export class SimulatedWorker implements Fanout {
     }
   }
 
+  requestFlush(): void {
+    if (this.#flushAsked) return;
+    this.#flushAsked = true;
+    this.scheduler.soon(this.#flushMs, () => {
+      this.#flushDue = true;
+      this.requestTick();
+    });
+  }
+
   wakeAt(atMs: number): void {
     this.scheduler.after(Math.max(0, atMs - this.scheduler.nowMs), () => this.requestTick());
   }
@@ -76,11 +92,14 @@ export class SimulatedWorker implements Fanout {
     if (this.#tickAsked) return;
     this.#tickAsked = true;
     this.scheduler.soon(this.#turnMs, () => {
+      const takeIn = this.#flushDue;
       this.#tickAsked = false;
+      if (takeIn) this.#flushAsked = false;
+      this.#flushDue = false;
       const dropped = [...this.sockets].filter((socket) => socket.droppedSinceTick);
       for (const socket of dropped) socket.droppedSinceTick = false;
       this.#flushedTo.clear();
-      this.engine.tick(this.scheduler.nowMs);
+      this.engine.tick(this.scheduler.nowMs, takeIn);
       this.#checkBound();
       for (const socket of dropped) this.#checkLeft(socket);
       for (const socket of this.sockets) socket.flushPending();
@@ -92,7 +111,7 @@ export class SimulatedWorker implements Fanout {
     // Each reset takes every lane a turn of its own.
     if (this.#link.restarts > 2) return;
     const { nowMs } = this.scheduler;
-    const turns = (this.counters.lanes + 4) * this.#turnMs + 1;
+    const turns = (this.counters.lanes + 4) * this.#turnMs + this.#flushMs + 1;
     for (const frame of decodeServer(bytes)) {
       if (frame.type !== "message") continue;
       const ageMs = nowMs - (this.#link.handedMs.get(`${frame.room} ${frame.offset}`) ?? nowMs);

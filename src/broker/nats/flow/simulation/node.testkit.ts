@@ -125,6 +125,13 @@ export class SimulatedNode implements Listener {
     this.flow.connected(this.#now);
   }
 
+  /** It published a message itself, which was stored under this number in the present epoch. */
+  acknowledged(stream: SimulatedStream, token: string, sequence: number): void {
+    const room = this.open.get(token)?.room;
+    // Else what this node knows of the room is of another numbering.
+    if (room?.partition.epoch === stream.epoch) this.flow.exists(room, sequence, this.#now);
+  }
+
   leaderChanged(stream: SimulatedStream): void {
     const partition = this.partitions.get(stream);
     if (partition !== undefined && this.#connected) this.flow.leaderChanged(partition, this.#now);

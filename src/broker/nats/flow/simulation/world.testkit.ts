@@ -69,7 +69,7 @@ export function simulate(seed: number): Outcome {
   ];
   const causes: Causes = { removals: ageMs > 0 || perRoom < 100, renewals, timeless };
   const limits = causes.timeless ? { ...LIMITS, sweepMs: 1_000_000 } : LIMITS;
-  for (let count = random.below(20); count > 0; count -= 1) publish(streams, scheduler);
+  for (let count = random.below(20); count > 0; count -= 1) publish(streams, [], scheduler);
   const weather: Weather = {
     slow: random.chance(0.5) ? 0.1 : 0,
     lossyReads: random.chance(0.5) ? 0.15 : 0,
@@ -92,12 +92,29 @@ function roomsOf(stream: SimulatedStream): readonly string[] {
   return stream.options.whole ? ROOMS.whole : ROOMS.chained;
 }
 
-function publish(streams: readonly SimulatedStream[], { random }: Scheduler, silently = false): void {
+function publish(
+  streams: readonly SimulatedStream[],
+  nodes: readonly SimulatedNode[],
+  scheduler: Scheduler,
+  silently = false,
+): void {
+  const { random } = scheduler;
   const stream = random.pick(streams);
   // Some rooms speak much more than others.
   const rooms = roomsOf(stream);
-  stream.store(rooms[Math.min(random.below(rooms.length), random.below(rooms.length))] ?? "", silently);
+  const room = rooms[Math.min(random.below(rooms.length), random.below(rooms.length))] ?? "";
+  stream.store(room, silently);
+  if (nodes.length === 0 || !random.chance(ACKNOWLEDGED)) return;
+  // A node that published it itself knows that it is there.
+  const { last, incarnation, epoch } = stream;
+  const node = random.pick(nodes);
+  scheduler.after(60, () => {
+    if (stream.incarnation === incarnation && stream.epoch === epoch) node.acknowledged(stream, room, last);
+  });
 }
+
+/** Few, so that the rest has to be found otherwise. */
+const ACKNOWLEDGED = 0.05;
 
 function every(scheduler: Scheduler, periodMs: number, run: () => void): void {
   scheduler.after(periodMs * (0.5 + scheduler.random.next()), () => {
@@ -124,7 +141,7 @@ function chaos(
   every(scheduler, 5 + random.below(40), () => {
     if (scheduler.nowMs > silentMs) return;
     for (let burst = random.chance(0.1) ? random.below(20) : 1; burst > 0; burst -= 1)
-      publish(streams, scheduler, random.chance(loss));
+      publish(streams, nodes, scheduler, random.chance(loss));
   });
   sometimes(0.5, 400, () => elect(scheduler, random.pick(streams), nodes, causes));
   sometimes(0.5, 500, () => disconnect(scheduler, random.pick(nodes), 10 + random.below(400)));
