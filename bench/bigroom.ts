@@ -59,11 +59,11 @@ async function measure(options: Options): Promise<Table[]> {
   try {
     for (const [group, name] of names.entries()) {
       const server = await ServerProcess.start(name, { pin, execArgv });
-      children.push(server.child);
-      const subscribers = new Subscribers({ pin }, group);
+      children.push(server);
+      const subscribers = new Subscribers({ pin, group });
       children.push(subscribers.child);
       await subscribers.connect({
-        port: server.port,
+        server,
         connections: options.subscribers,
         rooms: 1,
         roomsEach: 1,
@@ -133,6 +133,7 @@ function report(options: Options, names: readonly ServerName[], all: readonly Me
       `Stalls: times between two turns of the event loop, seen by a timer of 1 ms inside the server (an idle loop: 1 ms). Medians of ${options.repetitions} windows of ${options.seconds} s, the servers in turn; "longest" of all windows.`,
       `${digits(deliveries)} deliveries; none missing, doubled or out of order.`,
     ],
+    invalid: Subscribers.invalid(all.map(({ window }) => window)),
     raw: all.map(({ stalls, window: { latency, ...window } }) => ({
       stalls,
       ...window,

@@ -16,7 +16,7 @@ import { cacheFolder, install } from "./peers/install.js";
 import { comparePage } from "./peers/plot.js";
 import { type Entry, type Outcome, standings, tablesOf } from "./peers/standings.js";
 import { digits, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues } from "./support/scenario.js";
+import { BadOption, defineScenario, type OptionValues } from "./support/scenario.js";
 
 const OPTIONS = {
   peers: { default: "all", help: `who takes part: all, or of ${PEERS.map(({ name }) => name).join(",")}` },
@@ -102,7 +102,7 @@ function parseList(name: string, text: string): number[] {
   return text.split(",").map((part) => {
     const value = Number(part);
     if (Number.isInteger(value) && value >= 1) return value;
-    throw new Error(`--${name} ${text}: "${part}" is not an integer of 1 or more`);
+    throw new BadOption(`--${name} ${text}: "${part}" is not an integer of 1 or more`);
   });
 }
 

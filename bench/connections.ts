@@ -17,7 +17,7 @@ import { kernelMemory } from "./support/kernel.js";
 import { Meter } from "./support/meter.js";
 import { residentBytes } from "./support/proc.js";
 import { digits, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
+import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import type { Role, ServedNode } from "./support/served-node.js";
 import { summarize } from "./support/statistics.js";
 
@@ -53,7 +53,7 @@ export const connections = defineScenario({
 const STORM_DEADLINE_MS = 90_000;
 
 async function measure(options: Options): Promise<Result> {
-  if (options.broadcasts < 1) throw new Error("--broadcasts: at least 1");
+  if (options.broadcasts < 1) throw new BadOption("--broadcasts: at least 1");
   const workers = options.workers || Math.max(2, Math.ceil(options.connections / 15_000));
   const arena = await Arena.start({
     node: {

@@ -8,7 +8,11 @@ import { startServer } from "../server/server.js";
 import { serveControl } from "./support/server-control.js";
 
 // As many connections as a process with 20,000 files can hold, so that it need not warn about the default.
-const defaults = ["--port=0", "--limits.connections=15000", "--log.level=warn"];
+const defaults = [
+  ...["--port=0", "--limits.connections=15000", "--log.level=warn"],
+  // For who reads the state of a room.
+  '--namespaces={"benchread":{"state":true}}',
+];
 // In a folder without a configuration file, and without the environment's settings.
 const config = loadConfig({ argv: [...defaults, ...process.argv.slice(2)], env: {}, cwd: tmpdir() });
 const { port } = await startServer(config);

@@ -8,11 +8,11 @@
  * numbers, divided by all deliveries of the burst. CPU is the process's own from /proc, system calls included.
  */
 
-import { parseServers, type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
+import { type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
 import type { Histogram } from "./support/histogram.js";
 import { shippedNodeArgs } from "./support/node-args.js";
-import { digits, percent, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
+import { digits, PartialResult, percent, progress, type Table } from "./support/report.js";
+import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import { messagesPerRoom, type PublishPlan } from "./support/schedule.js";
 import { pairedRatio, type Summary, summarize } from "./support/statistics.js";
 
@@ -29,7 +29,9 @@ const OPTIONS = {
     default: "engine,bare",
     help: "who takes part, in this order: engine, bare, handler (bare, from a handler)",
   },
+  url: { default: "", help: "an engine that runs, such as http://127.0.0.1:9001, instead of --servers" },
   pin: { default: true, help: "servers on core 0, subscribers on core 1" },
+  starve: { default: 0, help: "share of the time that subscribers are kept from running, 0 to 1" },
   "node-args": {
     default: shippedNodeArgs(),
     help: "arguments of node for all servers; default: those of the fanwire command",
@@ -60,8 +62,7 @@ export const burst = defineScenario({
 });
 
 async function measure(title: string, options: Options): Promise<Table[]> {
-  if (options.rooms < options["rooms-each"]) throw new Error("--rooms must be at least --rooms-each");
-  const names = parseServers(options.servers);
+  if (options.rooms < options["rooms-each"]) throw new BadOption("--rooms must be at least --rooms-each");
   const { rooms, rate, bytes, seconds } = options;
   const plan: PublishPlan = { rooms, rate, burst: options.burst, bytes, seconds };
   const execArgv = splitArgs(options["node-args"]);
@@ -69,22 +70,26 @@ async function measure(title: string, options: Options): Promise<Table[]> {
   const matches: Match[] = [];
   const children: Stoppable[] = [];
   try {
-    for (const [group, name] of names.entries()) {
-      const server = await ServerProcess.start(name, { pin, execArgv });
-      children.push(server.child);
-      const subscribers = new Subscribers({ pin }, group);
+    const servers = await ServerProcess.startAll(options.servers, options.url, { pin, execArgv });
+    children.push(...servers);
+    for (const [group, server] of servers.entries()) {
+      const subscribers = new Subscribers({ pin, group, starve: options.starve });
       children.push(subscribers.child);
       const roomsEach = options["rooms-each"];
-      await subscribers.connect({
-        port: server.port,
-        connections: options.subscribers,
-        rooms,
-        roomsEach,
-      });
-      progress(`${options.subscribers} subscribers at ${name}`);
+      await subscribers.connect({ server, connections: options.subscribers, rooms, roomsEach });
+      progress(`${options.subscribers} subscribers at ${server.name}`);
       matches.push({ server, subscribers });
     }
-    const windows = await alternate(matches, plan, options.repetitions);
+    const names = servers.map(({ name }) => name);
+    const windows: Window[] = [];
+    try {
+      await alternate(matches, plan, options.repetitions, windows);
+    } catch (cause) {
+      // Of a round that was not finished nothing counts, so that all servers have as many windows.
+      const whole = windows.slice(0, windows.length - (windows.length % names.length));
+      if (whole.length === 0) throw cause;
+      throw new PartialResult([report(title, options, plan, names, whole)], cause);
+    }
     return [report(title, options, plan, names, windows)];
   } finally {
     await Promise.all(children.map((child) => child.stop()));
@@ -101,13 +106,13 @@ interface Match {
   readonly subscribers: Subscribers;
 }
 
-/** A window for each server in turn, again and again; the first round only warms up. */
+/** A window for each server in turn, again and again, added to `windows`; the first round only warms up. */
 async function alternate(
   matches: readonly Match[],
   plan: PublishPlan,
   repetitions: number,
-): Promise<Window[]> {
-  const windows: Window[] = [];
+  windows: Window[],
+): Promise<void> {
   for (let round = 0; round <= repetitions; round++) {
     for (const { server, subscribers } of matches) {
       const window = await subscribers.window(server, plan);
@@ -119,7 +124,6 @@ async function alternate(
       if (round > 0) windows.push(window);
     }
   }
-  return windows;
 }
 
 function report(
@@ -151,7 +155,8 @@ function report(
       "client CPU",
     ],
     rows: names.map((name) => row(name, of(name), summarize(cpu(name)))),
-    notes: notes(plan, options, ratios, windows),
+    notes: notes(plan, windows.length / names.length, ratios, windows),
+    invalid: Subscribers.invalid(windows),
     raw: {
       ratios,
       windows: windows.map(({ latency, ...window }) => ({ ...window, latencyMicros: quantiles(latency) })),
@@ -166,7 +171,7 @@ function row(name: ServerName, windows: readonly Window[], cpu: Summary): string
     name,
     digits(cpu.median),
     percent(cpu.spread),
-    percent(middle(({ cpu: time }) => time.systemMicros / (time.systemMicros + time.userMicros))),
+    percent(middle(({ systemShare }) => systemShare)),
     ms(0.5),
     ms(0.99),
     ms(0.999),
@@ -182,14 +187,14 @@ interface Ratio extends Summary {
 
 function notes(
   plan: PublishPlan,
-  options: Options,
+  repetitions: number,
   ratios: readonly Ratio[],
   windows: readonly Window[],
 ): string[] {
   const deliveries = windows.reduce((sum, window) => sum + window.deliveries, 0);
   return [
     `${digits(deliveries)} deliveries in ${windows.length} windows of ${messagesPerRoom(plan)} messages a room; none missing, doubled or out of order.`,
-    `Medians of ${options.repetitions} windows, the servers in turn, latency too; ± is half the quartile distance.`,
+    `Medians of ${repetitions} windows, the servers in turn, latency too; ± is half the quartile distance.`,
     ...ratios.map(
       (ratio) =>
         `${ratio.of} ÷ ${ratio.to}: ${digits(ratio.median)} (median of ${ratio.runs} pairs, ${digits(ratio.min)} to ${digits(ratio.max)}).`,

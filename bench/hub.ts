@@ -16,7 +16,7 @@ import { Histogram, type HistogramData } from "./support/histogram.js";
 import { shippedNodeArgs } from "./support/node-args.js";
 import { type CpuTime, cpuSince, cpuTime, residentBytes } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
+import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 
 const OPTIONS = {
   workers: { default: 4, help: "worker processes, each with all rooms open" },
@@ -64,10 +64,10 @@ interface Run {
 
 async function measure(options: Options): Promise<Table[]> {
   const { bytes, workers, publishers } = options;
-  if (bytes < 8 || bytes > 255) throw new Error(`--bytes ${bytes}: 8 to 255 are possible`);
-  if (publishers > workers) throw new Error("--publishers may not be above --workers");
+  if (bytes < 8 || bytes > 255) throw new BadOption(`--bytes ${bytes}: 8 to 255 are possible`);
+  if (publishers > workers) throw new BadOption("--publishers may not be above --workers");
   const rates = options.rates.split(",").map(Number);
-  if (!rates.every((rate) => rate > 0)) throw new Error(`--rates ${options.rates}: numbers above 0`);
+  if (!rates.every((rate) => rate > 0)) throw new BadOption(`--rates ${options.rates}: numbers above 0`);
   // Publishing alone first, in a hub of its own.
   const alone = await withProcesses(options, 0, (host) => runAll(host, [], rates, options));
   const tables: Table[] = [];

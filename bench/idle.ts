@@ -9,11 +9,17 @@
  */
 
 import { delay } from "./support/clock.js";
-import { parseServers, type ServerName, ServerProcess, Subscribers } from "./support/contest.js";
+import {
+  type KnownServer,
+  parseServers,
+  type ServerName,
+  ServerProcess,
+  Subscribers,
+} from "./support/contest.js";
 import { shippedNodeArgs } from "./support/node-args.js";
 import { residentBytes } from "./support/proc.js";
 import { digits, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
+import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import type { ServerReply } from "./support/server-control.js";
 import { type Summary, summarize } from "./support/statistics.js";
 
@@ -53,7 +59,7 @@ interface Growth {
 }
 
 async function measure(options: Options): Promise<Table[]> {
-  if (options.rooms < options["rooms-each"]) throw new Error("--rooms must be at least --rooms-each");
+  if (options.rooms < options["rooms-each"]) throw new BadOption("--rooms must be at least --rooms-each");
   const names = parseServers(options.servers);
   const growths: Growth[] = [];
   for (let round = 1; round <= options.repetitions; round++) {
@@ -66,7 +72,7 @@ async function measure(options: Options): Promise<Table[]> {
   return [report(options, names, growths)];
 }
 
-async function grow(name: ServerName, options: Options): Promise<Growth> {
+async function grow(name: KnownServer, options: Options): Promise<Growth> {
   const subscribers = new Subscribers({ pin: false });
   const server = await ServerProcess.start(name, {
     pin: false,
@@ -74,7 +80,7 @@ async function grow(name: ServerName, options: Options): Promise<Growth> {
   });
   const connect = (connections: number): Promise<void> =>
     subscribers.connect({
-      port: server.port,
+      server,
       connections,
       rooms: options.rooms,
       roomsEach: options["rooms-each"],
@@ -100,7 +106,7 @@ async function grow(name: ServerName, options: Options): Promise<Growth> {
       heapAfterGc: each(heap.heapUsedBytes - heapBefore.heapUsedBytes),
     };
   } finally {
-    await Promise.all([subscribers.child.stop(), server.child.stop()]);
+    await Promise.all([subscribers.child.stop(), server.stop()]);
   }
 }
 

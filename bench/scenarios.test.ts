@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { bigroom } from "./bigroom.js";
 import { connections } from "./connections.js";
 import { burst, fanout } from "./fanout.js";
-import { httpPublish } from "./http-publish.js";
+import { http } from "./http.js";
 import { hub } from "./hub.js";
 import { idle } from "./idle.js";
 import { storm } from "./storm.js";
@@ -41,9 +41,9 @@ test("idle tells memory a connection, for both servers", { timeout: 60_000 }, as
     assert.ok(Number(afterGc) > 0.1 && Number(afterGc) < 50, `${name}: ${afterGc} KiB`);
 });
 
-test("http-publish has every way to publish answered", { timeout: 60_000 }, async () => {
-  const rows = await rowsOf(httpPublish, "--servers=engine", "--connections=2", "--seconds=0.3");
-  assert.equal(rows.length, 4);
+test("http has every way to publish and to read answered", { timeout: 60_000 }, async () => {
+  const rows = await rowsOf(http, "--servers=engine", "--connections=2", "--seconds=0.3");
+  assert.equal(rows.length, 8);
   for (const [name, requests] of rows) assert.ok(Number(requests?.replaceAll(",", "")) > 0, name);
 });
 

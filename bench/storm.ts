@@ -10,7 +10,7 @@
 import { Arena } from "./fleet/arena.js";
 import { measureStorm, type StormSeen, stormRows, WITNESS_NOTE } from "./fleet/storm-phase.js";
 import { digits, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
+import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 
 const OPTIONS = {
   connections: { default: 75_000, help: "clients" },
@@ -50,7 +50,7 @@ interface Result {
 
 async function measure(options: Options): Promise<Result> {
   if (options.kill < 1 || options.kill >= options.workers)
-    throw new Error(`--kill ${options.kill}: at least one and not all of the ${options.workers} workers`);
+    throw new BadOption(`--kill ${options.kill}: at least one and not all of the ${options.workers} workers`);
   const arena = await Arena.start({
     node: { workers: options.workers, flags: splitArgs(options.serve) },
     connections: options.connections,

@@ -19,9 +19,14 @@ const NATS_PORT = 4222;
 const PORT_STEP = 100;
 
 const children = new Set();
+/** Children that end by themselves, in time. */
+const scripts = new Set();
 /** Run in turn when all children have ended. */
 const atEnd = [];
 let stopping = false;
+let ending = false;
+/** What the children were told to end by. */
+let sent;
 let exitCode = 0;
 
 // In a process group of its own: Ctrl-C reaches this process alone, which then tells each child.
@@ -34,7 +39,9 @@ function run(name, file, fileArgs, stdio, env = {}) {
   children.add(child);
   child.once("error", (cause) => ended(child, name, `${cause.message}`, 1));
   child.once("exit", (code, signal) => {
-    ended(child, name, signal ?? `code ${code}`, code ?? 128 + constants.signals[signal]);
+    // One that had only just begun does not know the signal yet that it was sent.
+    const isAsked = stopping && signal !== null && signal === sent;
+    ended(child, name, signal ?? `code ${code}`, isAsked ? 0 : (code ?? 128 + constants.signals[signal]));
   });
   return child;
 }
@@ -52,17 +59,22 @@ function ended(child, name, how, code) {
 
 function stop(signal = "SIGTERM") {
   stopping = true;
+  sent = signal;
   for (const child of children) child.kill(signal);
+  for (const child of scripts) child.kill("SIGTERM");
   void endIfAlone();
 }
 
 async function endIfAlone() {
-  if (children.size > 0 || !stopping) return;
+  if (children.size > 0 || scripts.size > 0 || !stopping || ending) return;
+  ending = true;
   for (let work = atEnd.pop(); work !== undefined; work = atEnd.pop()) await work();
   process.exit(exitCode);
 }
 
 function fail(text) {
+  // What was interrupted fails.
+  if (stopping) return;
   process.stderr.write(`start: ${text}\n`);
   if (exitCode === 0) exitCode = 1;
   stop();
@@ -100,12 +112,15 @@ function feed(url, more = []) {
 /** @throws Error with what it said, where it does not end with code 0. */
 function script(file, fileArgs, env) {
   return new Promise((resolve, reject) => {
-    // Detached, as Ctrl-C is not meant for it: half a start could not be ended.
+    // Detached: Ctrl-C reaches this process alone.
     const options = { cwd: root, env: { ...process.env, ...env }, detached: true };
-    execFile(file, fileArgs, options, (cause, stdout, stderr) => {
+    const child = execFile(file, fileArgs, options, (cause, stdout, stderr) => {
+      scripts.delete(child);
       if (cause === null) resolve(stdout);
       else reject(new Error(`${fileArgs.join(" ")}: ${`${stderr}${stdout}`.trim() || cause.message}`));
+      void endIfAlone();
     });
+    if (!ending) scripts.add(child);
   });
 }
 
@@ -145,7 +160,11 @@ async function twoNodes() {
     ...Object.fromEntries(Object.entries(password).map(([user, text]) => [`NATS_${user}_PASSWORD`, text])),
   };
   const natsPort = (await isFree(NATS_PORT)) || (await isFree(0));
-  atEnd.push(() => script("scripts/nats.sh", ["stop"], server).catch((cause) => fail(cause.message)));
+  atEnd.push(() =>
+    script("scripts/nats.sh", ["stop"], server).catch((cause) =>
+      process.stderr.write(`start: ${cause.message}\n`),
+    ),
+  );
   process.stdout.write("Starting NATS…\n");
   await script("scripts/nats.sh", ["start", String(natsPort)], server);
   const as = (user) => ({

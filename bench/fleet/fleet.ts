@@ -1,6 +1,8 @@
 import { setPriority } from "node:os";
 import { Child } from "../support/child.js";
 import { delay } from "../support/clock.js";
+import { checkDescriptors, OWN_FILES } from "../support/descriptors.js";
+import { openFilesMax } from "../support/environment.js";
 import {
   type AgentReply,
   type AgentRequest,
@@ -23,8 +25,8 @@ export interface Agent {
 /** What all agents together are to connect. */
 export interface FleetPlan extends Omit<Assignment, "localAddresses" | "first"> {}
 
-/** Most files a process may have open on the hosts this is for, less its own. */
-export const CONNECTIONS_PER_AGENT = 17_000;
+/** More make one process too busy to be a client of its own, even where it may have more files open. */
+const CONNECTIONS_PER_AGENT = 17_000;
 /**
  * A source address has some 28,000 ports to a server, but the kernel looks for a free one among a quarter of them first,
  * one by one: with more than 7,000 taken that costs a millisecond a connection.
@@ -70,7 +72,8 @@ export class Fleet {
   /** As many local processes as the connections need, the witnesses' own besides. */
   static local(connections: number, witnesses: number): Fleet {
     const apart = witnesses > 0 ? 1 : 0;
-    const count = apart + Math.max(1, Math.ceil((connections - witnesses) / CONNECTIONS_PER_AGENT));
+    const each = Math.max(1, Math.min(CONNECTIONS_PER_AGENT, openFilesMax() - OWN_FILES));
+    const count = apart + Math.max(1, Math.ceil((connections - witnesses) / each));
     const execArgv = ["--max-semi-space-size=16"];
     const agents = Array.from(
       { length: count },
@@ -87,7 +90,9 @@ export class Fleet {
 
   /** Begins to connect; each agent gets its share and a source address of its own. */
   async connect(plan: FleetPlan): Promise<void> {
-    const assignments = this.#shares(plan.connections).map(
+    const shared = this.#shares(plan.connections);
+    for (const { count } of shared) checkDescriptors(count);
+    const assignments = shared.map(
       ({ first, count }, agent): Assignment => ({
         ...plan,
         localAddresses: addressesOf(this.#group, agent, count),
@@ -106,6 +111,11 @@ export class Fleet {
 
   async setPace(pace: PaceLimits): Promise<void> {
     await this.#askAll({ kind: "pace", pace: this.#share(pace) });
+  }
+
+  /** Nobody begins to connect until the pace is set again. */
+  async hold(): Promise<void> {
+    await this.#askAll({ kind: "pace", pace: { perSecond: 0, inFlight: 0 } });
   }
 
   /** From now on agents but the witnesses' get what the servers leave of the cores: in earnest clients live elsewhere. */

@@ -71,6 +71,6 @@ test("a handshake that is refused is told", { timeout: 60_000 }, async (t) => {
   const { port } = await server(t, "HTTP/1.1 403 Forbidden\r\n\r\n");
   const audience = new Audience({ port, dialect: "plain", localAddresses: ["127.0.0.1"] });
   t.after(() => audience.disconnect());
-  assert.equal(await audience.connect(1, 300), 0);
+  assert.equal(await audience.connect(1, DEADLINE_MS), 0, "at once");
   assert.match(audience.seen().failures[0] ?? "", /403 Forbidden/);
 });

@@ -61,7 +61,7 @@ export class Audience {
     this.#dialect = DIALECTS[plan.dialect];
   }
 
-  /** Resolves when this many in all are subscribed or the time is over; how many are. */
+  /** Resolves when this many in all are subscribed, one failed, or the time is over; how many are. */
   async connect(upTo: number, deadlineMs: number): Promise<number> {
     this.#connections = upTo;
     if (this.#live < upTo)
@@ -131,6 +131,7 @@ export class Audience {
   fail(what: string): void {
     this.#failed += 1;
     if (this.#failures.length < FAILURES_TOLD) this.#failures.push(what);
+    if (this.#live < this.#connections) this.#onLive?.();
   }
 
   #connectNext(): void {

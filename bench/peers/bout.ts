@@ -1,5 +1,6 @@
 import { Child } from "../support/child.js";
 import { delay, hostMicros } from "../support/clock.js";
+import { checkDescriptors } from "../support/descriptors.js";
 import { Histogram } from "../support/histogram.js";
 import { summarize } from "../support/statistics.js";
 import type { AudiencePlan, AudienceSeen } from "./audience.js";
@@ -63,6 +64,7 @@ const CONNECTIONS_PER_ADDRESS = 4_000;
 /** Starts a peer's server and its subscribers, has all the work done, and stops them. @throws Error that says what went wrong. */
 export async function bout(peer: Peer, folder: string, options: BoutOptions): Promise<BoutSeen> {
   const { subscribers, pin } = options;
+  checkDescriptors(subscribers);
   const server = await Contestant.start(peer, {
     folder,
     connections: subscribers,

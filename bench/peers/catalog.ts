@@ -25,8 +25,8 @@ export interface Launch {
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** How the server says that it listens: a line of JSON with its port (servers/feed.mjs), or by taking connections. */
-  readonly ready: "line" | "listening";
+  /** How the server says that it listens: a line of JSON with its port (servers/feed.mjs), a line like this, or by taking connections. */
+  readonly ready: "line" | RegExp | "listening";
   /** How messages get in; undefined: over standard input. */
   readonly feed?: (ground: Ground) => Promise<Feed>;
 }
@@ -198,7 +198,8 @@ function fanwire({ port, feedPort, work }: Ground): Launch {
       ...["--limits.connections", "15000", "--log.level", "warn", "--drain-seconds", "0", ...open],
     ],
     env: { HOME: work },
-    ready: "listening",
+    // Its port takes connections before: whether another process has it is probed.
+    ready: / listens on /,
     feed: () => fanwireFeed(port),
   };
 }

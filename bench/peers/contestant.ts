@@ -126,9 +126,15 @@ async function ready(child: ChildProcess, launch: Launch, { port }: Ground): Pro
     timer = setTimeout(() => fail(`the server does not listen after ${START_MS} ms`), START_MS);
   });
   try {
-    if (launch.ready === "line") return await Promise.race([lineOf(child), ended]);
-    child.stdout?.resume();
-    await Promise.race([listening(port), ended]);
+    if (launch.ready === "line") {
+      const line = await Promise.race([lineOf(child, /^\{/), ended]);
+      return JSON.parse(line) as Told;
+    }
+    if (launch.ready !== "listening") await Promise.race([lineOf(child, launch.ready), ended]);
+    else {
+      child.stdout?.resume();
+      await Promise.race([listening(port), ended]);
+    }
     return { port };
   } finally {
     clearTimeout(timer);
@@ -136,13 +142,12 @@ async function ready(child: ChildProcess, launch: Launch, { port }: Ground): Pro
   }
 }
 
-/** The first line that is JSON. */
-function lineOf(child: ChildProcess): Promise<Told> {
-  const { stdout } = child;
+/** The first line like that; what comes after it is read and forgotten. */
+function lineOf({ stdout }: ChildProcess, pattern: RegExp): Promise<string> {
   if (stdout === null) throw new Error("no stdout");
   return new Promise((resolve) => {
     createInterface({ input: stdout }).on("line", (line) => {
-      if (line.startsWith("{")) resolve(JSON.parse(line) as Told);
+      if (pattern.test(line)) resolve(line);
     });
   });
 }

@@ -143,6 +143,7 @@ class HttpPipe {
   }
 
   async post(posts: readonly Post[]): Promise<void> {
+    if (this.#socket.destroyed) throw new Error("publishing: the connection is gone");
     const parts = posts.flatMap(({ path, headers, body }) => [
       Buffer.from(
         `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${headers}Content-Length: ${body.length}\r\n\r\n`,

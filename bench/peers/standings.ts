@@ -137,13 +137,13 @@ export function tablesOf({ subscribers, bursts, peers, missing }: Standings, opt
       `Medians of ${options.rounds} turns, the servers one after the other in each round (± half the quartile distance); single messages at ${digits(options["deliveries-per-second"])} deliveries/s, latency from the time a message was due; bursts each when all have the one before.`,
       "CPU of all of a server's processes, what it takes to get the messages in included. About half of a send over loopback is the receiver's half of TCP, for every server.",
       "Every message was checked by its number on every connection of every server: none missing, doubled or out of order where there is a number.",
-      ...(missing > 0 ? [`INCOMPLETE: ${missing} turns were not begun in time; run it again to go on.`] : []),
       ...failed.map(
         ({ peer, failures, rounds }) =>
           `${peer.name}${rounds > 0 ? " in part" : ""}: ${failures.join(" | ")}`,
       ),
-      ...peers.flatMap((standing) => busyNotes(standing)),
     ],
+    invalid: peers.flatMap((standing) => busyNotes(standing)),
+    ...(missing > 0 ? { incomplete: `${missing} turns were not begun in time; run it again to go on` } : {}),
     raw: peers.map(({ peer, ...standing }) => ({ name: peer.name, label: peer.label, ...standing })),
   };
 }

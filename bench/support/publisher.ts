@@ -13,6 +13,8 @@ const RETRY_MS = 50;
 const RETRIES_MAX = 300;
 
 export interface PublisherOptions {
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
   readonly port: number;
   /** Bytes of a message's data. */
   readonly bytes: number;
@@ -67,7 +69,7 @@ export class Publisher {
   async #send(first: Uint8Array, again: () => Uint8Array): Promise<number> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await post(this.#agent, this.#options.port, attempt === 1 ? first : again());
+        return await post(this.#agent, this.#options, attempt === 1 ? first : again());
       } catch (cause) {
         if (this.#options.retry !== true || attempt >= RETRIES_MAX) throw cause;
         this.#retries += 1;
@@ -78,12 +80,22 @@ export class Publisher {
 }
 
 /** Publishes a plan. Returns each room's last offset, when all are answered. @throws Error for any refusal. */
-export async function publishOverHttp(port: number, plan: PublishPlan): Promise<number[]> {
-  const publisher = new Publisher(plan.rooms, { port, bytes: plan.bytes });
+export async function publishOverHttp(
+  { host, port }: Pick<PublisherOptions, "host" | "port">,
+  plan: PublishPlan,
+): Promise<number[]> {
+  const publisher = new Publisher(plan.rooms, {
+    ...(host === undefined ? {} : { host }),
+    port,
+    bytes: plan.bytes,
+  });
   const answers: Promise<void>[] = [];
   try {
     await runShots(planShots(plan, hostMicros() + REST_MICROS), (shot) => {
-      answers.push(publisher.publish(shot, plan.burst));
+      const answer = publisher.publish(shot, plan.burst);
+      // A failure is told when all shots are fired; until then nobody waits for it.
+      answer.catch(() => {});
+      answers.push(answer);
     });
     await Promise.all(answers);
   } finally {
@@ -131,7 +143,11 @@ export function startStream(
 }
 
 /** Resolves with the last message's offset. */
-function post(agent: Agent, port: number, body: Uint8Array): Promise<number> {
+function post(
+  agent: Agent,
+  { host = "127.0.0.1", port }: PublisherOptions,
+  body: Uint8Array,
+): Promise<number> {
   const headers = {
     "content-type": "application/msgpack",
     accept: "application/msgpack",
@@ -139,7 +155,7 @@ function post(agent: Agent, port: number, body: Uint8Array): Promise<number> {
   };
   return new Promise((resolve, reject) => {
     const posted = request(
-      { agent, host: "127.0.0.1", port, method: "POST", path: "/v1/messages", headers },
+      { agent, host, port, method: "POST", path: "/v1/messages", headers },
       (response) => {
         const parts: Buffer[] = [];
         response.on("data", (part: Buffer) => parts.push(part));

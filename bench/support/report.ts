@@ -1,6 +1,3 @@
-import { readFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
-
 /** A result in rows, for the terminal, a README (it is Markdown) and machines. */
 export interface Table {
   readonly title: string;
@@ -8,8 +5,23 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
   /** How to read it, and what was met or not. */
   readonly notes: readonly string[];
+  /** Why the numbers say nothing of the server: the clients could not keep up. Empty or left out: they did. */
+  readonly invalid?: readonly string[] | undefined;
+  /** What is missing of what was asked for; left out: nothing. */
+  readonly incomplete?: string | undefined;
   /** The numbers behind the rows, unrounded. */
   readonly raw: unknown;
+}
+
+/** A measurement that failed on its way; what it has so far is worth keeping. */
+export class PartialResult extends Error {
+  override readonly name = "PartialResult";
+  readonly tables: readonly Table[];
+
+  constructor(tables: readonly Table[], cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.tables = tables;
+  }
 }
 
 export function formatTable(table: Table): string {
@@ -26,6 +38,10 @@ export function formatTable(table: Table): string {
     rule,
     ...table.rows.map(line),
     "",
+    ...[
+      ...(table.invalid ?? []),
+      ...(table.incomplete === undefined ? [] : [`INCOMPLETE: ${table.incomplete}`]),
+    ].map((mark) => `- **${mark}**`),
     ...table.notes.map((note) => `- ${note}`),
   ].join("\n");
 }
@@ -44,19 +60,4 @@ export function percent(share: number): string {
 /** Progress for the person who waits; results alone go to stdout. */
 export function progress(text: string): void {
   process.stderr.write(`${text}\n`);
-}
-
-/** What the numbers were measured on, and how busy it was with other things. */
-export function machine(): Record<string, string | number> {
-  const [load] = readFileSync("/proc/loadavg", "latin1").split(" ");
-  const congestion = readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "latin1").trim();
-  return {
-    cpu: cpus()[0]?.model ?? "unknown",
-    cores: cpus().length,
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    kernel: release(),
-    node: process.version,
-    tcp: congestion,
-    loadAverage: Number(load),
-  };
 }

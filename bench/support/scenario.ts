@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { nearest } from "../../server/nearest.js";
 import type { Table } from "./report.js";
 
 /** One option of a scenario; its default says its type. */
@@ -29,6 +30,11 @@ export interface Scenario {
   run(args: readonly string[]): Promise<readonly Table[]>;
 }
 
+/** Asked for in a way that cannot be; the text says what can. */
+export class BadOption extends Error {
+  override readonly name = "BadOption";
+}
+
 /** Ties options to the function that uses them, so that both agree on types. */
 export function defineScenario<T extends OptionTable>(scenario: {
   readonly name: string;
@@ -39,19 +45,37 @@ export function defineScenario<T extends OptionTable>(scenario: {
   return { ...scenario, run: async (args) => scenario.run(parseOptions(scenario.options, args)) };
 }
 
-/** @throws Error that names the option, for an unknown one or a value that is not of its type. */
+/** @throws BadOption that names the option, for an unknown one or a value that is not of its type. */
 export function parseOptions<T extends OptionTable>(table: T, args: readonly string[]): OptionValues<T> {
   const options: Record<string, { type: "string" | "boolean" }> = {};
   for (const [name, { default: value }] of Object.entries(table)) {
     options[name] = { type: typeof value === "boolean" ? "boolean" : "string" };
   }
-  const given = parseArgs({ args: [...args], options, strict: true, allowNegative: true }).values;
+  const given = parse(args, options);
   const values: Record<string, string | number | boolean> = {};
   for (const [name, { default: fallback }] of Object.entries(table)) {
-    const raw = given[name];
+    const raw = given[name] as string | boolean | undefined;
     values[name] = raw === undefined ? fallback : typeof fallback === "number" ? parseNumber(name, raw) : raw;
   }
   return values as OptionValues<T>;
+}
+
+function parse(
+  args: readonly string[],
+  options: Record<string, { type: "string" | "boolean" }>,
+): Record<string, string | boolean | (string | boolean)[] | undefined> {
+  try {
+    return parseArgs({ args: [...args], options, strict: true, allowNegative: true }).values;
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    const unknown = /^Unknown option '--?(?:no-)?([^' ]+)'/.exec(cause.message)?.[1];
+    if (unknown === undefined) throw new BadOption(cause.message);
+    const near = nearest(unknown, Object.keys(options));
+    const meant = near === undefined ? "" : `; did you mean --${near}?`;
+    throw new BadOption(
+      `there is no option --${unknown}${meant} There are --${Object.keys(options).join(", --")}`,
+    );
+  }
 }
 
 export function describeOptions(table: OptionTable): string {
@@ -73,7 +97,7 @@ export function splitArgs(text: string): string[] {
 function parseNumber(name: string, raw: string | boolean): number {
   const value = Number(raw);
   if (raw === "" || !Number.isFinite(value) || value < 0) {
-    throw new Error(`--${name} ${raw}: a non-negative number is needed`);
+    throw new BadOption(`--${name} ${raw}: a non-negative number is needed`);
   }
   return value;
 }

@@ -23,6 +23,8 @@ export interface Command {
   /** One line for the list of commands. */
   readonly summary: string;
   readonly help: () => string;
+  /** It answers --help itself where other arguments stand before it. Default: no. */
+  readonly explainsArguments?: boolean;
   readonly run: (args: readonly string[], io: Io) => Promise<ExitCode>;
 }
 

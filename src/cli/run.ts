@@ -1,5 +1,6 @@
 import { ConfigError } from "../server/config.js";
 import { nearest } from "../server/nearest.js";
+import { bench } from "./bench.js";
 import { config } from "./config.js";
 import { doctor } from "./doctor.js";
 import { type Command, type ExitCode, Failure, type Io, UsageError } from "./io.js";
@@ -10,7 +11,7 @@ import { sub } from "./sub.js";
 import { top } from "./top.js";
 import { readVersion } from "./version.js";
 
-const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, nats, top];
+const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, top, bench, nats];
 
 const HELP = `fanwire: one message onto every subscriber's socket, in order, none lost in silence.
 
@@ -30,7 +31,7 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
   const command = COMMANDS.find((candidate) => candidate.name === name);
   try {
     if (command === undefined) return general(args, io);
-    if (asksForHelp(rest)) {
+    if (asksForHelp(rest) && !(command.explainsArguments === true && rest.length > 1)) {
       io.stdout.write(command.help());
       return 0;
     }

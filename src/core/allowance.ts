@@ -6,8 +6,10 @@ export type AllowanceMark = number;
 export interface Allowance {
   /** What one of the thing costs. 0: it is not limited. */
   readonly unitsEach: number;
-  /** So much may come at once. As much again is refused, and what comes then is a flood. */
+  /** So much may come at once. */
   readonly burstUnits: number;
+  /** So much more is refused; what comes then is a flood. */
+  readonly patienceUnits: number;
 }
 
 /** Both allowances of a connection. */
@@ -23,7 +25,9 @@ export type AllowanceVerdict =
   | { readonly kind: "flood" };
 
 /** So many seconds' worth may come at once: a watchlist after a reconnect, a paste. */
-const BURST_SECONDS = 4;
+const BURST_SECONDS = 2;
+/** So many more are refused before the connection is closed: refusing costs, too. */
+const PATIENCE_SECONDS = 1;
 /** Two of these and a wrap of {@link allowanceClock} must not meet. */
 const BURST_UNITS_MAX = 2 ** 29;
 /** Fine enough that a request of 100,000 a second still costs some. */
@@ -41,7 +45,7 @@ export function allowances(
 ): Allowances {
   return {
     requests: allowanceOf(limits.requestsPerSecond, 2 * limits.roomsPerConnection),
-    bytes: allowanceOf(limits.receivedBytesPerSecond, 4 * limits.payloadBytes),
+    bytes: allowanceOf(limits.receivedBytesPerSecond, 4 * limits.payloadBytes, 2 * limits.payloadBytes),
   };
 }
 
@@ -57,22 +61,22 @@ export function allowanceClock(nowMs: number): number {
 export function spend(
   mark: AllowanceMark,
   count: number,
-  { unitsEach, burstUnits }: Allowance,
+  { unitsEach, burstUnits, patienceUnits }: Allowance,
   clock: number,
 ): AllowanceMark {
   if (unitsEach === 0) return 0;
-  const used = Math.min(usedAt(mark, clock) + Math.ceil(count * unitsEach), 2 * burstUnits + 1);
+  const used = Math.min(usedAt(mark, clock) + Math.ceil(count * unitsEach), burstUnits + patienceUnits + 1);
   return (clock + used) | 0 || 1;
 }
 
 export function allowanceVerdict(
   mark: AllowanceMark,
-  { burstUnits }: Allowance,
+  { burstUnits, patienceUnits }: Allowance,
   clock: number,
 ): AllowanceVerdict {
   const used = usedAt(mark, clock);
   if (used <= burstUnits) return WITHIN;
-  if (used > 2 * burstUnits) return FLOOD;
+  if (used > burstUnits + patienceUnits) return FLOOD;
   return { kind: "over", retryMs: Math.ceil((used - burstUnits) / UNITS_PER_MS) };
 }
 
@@ -80,10 +84,15 @@ function usedAt(mark: AllowanceMark, clock: number): number {
   return mark === 0 ? 0 : Math.max(0, (mark - clock) | 0);
 }
 
-/** So many a second, and four times as many at once, or `burstMin`. 0: any number. */
-export function allowanceOf(perSecond: number, burstMin: number): Allowance {
-  if (perSecond === 0) return { unitsEach: 0, burstUnits: 0 };
+/** So many a second, twice as many at once or `burstMin`, then half of that to be refused or `patienceMin`. 0: any number. */
+export function allowanceOf(perSecond: number, burstMin = 1, patienceMin = 1): Allowance {
+  if (perSecond === 0) return { unitsEach: 0, burstUnits: 0, patienceUnits: 0 };
   const unitsEach = (1_000 * UNITS_PER_MS) / perSecond;
   const burstUnits = Math.ceil(unitsEach * Math.max(BURST_SECONDS * perSecond, burstMin));
-  return { unitsEach, burstUnits: Math.min(burstUnits, BURST_UNITS_MAX) };
+  const patienceUnits = Math.ceil(unitsEach * Math.max(PATIENCE_SECONDS * perSecond, patienceMin));
+  return {
+    unitsEach,
+    burstUnits: Math.min(burstUnits, BURST_UNITS_MAX),
+    patienceUnits: Math.min(patienceUnits, BURST_UNITS_MAX),
+  };
 }

@@ -118,6 +118,8 @@ export class Session implements Owner, Guest {
       if (!this.#floods(clock)) this.tooLarge(payload.length);
       return;
     }
+    // One refusal is enough for all that ask for no answer.
+    let isTold = false;
     try {
       for (const input of this.wire.decode(payload, limits)) {
         counters.requests += 1;
@@ -126,7 +128,10 @@ export class Session implements Owner, Guest {
         if (this.#floods(clock)) return;
         const error = this.#overRate(clock);
         if (error === undefined) this.#handle(input, nowMs);
-        else this.#refuse(input.ref, error);
+        else if (input.ref > 0 || !isTold) {
+          this.#refuse(input.ref, error);
+          isTold ||= input.ref === 0;
+        }
       }
     } catch (cause) {
       const error = toCodedError(cause);

@@ -47,14 +47,14 @@ const limits = z
       "requestsPerSecond",
       0,
       100_000,
-      "requests of one connection a second, pings too, each room of a subscribe many one; four seconds' worth at once. More " +
+      "requests of one connection a second, pings too, each room of a subscribe many one; two seconds' worth at once. More " +
         "are told rate_limited, and who does not stop is closed with 4429. 0: any number",
     ),
     receivedBytesPerSecond: limit(
       "receivedBytesPerSecond",
       0,
       GIB,
-      "bytes that one connection sends a second, four seconds' worth at once; more as for requests. 0: any number",
+      "bytes that one connection sends a second, two seconds' worth at once; more as for requests. 0: any number",
     ),
     bufferBytes: limit(
       "bufferBytes",
@@ -155,14 +155,14 @@ const limits = z
       0,
       1_000_000,
       100,
-      "WebSocket handshakes a second of a worker from one client address, four seconds' worth at once; more are told 429 with " +
+      "WebSocket handshakes a second of a worker from one client address, two seconds' worth at once; more are told 429 with " +
         "Retry-After. Not for this machine itself. 0: any number",
     ),
     acceptsPerSecondPerAddress: integer(
       0,
       1_000_000,
       500,
-      "TCP connections a second of a worker from one address, four seconds' worth at once; more are reset. Not for this " +
+      "TCP connections a second of a worker from one address, two seconds' worth at once; more are reset. Not for this " +
         "machine itself and trusted proxies. 0: any number",
     ),
     hubBufferBytes: integer(

@@ -23,7 +23,7 @@ export class RateBook<K> {
 
   /** @param perSecond 0: any number */
   constructor(perSecond: number) {
-    this.#allowance = allowanceOf(perSecond, 1);
+    this.#allowance = allowanceOf(perSecond);
   }
 
   get size(): number {

@@ -54,6 +54,27 @@ test("a node that dies takes all of it along, and its fate is the exit code", {
   assert.equal(await greets(natsPort), false);
 });
 
+test("Ctrl-C while it starts leaves nothing either", { timeout: TEST_MS }, async (t) => {
+  for (const moment of ["server", "provisioning", "nodes"]) {
+    const temp = mkdtempSync(join(tmpdir(), "fanwire-start-test-"));
+    const start = new Program("scripts/start.mjs", ["--nats"], { FANWIRE_PORT: "0", TMPDIR: temp });
+    t.after(() => start.end("SIGKILL"));
+    const { pid = 0 } = start.child;
+    await start.says(/Starting NATS/);
+    const isMoment = (command: string): boolean =>
+      command.includes({ server: "nats.sh", provisioning: "provision", nodes: "node-b" }[moment] ?? "?");
+    await until(moment, async () => children(pid).some((child) => isMoment(commandOf(child))));
+    assert.equal(await start.end("SIGINT"), 0, `${moment}: ${start.lines.join("\n")}`);
+    await until(
+      "no server",
+      async () =>
+        !readdirSync("/proc").some((name) => /^\d+$/.test(name) && commandOf(Number(name)).includes(temp)),
+    );
+    assert.deepEqual(readdirSync(temp), [], moment);
+    rmSync(temp, { recursive: true, force: true });
+  }
+});
+
 test("without a server that can be run it says why and ends", { timeout: TEST_MS }, async (t) => {
   const start = new Program("scripts/start.mjs", ["--nats"], {
     FANWIRE_PORT: "0",
@@ -86,6 +107,11 @@ function descendants(pid: number): number[] {
   return children(pid).flatMap((child) => [child, ...descendants(child)]);
 }
 
+/** "" where it has ended. */
 function commandOf(pid: number): string {
-  return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
 }
