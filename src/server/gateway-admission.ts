@@ -64,22 +64,11 @@ export class Admission {
       key: req.getHeader("sec-websocket-key"),
       protocol: req.getHeader("sec-websocket-protocol"),
     };
-    const policy = { origins: this.#origins, connectionsMax: socketsMax, retryMs: this.#retryMs() };
+    const retryMs = Math.round(RETRY_MS_MIN + this.#random() * (RETRY_MS_MAX - RETRY_MS_MIN));
+    const policy = { origins: this.#origins, connectionsMax: socketsMax, retryMs };
     const decision = decideUpgrade(request, policy, sockets, leaving);
     if (decision.kind === "refuse") this.#counters.upgradesRefused += 1;
     return decision;
-  }
-
-  /** Whether there is still a place for one that was let through and waited; undefined where there is. */
-  late({ sockets, socketsMax, leaving }: House): CodedError | undefined {
-    if (!leaving && sockets < socketsMax) return undefined;
-    this.#counters.upgradesRefused += 1;
-    const why = leaving ? "the server is going away" : `the server is full: ${socketsMax} connections`;
-    return new CodedError("unavailable", why, this.#retryMs());
-  }
-
-  #retryMs(): number {
-    return Math.round(RETRY_MS_MIN + this.#random() * (RETRY_MS_MAX - RETRY_MS_MIN));
   }
 
   #refuseStorm({ kind, retryMs }: Exclude<GateVerdict, { kind: "admit" }>): UpgradeDecision {

@@ -95,20 +95,13 @@ export class Doorman {
   /** A handshake, before anything else is done about it; undefined where it may go on. */
   handshake(caller: AddressKey | undefined, nowMs: number): CodedError | undefined {
     if (caller === undefined) return undefined;
-    const { handshakesPerSecondPerAddress } = this.#limits;
+    const { connectionsPerAddress, handshakesPerSecondPerAddress } = this.#limits;
     const waitMs = this.#handshakes.take(caller, nowMs);
     if (waitMs > 0) {
       this.#counters.handshakesOverAddress += 1;
       return this.#refusal(`${handshakesPerSecondPerAddress} handshakes a second`, waitMs);
     }
-    return this.place(caller);
-  }
-
-  /** Undefined where there is a place; to be asked again where the handshake was decided later. */
-  place(caller: AddressKey | undefined): CodedError | undefined {
-    const { connectionsPerAddress } = this.#limits;
-    if (caller === undefined || connectionsPerAddress === 0) return undefined;
-    if (this.#connections.of(caller) < connectionsPerAddress) return undefined;
+    if (connectionsPerAddress === 0 || this.#connections.of(caller) < connectionsPerAddress) return undefined;
     this.#counters.connectionsOverAddress += 1;
     return this.#refusal(`${connectionsPerAddress} connections at once`, FULL_RETRY_MS);
   }

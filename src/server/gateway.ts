@@ -11,11 +11,9 @@ import { type Access, OPEN_ACCESS } from "../core/access.js";
 import type { Engine } from "../core/engine.js";
 import type { Limits } from "../core/limits.js";
 import type { Fanout } from "../core/ports.js";
-import { CodedError, toCodedError } from "../protocol/errors.js";
-import type { Subprotocol } from "../protocol/frames.js";
+import { type CloseCode, CodedError, type ErrorCode, toCodedError } from "../protocol/errors.js";
 import { wireFor } from "../protocol/wire.js";
-import type { AddressKey } from "./address.js";
-import type { Door } from "./auth/door.js";
+import type { Door, Entrance } from "./auth/door.js";
 import type { TokenWatch } from "./auth/token-watch.js";
 import { Admission, type House } from "./gateway-admission.js";
 import { DescriptorGuard, type OpenFiles } from "./gateway-descriptors.js";
@@ -102,14 +100,8 @@ interface SocketData {
   readonly connection: Connection;
 }
 
-/** A handshake that is let through, copied: the request is gone when it is answered. */
-interface Handshake {
-  readonly subprotocol: Subprotocol;
-  readonly header: string;
-  readonly key: string;
-  readonly caller: AddressKey | undefined;
-  readonly context: us_socket_context_t;
-}
+/** Where there is no door. */
+const OPEN_ENTRANCE: Entrance = Object.freeze({ access: OPEN_ACCESS, asked: undefined });
 
 /** How long a drain waits for sessions that were told to leave. */
 export const DRAIN_GRACE_MS = 3_000;
@@ -145,7 +137,7 @@ class UwsGateway implements Gateway {
   readonly #boot = randomBytes(8).toString("base64url");
   #sessions = 0;
   /** Of whoever is being let in. */
-  #entering: Access = OPEN_ACCESS;
+  #entering: Entrance = OPEN_ENTRANCE;
   /** TCP connections that are no WebSocket (yet). */
   #plainConnections = 0;
   readonly #ticks: Ticks;
@@ -290,47 +282,28 @@ class UwsGateway implements Gateway {
         refuse(res, decision.error);
         return;
       }
-      const { subprotocol, header } = decision;
-      const handshake = { subprotocol, header, key: req.getHeader("sec-websocket-key"), caller, context };
-      const { door } = this.#options;
-      if (door === undefined) this.#enter(res, handshake, OPEN_ACCESS);
-      else void this.#admit(res, handshake, door.admit(door.knock(req)));
+      const entrance = this.#options.door?.admit(req) ?? OPEN_ENTRANCE;
+      const { bufferBytes } = this.#options.limits;
+      const connection = new Connection(wireFor(decision.subprotocol), bufferBytes, caller);
+      this.#plainConnections -= 1;
+      // Opens it before it returns, so that no connection needs a field for this.
+      this.#entering = entrance;
+      const key = req.getHeader("sec-websocket-key");
+      res.upgrade<SocketData>({ connection }, key, decision.header, "", context);
     } catch (cause) {
-      this.#fault("upgrade", cause);
-      cut(res);
+      this.#notUpgraded(res, cause);
     }
   }
 
-  /** Waits for the door, which keeps a deadline of its own. Never rejects. */
-  async #admit(res: HttpResponse, handshake: Handshake, admitted: Promise<Access>): Promise<void> {
-    let isGone = false;
-    res.onAborted(() => {
-      isGone = true;
-    });
-    const outcome = await admitted.catch((cause: unknown) => {
-      if (!(cause instanceof CodedError)) this.#fault("door", cause);
-      this.#options.counters.upgradesRefused += 1;
-      return toCodedError(cause);
-    });
-    if (isGone) return;
+  #notUpgraded(res: HttpResponse, cause: unknown): void {
     try {
-      // Others have come meanwhile.
-      const full = this.#admission.late(this.#house()) ?? this.#doorman.place(handshake.caller);
-      const refusal = outcome instanceof CodedError ? outcome : full;
-      if (refusal !== undefined) refuse(res, refusal);
-      else if (!(outcome instanceof CodedError)) res.cork(() => this.#enter(res, handshake, outcome));
-    } catch (cause) {
-      this.#fault("upgrade", cause);
+      if (!(cause instanceof CodedError)) throw cause;
+      this.#options.counters.upgradesRefused += 1;
+      refuse(res, cause);
+    } catch (fault) {
+      this.#fault("upgrade", fault);
       cut(res);
     }
-  }
-
-  #enter(res: HttpResponse, { subprotocol, header, key, caller, context }: Handshake, access: Access): void {
-    const connection = new Connection(wireFor(subprotocol), this.#options.limits.bufferBytes, caller);
-    this.#plainConnections -= 1;
-    // Opens it before it returns, so that no connection needs a field for this.
-    this.#entering = access;
-    res.upgrade<SocketData>({ connection }, key, header, "", context);
   }
 
   /** Every request that is no handshake. */
@@ -361,15 +334,38 @@ class UwsGateway implements Gateway {
     connection.opened(socket);
     this.#connections.add(connection);
     this.#doorman.opened(connection.caller);
+    const { access, asked } = this.#entering;
+    if (asked === undefined) this.#welcome(connection, access);
+    else
+      asked
+        .then(
+          () => this.#welcome(connection, access),
+          (cause: unknown) => this.#turnAway(connection, toCodedError(cause)),
+        )
+        .catch((cause: unknown) => this.#fault("welcome", cause));
+  }
+
+  #welcome(connection: Connection, access: Access): void {
+    // It may have gone while it was decided about.
+    if (!this.#connections.has(connection)) return;
     this.#sessions += 1;
     const id = `${this.#boot}-${this.#sessions.toString(36)}`;
-    connection.session = this.#engine.connect(id, connection.wire, connection, this.#entering);
+    connection.session = this.#engine.connect(id, connection.wire, connection, access);
     this.#options.watch?.entered(connection, Date.now());
+  }
+
+  #turnAway(connection: Connection, { code, message: text, retryMs }: CodedError): void {
+    this.#options.counters.upgradesRefused += 1;
+    connection.send(connection.wire.encode({ type: "error", ref: 0, code, text, retryMs }));
+    connection.close(closeCodeOf(code), text);
   }
 
   #receive(connection: Connection, message: ArrayBuffer, isBinary: boolean): void {
     const { session, wire } = connection;
-    if (session === undefined) return;
+    if (session === undefined) {
+      connection.close(4400, "nothing may be sent before welcome");
+      return;
+    }
     if (isBinary !== wire.binary) {
       const text = `${wire.subprotocol} is spoken in ${wire.binary ? "binary" : "text"} frames only`;
       connection.send(wire.encode({ type: "error", ref: 0, code: "bad_request", text, retryMs: undefined }));
@@ -475,6 +471,23 @@ function appOf({ cert, key }: TlsFiles): TemplatedApp {
   if (cert === "") return uWS.App();
   // Without buffers kept for sockets that are quiet.
   return uWS.SSLApp({ cert_file_name: cert, key_file_name: key, ssl_prefer_low_memory_usage: true });
+}
+
+/** How whoever is turned away after the upgrade is told. */
+function closeCodeOf(code: ErrorCode): CloseCode {
+  switch (code) {
+    case "unauthenticated":
+      return 4401;
+    case "rate_limited":
+      return 4429;
+    case "unavailable":
+    case "timeout":
+      return 4503;
+    case "internal":
+      return 1011;
+    default:
+      return 4403;
+  }
 }
 
 function refuse(res: HttpResponse, error: CodedError): void {

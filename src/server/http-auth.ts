@@ -52,7 +52,7 @@ export class HttpAuth {
       if (anonymous === undefined) throw unauthenticated(NEEDED, "");
       return { ...ANYBODY, access: anonymous };
     }
-    const access: Access = await this.#authority.accessOf(given).catch((cause: unknown) => {
+    const access: Access = await this.#authority.accessLater(given).catch((cause: unknown) => {
       throw challenged(cause);
     });
     return { by: "token", apiKey: undefined, admin: false, id: "", access };

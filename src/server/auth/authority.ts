@@ -58,8 +58,8 @@ export class Authority {
       : undefined;
   }
 
-  /** Rejects with a CodedError `unauthenticated` or `too_large`, or `unavailable` where keys cannot be fetched. */
-  async accessOf(token: string | undefined): Promise<Access> {
+  /** @throws CodedError `unauthenticated` or `too_large`, or `unavailable` where the token's key is not known yet. */
+  accessOf(token: string | undefined): Access {
     if (token === undefined) {
       if (this.anonymous !== undefined) return this.anonymous;
       throw new CodedError("unauthenticated", "a token is needed here: Authorization: Bearer TOKEN");
@@ -69,9 +69,22 @@ export class Authority {
     const access =
       known !== undefined && now() < known.expiresAt
         ? known
-        : this.#remember(token, await checkToken(token, keys, config, now()));
+        : this.#remember(token, checkToken(token, keys, config, now()));
     this.refuseRevoked(access);
     return access;
+  }
+
+  /** The same, but waits for keys that are being fetched. Rejects. */
+  async accessLater(token: string): Promise<Access> {
+    try {
+      return this.accessOf(token);
+    } catch (cause) {
+      const { pending } = this.#options.keys;
+      if (pending === undefined || !(cause instanceof CodedError) || cause.code !== "unavailable")
+        throw cause;
+      await pending;
+      return this.accessOf(token);
+    }
   }
 
   /** @throws CodedError `unauthenticated` */
@@ -82,7 +95,7 @@ export class Authority {
 
   /** For an open connection: the same subject, or the first one. Rejects as {@link accessOf}, and with `forbidden`. */
   async refresh(token: string, { access }: Guest): Promise<Access> {
-    const next = await this.accessOf(token);
+    const next = await this.accessLater(token);
     if (access.sub !== undefined && access.sub !== next.sub)
       throw new CodedError("forbidden", "the token is of another subject: open another connection for it");
     return next;

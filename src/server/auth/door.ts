@@ -1,5 +1,4 @@
 import type { Access } from "../../core/access.js";
-import { CodedError } from "../../protocol/errors.js";
 import type { GatewayCounters } from "../gateway-limits.js";
 import { bearerOf } from "./api-keys.js";
 import type { Authority } from "./authority.js";
@@ -12,92 +11,62 @@ export interface KnockRequest {
   forEach(take: (name: string, value: string) => void): void;
 }
 
-/** A handshake as hooks see it. */
+/** A handshake as a hook sees it, copied. */
 export interface Knock {
-  readonly token: string | undefined;
-  /** Names in lower case; empty where nobody wants them. */
+  /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly query: string;
 }
 
-/** Asked last, about a connection that may come in otherwise; rejects with a CodedError where it may not. */
+/** Asked about a connection that may come in otherwise; rejects with a CodedError where it may not. */
 export type ConnectHook = (knock: Knock, access: Access) => Promise<void>;
+
+/** Who comes in, and what is still to be waited for before it is welcome. */
+export interface Entrance {
+  readonly access: Access;
+  /** Rejects with a CodedError where it may not stay. Undefined: it is welcome at once. */
+  readonly asked: Promise<void> | undefined;
+}
 
 export interface DoorOptions {
   /** Undefined: no token is asked for. */
   readonly authority: Authority | undefined;
+  /** Of everybody where no token is asked for. */
   readonly open: Access;
   readonly onConnect: ConnectHook | undefined;
-  /** Longest time that a handshake is held. */
-  readonly timeoutMs: number;
   readonly counters: GatewayCounters;
 }
 
-/** Handshakes that wait at once: each holds a socket that is no connection yet. */
-const WAITING_MAX = 1_024;
-const RETRY_MS = 1_000;
-
-/** Decides who a handshake is of, before it is answered; never holds one for longer than the limit. */
+/** Decides within a handshake's handler whose it is; no socket is held for that. */
 export class Door {
   readonly #options: DoorOptions;
-  #waiting = 0;
 
   constructor(options: DoorOptions) {
     this.#options = options;
   }
 
-  /** Copies what is needed of a request within its handler. */
-  knock(req: KnockRequest): Knock {
-    const token = this.#options.authority === undefined ? undefined : tokenOf(req);
-    if (this.#options.onConnect === undefined) return { token, headers: {}, query: "" };
+  /** @throws CodedError where it may not come in. */
+  admit(req: KnockRequest): Entrance {
+    const { authority, open, onConnect, counters } = this.#options;
+    let access = open;
+    if (authority !== undefined) {
+      const token = tokenOf(req);
+      try {
+        access = authority.accessOf(token);
+      } catch (cause) {
+        counters.tokensRefused += 1;
+        throw cause;
+      }
+      if (token !== undefined) counters.tokensTaken += 1;
+    }
+    if (onConnect === undefined) return { access, asked: undefined };
     const headers: Record<string, string> = Object.create(null);
     req.forEach((name, value) => {
       headers[name] = value;
     });
-    return { token, headers, query: req.getQuery() ?? "" };
-  }
-
-  /** Rejects with a CodedError where it may not come in. */
-  async admit(knock: Knock): Promise<Access> {
-    const { counters, timeoutMs } = this.#options;
-    if (this.#waiting >= WAITING_MAX) {
-      counters.tokensRefused += 1;
-      throw new CodedError(
-        "unavailable",
-        `${WAITING_MAX} handshakes wait already: come back later`,
-        RETRY_MS,
-      );
-    }
-    this.#waiting += 1;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const error = new CodedError(
-        "timeout",
-        `the handshake was not decided within ${timeoutMs} ms`,
-        RETRY_MS,
-      );
-      timer = setTimeout(() => reject(error), timeoutMs);
-    });
-    try {
-      const access = await Promise.race([this.#decide(knock), late]);
-      counters.tokensTaken += knock.token === undefined ? 0 : 1;
-      return access;
-    } catch (cause) {
-      counters.tokensRefused += 1;
-      throw cause;
-    } finally {
-      clearTimeout(timer);
-      this.#waiting -= 1;
-    }
-  }
-
-  async #decide(knock: Knock): Promise<Access> {
-    const { authority, open, onConnect } = this.#options;
-    const access = authority === undefined ? open : await authority.accessOf(knock.token);
-    if (onConnect === undefined) return access;
-    await onConnect(knock, access);
-    authority?.refuseRevoked(access);
-    return access;
+    const asked = onConnect({ headers, query: req.getQuery() ?? "" }, access);
+    // It may have been revoked while the hook thought.
+    return { access, asked: asked.then(() => authority?.refuseRevoked(access)) };
   }
 }
 

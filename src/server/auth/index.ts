@@ -56,7 +56,6 @@ export async function createAuth(
         authority,
         open: OPEN_ACCESS,
         onConnect: hooks?.connect,
-        timeoutMs: config.auth.timeoutMs,
         counters,
       });
   return { authority, apiKeys: new ApiKeys(config.apiKeys), hooks, revocations, door };

@@ -1,4 +1,3 @@
-import { CodedError } from "../../protocol/errors.js";
 import type { KeySource } from "./token-check.js";
 import { type Algorithm, KEYS_MAX, keysOfSet, type VerifyKey } from "./verify-key.js";
 
@@ -39,21 +38,20 @@ export class Jwks implements KeySource {
     this.#options = options;
   }
 
-  async find(algorithm: Algorithm, kid: string | undefined): Promise<readonly VerifyKey[]> {
+  get pending(): Promise<void> | undefined {
+    return this.#fetching;
+  }
+
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  find(algorithm: Algorithm, kid: string | undefined): readonly VerifyKey[] {
     const nowMs = this.#options.now();
     const known = this.#matching(algorithm, kid, nowMs);
     const isStale = this.#fetchedMs === undefined || nowMs - this.#fetchedMs >= this.#options.refreshMs;
-    const fetching = isStale || known.length === 0 ? this.#fetchUnlessJustDone(nowMs) : undefined;
-    if (known.length > 0) return known;
-    await fetching;
-    const found = this.#matching(algorithm, kid, this.#options.now());
-    if (found.length === 0 && this.#failed)
-      throw new CodedError(
-        "unavailable",
-        "the keys of tokens cannot be fetched now",
-        this.#options.cooldownMs,
-      );
-    return found;
+    if (isStale || known.length === 0) void this.#fetchUnlessJustDone(nowMs);
+    return known;
   }
 
   /** Fetches now, unless that was tried a moment ago. Never rejects. */

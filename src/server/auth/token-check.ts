@@ -1,12 +1,17 @@
-import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "jose";
+import { constants, createHmac, type KeyObject, timingSafeEqual, verify } from "node:crypto";
+import { decodeJwt, decodeProtectedHeader, type JWTPayload } from "jose";
 import { CodedError } from "../../protocol/errors.js";
 import { GRANT_TEXT, GRANTS_MAX, type Grant, isGrant } from "./grant.js";
 import type { Algorithm, VerifyKey } from "./verify-key.js";
 
 /** Where keys come from. */
 export interface KeySource {
-  /** Those that a token may be signed with. Rejects with a CodedError `unavailable` where that cannot be known now. */
-  find(algorithm: Algorithm, kid: string | undefined): Promise<readonly VerifyKey[]>;
+  /** Those that a token may be signed with, as they are known now; where none is, a fetch may have begun. */
+  find(algorithm: Algorithm, kid: string | undefined): readonly VerifyKey[];
+  /** Resolves when the fetch that is under way has ended; undefined: there is none. Never rejects. */
+  readonly pending: Promise<void> | undefined;
+  /** Whether the last fetch failed. */
+  readonly failed: boolean;
 }
 
 export interface TokenRules {
@@ -30,6 +35,10 @@ export interface Claims {
 
 /** Keys that are tried for one token. */
 const TRIES_MAX = 8;
+/** By then a fetch has ended, most likely. */
+const RETRY_MS = 1_000;
+/** Three parts of base64url. */
+const FORM = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 /** Names in logs, limits and revocations. */
 const NAME_CHARS_MAX = 256;
 
@@ -38,39 +47,45 @@ const ALGORITHMS: readonly Algorithm[] = ["HS256", "RS256", "ES256", "EdDSA"];
 /** Keys that do not change. */
 export function fixedKeys(keys: readonly VerifyKey[]): KeySource {
   return {
-    find: async (algorithm, kid) =>
+    find: (algorithm, kid) =>
       keys.filter(
         (key) =>
           key.algorithm === algorithm && (kid === undefined || key.kid === undefined || key.kid === kid),
       ),
+    pending: undefined,
+    failed: false,
   };
 }
 
 /**
  * Checks a token: form, size, algorithm by type of key, signature, times, issuer and audience, and the form of its claims.
- * Rejects with a CodedError: `unauthenticated` or `too_large`, or `unavailable` where keys cannot be fetched.
+ * Synchronous, since a handshake must be answered within its handler: an upgrade of uWebSockets.js after it, in the cork that
+ * it asks for, reads memory that it has freed, and cuts some connections.
+ * @throws CodedError `unauthenticated` or `too_large`, or `unavailable` where the token's key is not known yet.
  */
-export async function checkToken(
-  token: string,
-  keys: KeySource,
-  rules: TokenRules,
-  nowSeconds: number,
-): Promise<Claims> {
+export function checkToken(token: string, keys: KeySource, rules: TokenRules, nowSeconds: number): Claims {
   if (token.length > rules.tokenBytes)
     throw new CodedError(
       "too_large",
       `the token has ${token.length} bytes, at most ${rules.tokenBytes} are taken`,
     );
   const { algorithm, kid } = headerOf(token);
-  const candidates = (await keys.find(algorithm, kid)).slice(0, TRIES_MAX);
-  for (const { key } of candidates) {
-    const payload = await verified(token, key, algorithm, rules, nowSeconds);
-    if (payload !== undefined) return claimsOf(payload, rules, nowSeconds);
+  const candidates = keys.find(algorithm, kid).slice(0, TRIES_MAX);
+  if (!candidates.some(({ key }) => isSigned(token, key, algorithm))) {
+    if (candidates.length > 0) throw refused("its signature is wrong");
+    if (keys.pending !== undefined || keys.failed)
+      throw new CodedError("unavailable", "the keys of tokens are not known yet: come back soon", RETRY_MS);
+    throw refused("no key for it is known here");
   }
-  throw refused(candidates.length === 0 ? "no key for it is known here" : "its signature is wrong");
+  const payload = payloadOf(token);
+  checkTimes(payload, rules, nowSeconds);
+  checkParties(payload, rules);
+  return claimsOf(payload, rules, nowSeconds);
 }
 
+/** The form is checked strictly, so that a token has one spelling only. */
 function headerOf(token: string): { readonly algorithm: Algorithm; readonly kid: string | undefined } {
+  if (!FORM.test(token)) throw refused("it is no JWT");
   let header: ReturnType<typeof decodeProtectedHeader>;
   try {
     header = decodeProtectedHeader(token);
@@ -79,41 +94,61 @@ function headerOf(token: string): { readonly algorithm: Algorithm; readonly kid:
   }
   const algorithm = ALGORITHMS.find((name) => name === header.alg);
   if (algorithm === undefined) throw refused(`its algorithm is none of ${ALGORITHMS.join(", ")}`);
+  // Whatever it says must be understood, nothing is.
+  if (header.crit !== undefined || header.b64 !== undefined)
+    throw refused("its header asks for what is not done here");
   return { algorithm, kid: typeof header.kid === "string" ? header.kid : undefined };
 }
 
-/** Undefined where the signature is of another key. */
-async function verified(
-  token: string,
-  key: VerifyKey["key"],
-  algorithm: Algorithm,
-  { issuer, audience, toleranceSeconds }: TokenRules,
-  nowSeconds: number,
-): Promise<JWTPayload | undefined> {
-  try {
-    const { payload } = await jwtVerify(token, key, {
-      algorithms: [algorithm],
-      clockTolerance: toleranceSeconds,
-      currentDate: new Date(nowSeconds * 1_000),
-      requiredClaims: ["sub", "exp"],
-      ...(issuer === "" ? {} : { issuer }),
-      ...(audience === "" ? {} : { audience }),
-    });
-    return payload;
-  } catch (cause) {
-    if (cause instanceof errors.JWSSignatureVerificationFailed) return undefined;
-    if (cause instanceof errors.JWTExpired) throw refused("it has expired");
-    if (cause instanceof errors.JWTClaimValidationFailed) throw refused(claimProblem(cause));
-    if (cause instanceof errors.JOSEError) throw refused("it is no JWT");
-    throw cause;
+function isSigned(token: string, key: KeyObject, algorithm: Algorithm): boolean {
+  const dot = token.lastIndexOf(".");
+  const input = Buffer.from(token.slice(0, dot));
+  const signature = Buffer.from(token.slice(dot + 1), "base64url");
+  switch (algorithm) {
+    case "HS256": {
+      const expected = createHmac("sha256", key).update(input).digest();
+      return signature.length === expected.length && timingSafeEqual(signature, expected);
+    }
+    case "RS256":
+      return verify("sha256", input, { key, padding: constants.RSA_PKCS1_PADDING }, signature);
+    case "ES256":
+      return verify("sha256", input, { key, dsaEncoding: "ieee-p1363" }, signature);
+    case "EdDSA":
+      return verify(null, input, key, signature);
   }
 }
 
-function claimProblem({ claim, reason }: errors.JWTClaimValidationFailed): string {
-  if (reason === "missing") return `it has no ${claim}`;
-  if (claim === "nbf" && reason === "check_failed") return "it is not valid yet";
-  if (claim === "iss" || claim === "aud") return `its ${claim} is not the one that is asked for here`;
-  return `its ${claim} is not what it must be`;
+function payloadOf(token: string): JWTPayload {
+  try {
+    return decodeJwt(token);
+  } catch {
+    throw refused("it is no JWT");
+  }
+}
+
+function checkTimes(
+  { exp, nbf, iat }: JWTPayload,
+  { toleranceSeconds }: TokenRules,
+  nowSeconds: number,
+): void {
+  if (typeof exp !== "number") throw refused("it has no exp");
+  for (const [name, time] of [
+    ["exp", exp],
+    ["nbf", nbf],
+    ["iat", iat],
+  ] as const)
+    if (time !== undefined && !(typeof time === "number" && Number.isFinite(time)))
+      throw refused(`its ${name} is not a time`);
+  if (exp <= nowSeconds - toleranceSeconds) throw refused("it has expired");
+  if (nbf !== undefined && nbf > nowSeconds + toleranceSeconds) throw refused("it is not valid yet");
+  if (iat !== undefined && iat > nowSeconds + toleranceSeconds) throw refused("it is of the future (iat)");
+}
+
+function checkParties({ iss, aud }: JWTPayload, { issuer, audience }: TokenRules): void {
+  if (issuer !== "" && iss !== issuer) throw refused("its iss is not the one that is asked for here");
+  const audiences: unknown[] = Array.isArray(aud) ? aud : [aud];
+  if (audience !== "" && !audiences.includes(audience))
+    throw refused("its aud is not the one that is asked for here");
 }
 
 function claimsOf(payload: JWTPayload, rules: TokenRules, nowSeconds: number): Claims {
@@ -121,8 +156,6 @@ function claimsOf(payload: JWTPayload, rules: TokenRules, nowSeconds: number): C
   if (typeof sub !== "string" || sub === "" || sub.length > NAME_CHARS_MAX)
     throw refused(`its sub is not text of 1 to ${NAME_CHARS_MAX} characters`);
   if (typeof exp !== "number") throw refused("it has no exp");
-  if (iat !== undefined && iat > nowSeconds + rules.toleranceSeconds)
-    throw refused("it is of the future (iat)");
   if (jti !== undefined && (typeof jti !== "string" || jti.length > NAME_CHARS_MAX))
     throw refused(`its jti is not text of at most ${NAME_CHARS_MAX} characters`);
   const seconds = exp - (iat ?? nowSeconds);
