@@ -32,6 +32,8 @@ const BATCH = 240;
 const GAP_MS = 4;
 const LINGER_MS = 30;
 const CANARY_MS = 10_000;
+/** A worker's counters come with its beat, once a second. */
+const BEAT_MS = 1_500;
 /** What no client may ever be shown. */
 const INTERNALS = /node_modules|at file:|at async|\.js:\d+|HTTP\/1\.1 500|"internal"/;
 
@@ -66,10 +68,10 @@ export async function healthOf(target: Target): Promise<string> {
   assert.equal(answer.status, 200);
   await answer.arrayBuffer();
   const { workers, hubs } = await target.status();
-  const faults = workers.map(({ report }) => [
-    report?.counters.gateway.faults,
-    report?.counters.engine.chainBroken,
-  ]);
+  const faults = workers.map(({ report }) => {
+    const { gateway, engine } = report?.counters ?? {};
+    return (gateway?.faults ?? 0) + (engine?.chainBroken ?? 0);
+  });
   return JSON.stringify({ pids: [...workers, ...hubs].map(({ pid }) => pid), faults });
 }
 
@@ -97,17 +99,25 @@ async function blame(target: Target, list: readonly Script[], healthy: string): 
   // The counters come with the next beat.
   const found = await healthOf(target).catch((cause: unknown) => String(cause));
   if (found === healthy || first === undefined) return undefined;
-  for (const script of list) {
-    const before = await healthOf(target).catch(() => "");
-    await play(target, script);
-    await sleep(1_200);
-    const after = await healthOf(target).catch((cause: unknown) => String(cause));
-    if (after !== before) return { script, problem: `the node was ${before} and is ${after}` };
+  let suspects = list;
+  while (suspects.length > 1) {
+    const half = suspects.slice(0, Math.ceil(suspects.length / 2));
+    suspects = (await isChangedBy(target, half)) ? half : suspects.slice(half.length);
   }
+  const [last] = suspects;
+  if (last !== undefined && (await isChangedBy(target, [last])))
+    return { script: last, problem: `the node was ${healthy}, then ${found}` };
   return {
     script: first,
     problem: `the node was ${healthy} and is ${found}; no single script of the batch does it`,
   };
+}
+
+async function isChangedBy(target: Target, list: readonly Script[]): Promise<boolean> {
+  const before = await healthOf(target).catch((cause: unknown) => String(cause));
+  for (const script of list) await play(target, script);
+  await sleep(BEAT_MS);
+  return before !== (await healthOf(target).catch((cause: unknown) => String(cause)));
 }
 
 function play(target: Target, { pieces, end }: Script): Promise<Buffer> {
