@@ -4,6 +4,10 @@ import type { Scenario } from "./support/scenario.js";
 const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   fanout: async () => (await import("./fanout.js")).fanout,
   burst: async () => (await import("./fanout.js")).burst,
+  conflation: async () => (await import("./conflation.js")).conflation,
+  cursors: async () => (await import("./cursors.js")).cursors,
+  coalesce: async () => (await import("./coalesce.js")).coalesce,
+  slow: async () => (await import("./slow.js")).slow,
   compare: async () => (await import("./compare.js")).compare,
   http: async () => (await import("./http.js")).http,
   replay: async () => (await import("./replay.js")).replay,
@@ -13,6 +17,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   bigroom: async () => (await import("./bigroom.js")).bigroom,
   idle: async () => (await import("./idle.js")).idle,
   hub: async () => (await import("./hub.js")).hub,
+  bridge: async () => (await import("./bridge.js")).bridge,
   codec: async () => (await import("./codec.js")).codec,
 };
 
