@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds from nothing, checks types, lint and borders, and runs every test.
-# Needs Node 20 and npm; Chromium, nats-server, promtool, HAProxy and nginx come from Debian where they are missing, for which it must be root.
+# Needs Node 20 and npm; Chromium, nats-server, openssl, promtool, HAProxy and nginx come from Debian where they are missing, for which it must be root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,6 +8,12 @@ if [ ! -x /usr/bin/chromium ]; then
   echo "== installing chromium"
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+fi
+
+if ! /usr/bin/python3 -c "import websockets" 2>/dev/null; then
+  echo "== installing python3-websockets, a client that others wrote"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-websockets >/dev/null
 fi
 
 if ! command -v openssl >/dev/null; then
@@ -20,6 +26,12 @@ if [ -z "${FANWIRE_NATS_SERVER:-}" ] && [ ! -x /usr/sbin/nats-server ]; then
   echo "== installing nats-server"
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nats-server >/dev/null
+fi
+
+if ! command -v openssl >/dev/null; then
+  echo "== installing openssl"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssl >/dev/null
 fi
 
 if ! command -v promtool >/dev/null; then

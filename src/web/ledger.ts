@@ -23,7 +23,8 @@ export type RoomResume =
 
 /**
  * Checks the delivery promise for one room by its offsets alone, without trust in the client: each must be the one
- * before plus one, which holds for every broker that numbers a room without holes, as the embedded one does.
+ * before plus one, which holds for every broker that numbers a room without holes, as the embedded one does. In NATS it
+ * holds where no other room shares the room's partition: so it is for the demo's rooms with 64 partitions, the default.
  */
 export class RoomLedger {
   readonly room: string;

@@ -188,6 +188,9 @@ export class LiveRooms {
     const spec = {
       stream: stream.name,
       whole: stream.set.keyed,
+      get spread() {
+        return stream.info.replicas > 1;
+      },
       get messages() {
         return stream.messagesMin;
       },

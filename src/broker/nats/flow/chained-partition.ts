@@ -88,7 +88,7 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
       // A read under way may have begun before the gap.
       if (room.state === "repairing") room.needsUpTo = full ? Math.max(room.needsUpTo, upTo) : room.needsUpTo;
       else if (room.state === "live" && room.verified < upTo) {
-        if (full || room.checkedMs < since) rooms.push(room);
+        if (full || isUnsure(room) || room.checkedMs < since) rooms.push(room);
       } else room.confirm(nowMs);
     }
     return rooms;
@@ -117,6 +117,7 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
     }
     room.verified = Math.max(room.verified, facts.upTo);
     room.checkedMs = nowMs;
+    if (nowMs >= room.unsureUntilMs) room.unsureUntilMs = Number.NEGATIVE_INFINITY;
     room.confirm(nowMs);
   }
 
@@ -236,4 +237,8 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
     }
     return true;
   }
+}
+
+function isUnsure<M extends FlowMessage>({ unsureUntilMs }: FlowRoom<M>): boolean {
+  return unsureUntilMs !== Number.NEGATIVE_INFINITY;
 }

@@ -25,7 +25,7 @@ export interface FlowLimits {
   readonly sweepMs: number;
   /** How long a message of a whole partition may be on its way before a sweep takes it for lost. */
   readonly graceMs: number;
-  /** After a gap a partition is swept at once, and again after this time. */
+  /** After a gap a partition is swept at once, and again after this time; also after a room was opened where it is spread. */
   readonly resweepMs: number;
   /** A stream may be behind what it has sent for this long, as a fresh leader can be, before it counts as an older one. */
   readonly staleMs: number;

@@ -14,6 +14,8 @@ export interface PartitionSpec extends Keeps {
   readonly stream: string;
   /** True: one wildcard subscription, checked by the stream's unbroken sequence. False: one a room, checked by its chain. */
   readonly whole: boolean;
+  /** Several servers have it: a subscription that the own one has confirmed may still be unknown to the one that sends. */
+  readonly spread: boolean;
 }
 
 /** A stream as the flow knows it. Who asks needs its name only. */

@@ -32,6 +32,8 @@ export class FlowRoom<M extends FlowMessage> {
   /** The place that the sink was told last, at or above head, and since when a message that stands there is kept at the least. */
   #told = 0;
   #toldMs = Number.NEGATIVE_INFINITY;
+  /** Until then it is looked at by every sweep, however lately something came. */
+  unsureUntilMs = Number.NEGATIVE_INFINITY;
   /** What was verified before a message came without predecessor: anything later may have come and gone. */
   unproven: number | undefined;
   /** It was open in another epoch, and is told so when it has been read anew. */

@@ -31,7 +31,14 @@ class Rig implements FlowPort<FlowMessage> {
   constructor(isEmpty = false) {
     this.#kept = isEmpty ? [] : [{ sequence: 5, storedMs: this.nowMs }];
     this.#flow = new LiveFlow(this);
-    const spec = { stream: "FW_0", whole: false, messages: 1_000, ageMs: MAX_AGE_MS, trims: false };
+    const spec = {
+      stream: "FW_0",
+      whole: false,
+      spread: false,
+      messages: 1_000,
+      ageMs: MAX_AGE_MS,
+      trims: false,
+    };
     this.#partition = this.#flow.partition(spec, this.nowMs);
     this.#flow.connected(this.nowMs);
     const sink = {

@@ -72,6 +72,8 @@ export abstract class Partition<M extends FlowMessage> {
   #sweptGaps = 0;
   #round: Round<M> | undefined;
   #sweepAtMs: number;
+  /** When the rooms that were opened last are to be looked at again. */
+  #lookAgainMs = Number.NEGATIVE_INFINITY;
   /** The next round looks at all rooms, gap or not. */
   #sweepsAll = false;
   #asked: Asked<M> | undefined;
@@ -344,6 +346,7 @@ export abstract class Partition<M extends FlowMessage> {
     room.anchored = head !== undefined;
     room.verified = Math.max(room.head, facts.upTo);
     room.checkedMs = nowMs;
+    if (this.spec.spread) this.#lookAgain(room, nowMs);
     room.state = "live";
     const position = { epoch: this.epoch, offset: room.head };
     if (room.renewed) {
@@ -352,6 +355,13 @@ export abstract class Partition<M extends FlowMessage> {
       room.anchored = head !== undefined;
     } else room.sink.opened(position);
     if (!room.isClosed) this.begun(room, nowMs);
+  }
+
+  /** The room's subscription may not be in force everywhere yet: what it has missed by then is looked for soon. */
+  #lookAgain(room: FlowRoom<M>, nowMs: number): void {
+    room.unsureUntilMs = nowMs + this.shared.limits.resweepMs;
+    this.#lookAgainMs = room.unsureUntilMs;
+    this.#sweepAtMs = Math.min(this.#sweepAtMs, this.#lookAgainMs);
   }
 
   #prove(count: number, { first }: StreamFacts): void {
@@ -380,7 +390,8 @@ export abstract class Partition<M extends FlowMessage> {
     this.#sweptGaps = round.gaps;
     this.#sweepsAll = wasGap;
     const nextMs = this.#gaps !== round.gaps ? 0 : wasGap ? Math.min(resweepMs, sweepMs) : sweepMs;
-    this.#sweepAtMs = Math.min(this.#sweepAtMs, nowMs + nextMs);
+    const againMs = this.#lookAgainMs > nowMs ? this.#lookAgainMs : Number.POSITIVE_INFINITY;
+    this.#sweepAtMs = Math.min(this.#sweepAtMs, nowMs + nextMs, againMs);
   }
 }
 

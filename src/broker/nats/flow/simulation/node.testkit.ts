@@ -12,7 +12,7 @@ import type {
   RoomSink,
   StreamFacts,
 } from "../flow-port.js";
-import type { FlowRoom } from "../flow-room.js";
+import { FlowRoom } from "../flow-room.js";
 import { LiveFlow } from "../live-flow.js";
 import type { Partition } from "../partition.js";
 import type { Listener, SimulatedMessage, SimulatedStream } from "./stream.testkit.js";
@@ -60,7 +60,7 @@ export class SimulatedNode implements Listener {
   >();
   readonly #scheduler: Scheduler;
   readonly #weather: Weather;
-  readonly #wanted = new Set<unknown>();
+  readonly #wanted = new Set<FlowRoom<SimulatedMessage> | PartitionId>();
   readonly #inForce = new Set<unknown>();
   #connected = false;
   /** Counts connections: what belongs to an older one does not arrive. */
@@ -81,8 +81,8 @@ export class SimulatedNode implements Listener {
     this.#weather = weather;
     this.flow = new LiveFlow<SimulatedMessage>(this.#port(), { limits });
     for (const stream of streams) {
-      const { name: id, whole, ageMs, perRoom } = stream.options;
-      const spec = { stream: id, whole, ageMs, trims: false, messages: perRoom };
+      const { name: id, whole, spread, ageMs, perRoom } = stream.options;
+      const spec = { stream: id, whole, spread, ageMs, trims: false, messages: perRoom };
       this.partitions.set(stream, this.flow.partition(spec, 0));
       stream.listeners.push(this);
     }
@@ -167,12 +167,14 @@ export class SimulatedNode implements Listener {
     });
   }
 
-  /** A subscription reaches the server, and in a cluster the others, a little later. */
-  #enforce(target: unknown): void {
+  /** A subscription reaches the server a little later, and in a cluster the others, later still. */
+  #enforce(target: FlowRoom<SimulatedMessage> | PartitionId): void {
+    const { spec } = target instanceof FlowRoom ? target.partition : target;
     const connection = this.#connection;
     const inForceMs = Math.max(this.#inForceMs, this.#now + this.#scheduler.random.next() * 20);
     this.#inForceMs = inForceMs;
-    this.#scheduler.after(inForceMs - this.#now, () => {
+    const everywhereMs = inForceMs + (spec.spread ? 30 * this.#scheduler.random.next() : 0);
+    this.#scheduler.after(everywhereMs - this.#now, () => {
       if (connection === this.#connection && this.#connected && this.#wanted.has(target))
         this.#inForce.add(target);
     });

@@ -20,6 +20,8 @@ export interface Listener {
 export interface StreamOptions {
   readonly name: string;
   readonly whole: boolean;
+  /** Subscriptions are in force some time after a node is told so. */
+  readonly spread: boolean;
   readonly ageMs: number;
   /** Messages kept a room. */
   readonly perRoom: number;

@@ -59,7 +59,7 @@ export function simulate(seed: number): Outcome {
   const ageMs = !renewals && random.chance(0.4) ? 700 + random.below(2_500) : 0;
   const perRoom = !renewals && random.chance(0.3) ? 12 : 400;
   const timeless = random.chance(0.3);
-  const keeps = { ageMs, perRoom, lags: !timeless };
+  const keeps = { ageMs, perRoom, lags: !timeless, spread: random.chance(0.5) };
   const streams = [
     new SimulatedStream({ ...keeps, name: "FW_0", whole: false }, scheduler),
     new SimulatedStream(
@@ -82,6 +82,8 @@ export function simulate(seed: number): Outcome {
     for (const stream of streams)
       for (const room of roomsOf(stream)) if (random.chance(0.8)) node.toggle(stream, room);
   chaos(scheduler, streams, nodes, causes);
+  if (random.chance(0.3))
+    scheduler.after(CHAOS_MS + 500, () => comeLate(random.pick(streams), random.pick(nodes), scheduler));
   scheduler.runSync(CHAOS_MS);
   for (const node of nodes) node.connect();
   scheduler.runSync(CHAOS_MS + QUIET_MS);
@@ -183,6 +185,14 @@ function elect(
 function disconnect(scheduler: Scheduler, node: SimulatedNode, forMs: number): void {
   node.disconnect();
   scheduler.after(forMs, () => node.connect());
+}
+
+/** A room is opened, and its last message stored while the subscription is on its way. */
+function comeLate(stream: SimulatedStream, node: SimulatedNode, scheduler: Scheduler): void {
+  const room = scheduler.random.pick(roomsOf(stream));
+  if (node.open.has(room)) node.toggle(stream, room);
+  node.toggle(stream, room);
+  scheduler.after(10 + 40 * scheduler.random.next(), () => stream.store(room));
 }
 
 /** A room misses a message, then gets more than fits while that is read, then none for a while. */
