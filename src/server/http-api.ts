@@ -36,6 +36,8 @@ export interface HttpApiOptions {
   readonly counters: Counters;
   readonly version: string;
   readonly health: () => Health;
+  /** Called for every request that writes, once its key was found valid. @throws CodedError `rate_limited` */
+  readonly checkRate?: (authorization: string | undefined) => void;
   /** Told what was thrown that is no coded error: a bug. Must not throw. */
   readonly onFault: (cause: unknown, request: HttpRequest) => void;
 }
@@ -89,6 +91,8 @@ class HttpApi {
       if (accepted === undefined) throw notAcceptable();
       const caller =
         route.needs === "nothing" ? NOBODY : await this.#auth.callerOf(request, route.needs === "writer");
+      if (caller.by === "key" && route.needs === "writer")
+        this.#options.checkRate?.(request.headers.get("authorization"));
       return await route.answer({ request, format, caller });
     } catch (cause) {
       return errorReply(format, this.#coded(cause, request));
