@@ -11,6 +11,8 @@ import { benchRoom, createContent } from "./support/message-scan.js";
 
 export type WorkerRequest =
   | { readonly kind: "open"; readonly socketPath: string; readonly rooms: number }
+  /** Opens so many rooms, all at once. */
+  | { readonly kind: "more"; readonly rooms: number }
   /** Counts anew; of every so many messages of a room one is timed. */
   | { readonly kind: "count"; readonly sample: number }
   /** Waits for so many messages since `count`. */
@@ -99,6 +101,13 @@ async function answer(request: WorkerRequest): Promise<WorkerReply> {
       await link.ready(5_000);
       const opened = link;
       const names = Array.from({ length: rooms }, (_, index) => parseRoom(benchRoom(index)));
+      await Promise.all(names.map((name) => opened.open(name, counter)));
+      return { kind: "opened" };
+    }
+    case "more": {
+      const opened = link;
+      if (opened === undefined) throw new Error("more before open");
+      const names = Array.from({ length: request.rooms }, (_, index) => parseRoom(benchRoom(index)));
       await Promise.all(names.map((name) => opened.open(name, counter)));
       return { kind: "opened" };
     }

@@ -4,7 +4,12 @@ import type { Scenario } from "./support/scenario.js";
 const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   fanout: async () => (await import("./fanout.js")).fanout,
   burst: async () => (await import("./fanout.js")).burst,
+  conflation: async () => (await import("./conflation.js")).conflation,
+  cursors: async () => (await import("./cursors.js")).cursors,
+  coalesce: async () => (await import("./coalesce.js")).coalesce,
+  slow: async () => (await import("./slow.js")).slow,
   compare: async () => (await import("./compare.js")).compare,
+  board: async () => (await import("./board.js")).board,
   http: async () => (await import("./http.js")).http,
   replay: async () => (await import("./replay.js")).replay,
   soak: async () => (await import("./soak.js")).soak,
@@ -13,6 +18,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   bigroom: async () => (await import("./bigroom.js")).bigroom,
   idle: async () => (await import("./idle.js")).idle,
   hub: async () => (await import("./hub.js")).hub,
+  bridge: async () => (await import("./bridge.js")).bridge,
   codec: async () => (await import("./codec.js")).codec,
 };
 

@@ -16,6 +16,16 @@ export interface Assignment {
   /** A handshake without an answer for this long is reported, with the kernel's view of it. */
   readonly answerMs: number;
   readonly pingMs: number;
+  /** Where subscriptions resume at their first connection; undefined: they begin at the head. */
+  readonly resume?: ResumePlan | undefined;
+  /** They subscribe not before they are told to, all at once. Default: false. */
+  readonly held?: boolean;
+}
+
+/** By room. The subscription in slot n of any connection resumes after its room's n-th offset, again from 0 after the last. */
+export interface ResumePlan {
+  readonly epochs: readonly string[];
+  readonly offsets: readonly (readonly number[])[];
 }
 
 /** Every request is answered at once; what takes time is seen in the next status. */
@@ -32,6 +42,8 @@ export type AgentRequest =
   | { readonly kind: "dismiss"; readonly nodes: readonly string[] }
   /** Gives up the handshakes that were reported as unanswered; they are tried again. */
   | { readonly kind: "release" }
+  /** Those that were held subscribe now. */
+  | { readonly kind: "subscribe" }
   | { readonly kind: "disconnect" };
 
 export type AgentReply =

@@ -30,6 +30,9 @@ function answer(request: AgentRequest): AgentReply {
     case "release":
       crowd.release();
       return { kind: "done" };
+    case "subscribe":
+      crowd.subscribe();
+      return { kind: "done" };
     case "disconnect":
       crowd.disconnect();
       crowd = undefined;

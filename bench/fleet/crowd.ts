@@ -33,6 +33,7 @@ interface Appointment {
 /** All subscribers of one process: starts them at the given pace, brings back those that were lost, pings, counts. */
 export class Crowd implements MemberHost {
   readonly rooms: RoomPlan;
+  isHeld: boolean;
   readonly ledger: Ledger;
   readonly tally = new Tally();
   readonly #assignment: Assignment;
@@ -58,7 +59,9 @@ export class Crowd implements MemberHost {
     checkRooms(assignment.rooms);
     this.#assignment = assignment;
     this.rooms = assignment.rooms;
+    this.isHeld = assignment.held ?? false;
     this.ledger = new Ledger(connections, assignment.rooms);
+    this.#resume(assignment);
     this.#pace = new Pace(assignment.pace, performance.now());
     this.#members = Array.from({ length: connections }, (_, place) => new Member(first + place, place, this));
     this.#states = Object.fromEntries(MEMBER_STATES.map((state) => [state, 0])) as Record<
@@ -132,6 +135,12 @@ export class Crowd implements MemberHost {
     return dismissed.length;
   }
 
+  /** Those that were held subscribe, and nobody is held any more. */
+  subscribe(): void {
+    this.isHeld = false;
+    for (const member of this.#members) if (member.state === "subscribing") member.subscribe();
+  }
+
   release(): void {
     for (const member of this.#members) if (member.state === "overdue") member.release();
   }
@@ -163,6 +172,18 @@ export class Crowd implements MemberHost {
 
   later(member: Member, delayMs: number): void {
     this.#agenda.add(performance.now() + delayMs, { member, number: member.appointment });
+  }
+
+  #resume({ connections, first, rooms, resume }: Assignment): void {
+    if (resume === undefined) return;
+    for (let place = 0; place < connections; place++) {
+      for (let slot = 0; slot < rooms.roomsEach; slot++) {
+        const room = roomOf(rooms, first + place, slot);
+        const offsets = resume.offsets[room] ?? [];
+        const offset = offsets[slot % offsets.length];
+        if (offset !== undefined) this.ledger.begin(place, slot, resume.epochs[room] ?? "", offset);
+      }
+    }
   }
 
   #tick(): void {

@@ -188,6 +188,11 @@ export class Fleet {
     await this.#askAll({ kind: "release" });
   }
 
+  /** Those that were held subscribe now, all at once. */
+  async subscribe(): Promise<void> {
+    await this.#askAll({ kind: "subscribe" });
+  }
+
   async disconnect(): Promise<void> {
     await this.#askAll({ kind: "disconnect" });
   }

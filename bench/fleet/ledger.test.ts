@@ -28,6 +28,17 @@ test("a position is that of the last message, or where the subscription began, i
   assert.equal(ledger.position(0, 1), undefined, "another room's");
 });
 
+test("where the flow began may lie behind the room's last message, but only for the first that follows", () => {
+  const ledger = new Ledger(1, PLAN);
+  ledger.begin(0, 0, "e", 8);
+  assert.equal(ledger.take(0, 0, 9, 5), undefined);
+  assert.equal(ledger.take(0, 0, 12, 5), 9);
+  ledger.begin(0, 0, "e", 8);
+  assert.equal(ledger.take(0, 0, 12, 9), 8, "a hole at the beginning");
+  ledger.begin(0, 0, "e", 8);
+  assert.equal(ledger.take(0, 0, 8, 5), 8, "known before it began");
+});
+
 test("behind is who is not at a known head", () => {
   const ledger = new Ledger(2, PLAN);
   for (const connection of [0, 1]) for (const slot of [0, 1]) ledger.begin(connection, slot, "e", 0);

@@ -11,12 +11,15 @@ export class Ledger {
   /** -1: never subscribed. */
   readonly #last: Float64Array;
   readonly #epoch: Uint16Array;
+  /** Whether `last` is where the flow began: that may lie behind the room's last message. */
+  readonly #isPlace: Uint8Array;
   readonly #epochs: string[] = [];
 
   constructor(connections: number, { roomsEach }: RoomPlan) {
     this.#slots = roomsEach;
     this.#last = new Float64Array(connections * roomsEach).fill(-1);
     this.#epoch = new Uint16Array(connections * roomsEach);
+    this.#isPlace = new Uint8Array(connections * roomsEach);
   }
 
   /** Where to resume; undefined where nothing was ever got. */
@@ -33,6 +36,7 @@ export class Ledger {
     const same = this.#last[place] === offset && this.#epoch[place] === number;
     this.#last[place] = offset;
     this.#epoch[place] = number;
+    this.#isPlace[place] = 1;
     return same;
   }
 
@@ -40,8 +44,10 @@ export class Ledger {
   take(connection: number, slot: number, offset: number, prev: number): number | undefined {
     const place = connection * this.#slots + slot;
     const last = this.#last[place] ?? -1;
+    const isNext = last === prev || (this.#isPlace[place] === 1 && prev < last);
     this.#last[place] = offset;
-    return last === prev && offset > prev ? undefined : last;
+    this.#isPlace[place] = 0;
+    return isNext && offset > last ? undefined : last;
   }
 
   /** Subscriptions that do not stand at their room's head; rooms whose head is unknown do not count. */

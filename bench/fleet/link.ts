@@ -85,6 +85,15 @@ export class Link {
     if (this.#state === "open") this.#socket.write(bytes);
   }
 
+  /** Reads nothing more, so that what is sent to it piles up on the way. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   /** Ends it with a reset, as a network that broke: neither side is told before, and no port has to rest. */
   cut(): void {
     if (this.#state === "ended") return;

@@ -24,6 +24,8 @@ export interface MemberHost {
   /** Where the member at this place connects to, and from where. */
   target(place: number): LinkTarget;
   readonly rooms: RoomPlan;
+  /** Members connect, and do not subscribe yet. */
+  readonly isHeld: boolean;
   readonly ledger: Ledger;
   readonly tally: Tally;
   /** A node's name, the same string for all. */
@@ -155,7 +157,7 @@ export class Member implements LinkOwner {
   }
 
   switched(): void {
-    this.#subscribe();
+    if (!this.#host.isHeld) this.subscribe();
   }
 
   read(bytes: number): void {
@@ -217,7 +219,8 @@ export class Member implements LinkOwner {
     this.#later(delayMs);
   }
 
-  #subscribe(): void {
+  /** To all of its rooms, where it was. */
+  subscribe(): void {
     const { rooms, ledger } = this.#host;
     const values: Uint8Array[] = [];
     for (let slot = 0; slot < rooms.roomsEach; slot++) {
@@ -292,7 +295,7 @@ export class Member implements LinkOwner {
       case CODE_LAGGED:
         counts.lagged += 1;
         this.#move("subscribing");
-        this.#subscribe();
+        this.subscribe();
         return;
       case CODE_RESET: {
         counts.resets += 1;

@@ -164,6 +164,20 @@ const limits = z
       "TCP connections a second of a worker from one address, two seconds' worth at once; more are reset. Not for this " +
         "machine itself and trusted proxies. 0: any number",
     ),
+    httpRequestsPerSecondPerAddress: integer(
+      0,
+      1_000_000,
+      5_000,
+      "HTTP requests a second of a worker from one client address, two seconds' worth at once; more are told 429 with " +
+        "Retry-After. Not for this machine itself. 0: any number",
+    ),
+    httpRequestsPerSecondPerKey: integer(
+      0,
+      1_000_000,
+      20_000,
+      "writing HTTP requests a second of a worker with one API key, two seconds' worth at once; more are told 429 with " +
+        "Retry-After. 0: any number",
+    ),
     hubBufferBytes: integer(
       MIB,
       GIB,

@@ -283,11 +283,18 @@ class UwsGateway implements Gateway {
     try {
       this.#listener?.handling();
       if (req.getUrl() === PATH) this.#requestOfSocket(res, req);
-      else this.#http.take(res, req, Date.now());
+      else this.#take(res, req);
     } catch (cause) {
       this.#fault("request", cause);
       cut(res);
     }
+  }
+
+  #take(res: HttpResponse, req: HttpRequest): void {
+    const unwelcome = this.#doorman.request(this.#doorman.callerOf(res, req), performance.now());
+    if (unwelcome === undefined) this.#http.take(res, req, Date.now());
+    // Its body is not read: what is left of the connection ends with it.
+    else refuse(res, unwelcome);
   }
 
   /** A request to the socket's path that lacks something, so that it is no handshake. */

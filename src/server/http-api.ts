@@ -29,6 +29,8 @@ export interface HttpApiOptions {
   readonly counters: Counters;
   readonly version: string;
   readonly health: () => Health;
+  /** Called for every request that writes, once its key was found valid. @throws CodedError `rate_limited` */
+  readonly checkRate?: (authorization: string | undefined) => void;
   /** Told what was thrown that is no coded error: a bug. Must not throw. */
   readonly onFault: (cause: unknown, request: HttpRequest) => void;
 }
@@ -70,11 +72,16 @@ class HttpApi {
     try {
       const route = this.#route(request);
       if (accepted === undefined) throw notAcceptable();
-      if (route.writes) this.#checkKey(request.headers.get("authorization"));
+      if (route.writes) this.#admit(request.headers.get("authorization"));
       return await route.answer({ request, format });
     } catch (cause) {
       return errorReply(format, this.#coded(cause, request));
     }
+  }
+
+  #admit(authorization: string | undefined): void {
+    this.#checkKey(authorization);
+    this.#options.checkRate?.(authorization);
   }
 
   #route({ method, path }: HttpRequest): Route {

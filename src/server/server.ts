@@ -15,6 +15,7 @@ import {
   type GatewayLimits,
 } from "./gateway-limits.js";
 import { createHttpApi } from "./http-api.js";
+import { KeyRates } from "./key-rates.js";
 import { createLogger, type Logger } from "./log.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
@@ -92,7 +93,9 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   } = await brokerOf(config, options, log);
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
+  const keyRates = new KeyRates(config.limits.httpRequestsPerSecondPerKey, gatewayCounters);
   const api = createHttpApi({
+    checkRate: (authorization) => keyRates.check(authorization, performance.now()),
     broker,
     settingsOf: settings,
     config,
@@ -188,6 +191,7 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     connectionsPerAddress,
     handshakesPerSecondPerAddress,
     acceptsPerSecondPerAddress,
+    httpRequestsPerSecondPerAddress,
   } = config.limits;
   const fitting = connectionLimits(config.limits, openFilesMax());
   if (fitting.connections < configured)
@@ -196,7 +200,7 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
       "fewer connections than configured: raise ulimit -n",
     );
   const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
-  const addresses = { connectionsPerAddress, acceptsPerSecondPerAddress };
+  const addresses = { connectionsPerAddress, acceptsPerSecondPerAddress, httpRequestsPerSecondPerAddress };
   return {
     ...DEFAULT_GATEWAY_LIMITS,
     ...fitting,

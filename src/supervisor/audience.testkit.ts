@@ -21,6 +21,8 @@ interface Book {
 export class Audience {
   readonly books: Book[] = [];
   readonly clients: Client[] = [];
+  /** The longest time that any of them was without a message in a room, once it had one. */
+  longestPauseMs = 0;
 
   private constructor() {}
 
@@ -58,7 +60,13 @@ export class Audience {
   #follow(client: Client, room: string): void {
     const subscription = client.subscribe<number>(room);
     const book: Book = { room, client, subscription, numbers: [], resets: [] };
-    subscription.on("message", ({ data }) => book.numbers.push(Number(data)));
+    let lastMs = Number.POSITIVE_INFINITY;
+    subscription.on("message", ({ data }) => {
+      const nowMs = Date.now();
+      this.longestPauseMs = Math.max(this.longestPauseMs, nowMs - lastMs);
+      lastMs = nowMs;
+      book.numbers.push(Number(data));
+    });
     subscription.on("reset", ({ reason }) => book.resets.push({ at: book.numbers.length, reason }));
     this.books.push(book);
   }

@@ -150,6 +150,8 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   handshakesOverLag: limit("handshakeLagMs"),
   handshakesOverAddress: limit("handshakesPerSecondPerAddress"),
   connectionsOverAddress: limit("connectionsPerAddress"),
+  httpOverAddress: limit("httpRequestsPerSecondPerAddress"),
+  httpOverKey: limit("httpRequestsPerSecondPerKey"),
   acceptsOverAddress: limit("acceptsPerSecondPerAddress"),
   connectionsRefused: limit("plainConnections"),
   connectionsShed: limit("openFiles"),

@@ -30,12 +30,12 @@ export const DEFAULT_HUB_LIMITS: HubLimits = Object.freeze({
   publishes: 16_384,
   // All of the above at 500 bytes, or 500 of the largest.
   publishBytes: 8_388_608,
-  // Each holds a page at the hub at the most.
-  reads: 16,
+  // A storm's, one a room: the broker reads what it is asked for at once in fewer reads. What they bring is bounded by bytes.
+  reads: 2_048,
   // A storm of resumes beyond the ring: one a room, as the core reads once for all who ask the same.
-  waitingReads: 10_000,
-  // Each holds a page at the hub at the most.
-  replays: 8,
+  waitingReads: 50_000,
+  // A worker that comes back with its rooms: the same.
+  replays: 256,
   requestMs: 10_000,
 });
 

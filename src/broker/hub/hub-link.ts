@@ -6,6 +6,7 @@ import type { RoomName } from "../../protocol/room-name.js";
 import { createHubLinkCounters, type HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS, type HubLimits } from "./hub-limits.js";
 import { LinkConnection } from "./link-connection.js";
+import { LinkReads } from "./link-reads.js";
 import { LinkRequests } from "./link-requests.js";
 import { LinkRooms } from "./link-rooms.js";
 import { RECORD, type WorkerRecord } from "./record.js";
@@ -64,6 +65,7 @@ class Link implements HubLink {
   readonly #onError: (cause: unknown) => void;
   readonly #rooms: LinkRooms;
   readonly #requests: LinkRequests;
+  readonly #reads: LinkReads;
   readonly #connection: LinkConnection;
   readonly #expiry: NodeJS.Timeout;
   /** Only while linked. */
@@ -81,6 +83,11 @@ class Link implements HubLink {
     this.#onError = onError ?? (() => {});
     const nextRef = (): number => this.#nextRef();
     this.#requests = new LinkRequests({ limits, counters: this.counters, nextRef });
+    this.#reads = new LinkReads((room, from, limit) => {
+      const output = this.#usable();
+      if (output instanceof CodedError) return Promise.reject(output);
+      return this.#requests.history(output, room, from, limit, this.#dueMs());
+    });
     this.#rooms = new LinkRooms({
       counters: this.counters,
       send: (record) => this.#send(record),
@@ -145,7 +152,7 @@ class Link implements HubLink {
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     const output = this.#usable();
     if (output instanceof CodedError) return Promise.reject(output);
-    return this.#requests.history(output, room, from, limit, this.#dueMs());
+    return this.#reads.page(room, from, limit, this.#dueMs());
   }
 
   state(room: RoomName): Promise<Snapshot> {
@@ -249,6 +256,7 @@ class Link implements HubLink {
     this.#output = undefined;
     const text = "the hub was lost before it answered: the message may be stored or not";
     this.#requests.down(new CodedError("unavailable", text, AWAY_RETRY_MS), this.#away());
+    this.#reads.down(this.#away());
     this.#rooms.down(this.#away());
     this.#onStatus(false);
     this.#setAvailable(false);
@@ -258,6 +266,7 @@ class Link implements HubLink {
     const nowMs = performance.now();
     if (this.#output === undefined) return;
     this.#requests.expire(this.#output, nowMs);
+    this.#reads.expire(nowMs, new CodedError("timeout", "the hub did not answer a read in time"));
     this.#rooms.expire(nowMs);
   }
 

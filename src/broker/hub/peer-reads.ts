@@ -35,6 +35,8 @@ export class PeerReads {
   readonly #requests: JobQueue<ReadRequest>;
   readonly #closing = new AbortController();
   #blocked: (() => void)[] = [];
+  /** Of pages that were read and are not yet sent. */
+  #heldBytes = 0;
 
   constructor(owner: ReadsOwner, output: RecordOutput) {
     this.#owner = owner;
@@ -96,18 +98,36 @@ export class PeerReads {
     try {
       if (request.type === "state") {
         const { head, messages, droppedKeys } = await this.#owner.broker.state(room);
-        await this.#send(ref, messages);
+        if (!(await this.#hold(messages, () => this.#send(ref, messages))))
+          return this.#requests.push(request);
         return this.#write({ type: "snapshot", ref, head, droppedKeys });
       }
       const page = await this.#owner.broker.history(room, request.from, request.limit);
       if (page.kind === "lost")
         return this.#write({ type: "page", ref, head: page.head, more: false, lost: page.reason });
-      await this.#send(ref, page.messages);
+      const { messages } = page;
+      if (!(await this.#hold(messages, () => this.#send(ref, messages)))) return this.#requests.push(request);
       this.#write({ type: "page", ref, head: page.head, more: page.more, lost: undefined });
     } catch (cause) {
       if (!(cause instanceof CodedError)) this.#owner.fault(cause);
       this.#fail(ref, toCodedError(cause));
     }
+  }
+
+  /**
+   * Many reads are asked of the broker at once, so that it can make few of them; but what they bring may wait for a slow
+   * worker only within a bound. False: it would not be within it, and has to be read again when less waits.
+   */
+  async #hold(messages: readonly Message[], send: () => Promise<void>): Promise<boolean> {
+    const bytes = messages.reduce((sum, { frame }) => sum + frame.length, 0);
+    if (this.#heldBytes > 0 && this.#heldBytes + bytes > this.#owner.limits.bufferBytes) return false;
+    this.#heldBytes += bytes;
+    try {
+      await send();
+    } finally {
+      this.#heldBytes -= bytes;
+    }
+    return true;
   }
 
   async #send(ref: number, messages: readonly Message[]): Promise<void> {
@@ -123,7 +143,9 @@ export class PeerReads {
       await this.#calm();
       if (member.state !== "replaying") return;
       const page = await this.#readAfter(member);
-      if (page !== undefined && member.state === "replaying") await this.#replayPage(member, page);
+      if (page === undefined || member.state !== "replaying") continue;
+      const messages = page.kind === "page" ? page.messages : [];
+      await this.#hold(messages, () => this.#replayPage(member, page));
     }
   }
 

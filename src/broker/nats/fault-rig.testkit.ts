@@ -86,6 +86,10 @@ export class FaultRig {
         replicas: this.servers.length === 1 ? 1 : 3,
         name: NODE,
         ...this.#options.broker,
+        limits: {
+          ...(this.servers.length === 1 ? { sweepMs: NEVER_MS } : {}),
+          ...this.#options.broker?.limits,
+        },
       },
     );
     this.nodes.push(node);
@@ -96,6 +100,13 @@ export class FaultRig {
   async add(name: string, broker: Broker): Promise<void> {
     this.members.push({ name, broker });
     await this.books.follow(name, broker);
+  }
+
+  /** Who publishes and follows. */
+  member(index: number): Broker {
+    const member = this.members[index];
+    if (member === undefined) throw new Error(`there is no member ${index}`);
+    return member.broker;
   }
 
   /** The stream of all rooms of one kind. */
@@ -257,6 +268,9 @@ export class FaultRig {
 
 /** What the live connection of a node calls itself. */
 const NODE = "fanwire";
+
+/** With one server it is always known when something may have been missed: no sweep by the clock is to be needed. */
+const NEVER_MS = 3_600_000;
 
 /** Between two messages to one room. */
 const PAUSE_MS = 3;

@@ -13,46 +13,31 @@ after(() => cluster.dispose());
 
 /** Two nodes, each connected to one of three servers, streams of three replicas, books of everything. */
 describe("with three servers, nothing is missing, doubled or out of order where", () => {
-  test("the leader that a node is connected to is killed, then the next one, within a sweep", async (t) => {
+  test("the leader is killed, then the own server of another node, within a sweep", async (t) => {
     const rig = await FaultRig.start(t, cluster);
-    for (let turn = 0; turn < 2; turn += 1) {
-      const leader = await leaderOf(rig);
-      await rig.attach(0, leader);
-      await rig.attach(1, otherThan(leader));
-      rig.publish();
-      await rig.books.publishedMore(200);
+    const leader = await leaderOf(rig);
+    const other = otherThan(leader);
+    await rig.attach(0, leader);
+    await rig.attach(1, other);
+    rig.publish();
+    for (const server of [leader, other]) {
+      await rig.books.publishedMore(100);
       rig.whisper();
-      await leader.kill();
-      await rig.books.publishedMore(200);
+      await server.kill();
+      await rig.books.publishedMore(100);
       rig.whisper();
-      await leader.start();
+      await server.start();
       await rig.allCurrent();
-      await rig.books.silence();
     }
     const retried = rig.nodes.reduce((sum, { counters }) => sum + counters.retriedPublishes, 0);
     assert.ok(retried > 0, "publishes were sent again across an election");
     await rig.finish(t);
   });
 
-  test("a node's own server, which leads nothing, is killed", async (t) => {
-    const rig = await FaultRig.start(t, cluster);
-    const own = otherThan(await leaderOf(rig));
-    await rig.attach(1, own);
-    rig.publish();
-    await rig.books.publishedMore(200);
-    rig.whisper();
-    await own.kill();
-    await rig.books.publishedMore(200);
-    rig.whisper();
-    await own.start();
-    await rig.allCurrent();
-    await rig.finish(t);
-  });
-
   test("leaders step down, again and again", async (t) => {
     const rig = await FaultRig.start(t, cluster);
     rig.publish();
-    for (let turn = 0; turn < 3; turn += 1) {
+    for (let turn = 0; turn < 2; turn += 1) {
       await rig.books.publishedMore(100);
       rig.whisper();
       await Promise.all([rig.admin.stepDown(rig.stream("plain")), rig.admin.stepDown(rig.stream("keyed"))]);
@@ -68,14 +53,18 @@ describe("with three servers, nothing is missing, doubled or out of order where"
     await rig.attach(0, leader);
     await rig.attach(1, otherThan(leader));
     rig.publish();
-    await rig.books.publishedMore(200);
+    await rig.books.publishedMore(100);
     rig.whisper();
     leader.pause();
     t.after(() => leader.resume());
     await rig.noticed(0);
     rig.whisper();
-    await rig.books.publishedMore(300);
-    leader.resume();
+    await rig.books.publishedMore(100);
+    // On 2.9.10 a leader that goes on like this may number what it stores next otherwise than the other replicas do.
+    if (rig.admin.version.startsWith("2.9.")) {
+      await leader.kill();
+      await leader.start();
+    } else leader.resume();
     await rig.books.publishedMore(100);
     await rig.allCurrent();
     await rig.finish(t);
@@ -103,11 +92,11 @@ describe("with three servers, nothing is missing, doubled or out of order where"
     await rig.books.publishedMore(50);
     late.pause();
     t.after(() => late.resume());
-    await rig.books.publishedMore(1_000);
+    await rig.books.publishedMore(400);
     // What node 1 misses now it reads back when the replica has begun to catch up, perhaps from there.
     rig.way(1, "closed");
     rig.whisper();
-    await rig.books.publishedMore(200);
+    await rig.books.publishedMore(100);
     late.resume();
     rig.way(1, "open");
     await rig.addNode();

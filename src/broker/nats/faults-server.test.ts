@@ -16,7 +16,7 @@ describe("with one server, nothing is missing, doubled or out of order where", (
     const rig = await FaultRig.start(t, server);
     rig.publish();
     for (let turn = 0; turn < 2; turn += 1) {
-      await rig.books.publishedMore(200);
+      await rig.books.publishedMore(100);
       rig.whisper();
       await server.kill();
       await until("both nodes to notice", () => rig.nodes.every((node) => !node.available));
@@ -24,39 +24,39 @@ describe("with one server, nothing is missing, doubled or out of order where", (
       await rig.allAvailable();
     }
     rig.whisper();
-    await rig.books.publishedMore(200);
+    await rig.books.publishedMore(100);
     await rig.finish(t);
   });
 
   test("it is restarted in an orderly way", async (t) => {
     const rig = await FaultRig.start(t, server);
     rig.publish();
-    await rig.books.publishedMore(200);
+    await rig.books.publishedMore(100);
     rig.whisper();
     await server.restart();
     await rig.allAvailable();
-    await rig.books.publishedMore(200);
+    await rig.books.publishedMore(100);
     await rig.finish(t);
   });
 
   test("it stands still for longer than the connections wait", async (t) => {
     const rig = await FaultRig.start(t, server);
     rig.publish();
-    await rig.books.publishedMore(200);
+    await rig.books.publishedMore(100);
     rig.whisper();
     server.pause();
     t.after(() => server.resume());
     await until("both nodes to notice", () => rig.nodes.every((node) => !node.available));
     server.resume();
     await rig.allAvailable();
-    await rig.books.publishedMore(200);
+    await rig.books.publishedMore(100);
     await rig.finish(t);
   });
 
   test("it stands still and goes on before anybody notices", async (t) => {
     const rig = await FaultRig.start(t, server);
     rig.publish();
-    for (let turn = 0; turn < 3; turn += 1) {
+    for (let turn = 0; turn < 2; turn += 1) {
       await rig.books.publishedMore(100);
       const { retriedPublishes } = rig.nodes[0]?.counters ?? { retriedPublishes: 0 };
       rig.whisper();

@@ -51,6 +51,11 @@ export class NatsAdmin {
     );
   }
 
+  /** Of the server that it is connected to. */
+  get version(): string {
+    return this.connection.info?.version ?? "";
+  }
+
   /** Asks the JetStream API. @throws Error with the server's text where it answers with an error. */
   async api<T = unknown>(subject: string, body?: unknown, timeoutMs = 5_000): Promise<T> {
     const payload = body === undefined ? "" : JSON.stringify(body);

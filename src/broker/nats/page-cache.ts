@@ -2,8 +2,8 @@ import { type BudgetEntry, ByteBudget } from "../../core/byte-budget.js";
 import type { HistoryFrom, HistoryPage } from "../../core/ports.js";
 import type { Position } from "../../protocol/frames.js";
 import { createMessage, dataOf, type Message } from "../../protocol/message.js";
+import { type FoundPage, indexAfter } from "../room-asks.js";
 import type { OpenRoom } from "./open-room.js";
-import { type FoundPage, indexAfter } from "./room-asks.js";
 
 /** What a kept message costs besides its frame. */
 const MESSAGE_BYTES = 250;

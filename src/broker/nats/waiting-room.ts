@@ -1,7 +1,7 @@
 import type { Snapshot } from "../../core/ports.js";
 import type { RoomName } from "../../protocol/room-name.js";
-import { LastAsks } from "./last-asks.js";
-import { RoomAsks } from "./room-asks.js";
+import { LastAsks } from "../last-asks.js";
+import { RoomAsks } from "../room-asks.js";
 import type { HistoryBounds, RoomPlace } from "./room-reader.js";
 
 export interface StateAsk {

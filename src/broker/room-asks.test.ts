@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { HistoryPage } from "../../core/ports.js";
-import { createMessage, type Message } from "../../protocol/message.js";
-import { parseRoom } from "../../protocol/room-name.js";
+import type { HistoryPage } from "../core/ports.js";
+import { createMessage, type Message } from "../protocol/message.js";
+import { parseRoom } from "../protocol/room-name.js";
 import { LastAsks } from "./last-asks.js";
 import { type FoundPage, RoomAsks } from "./room-asks.js";
 

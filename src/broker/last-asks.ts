@@ -1,4 +1,4 @@
-import type { HistoryPage } from "../../core/ports.js";
+import type { HistoryPage } from "../core/ports.js";
 import type { FoundPage } from "./room-asks.js";
 
 /** Somebody who waits for a room's last messages. */
@@ -53,6 +53,13 @@ export class LastAsks {
       });
     }
     return taken.length;
+  }
+
+  /** The hub or broker has none of them: all are told. */
+  lose(page: HistoryPage & { readonly kind: "lost" }): void {
+    const asks = this.#asks;
+    this.#asks = [];
+    for (const ask of asks) ask.resolve(page);
   }
 
   expire(nowMs: number, cause: unknown): void {

@@ -1,6 +1,6 @@
-import type { HistoryPage } from "../../core/ports.js";
-import type { Position, ResetReason } from "../../protocol/frames.js";
-import type { Message } from "../../protocol/message.js";
+import type { HistoryPage } from "../core/ports.js";
+import type { Position, ResetReason } from "../protocol/frames.js";
+import type { Message } from "../protocol/message.js";
 
 /** Somebody who waits for what follows a position. */
 export interface Ask {

@@ -1,0 +1,217 @@
+/** A process of clients that subscribe with options, may publish, and may stop reading. Runs as a child of a bench. */
+import { decode, encode } from "@msgpack/msgpack";
+import { Link, type LinkEnd, type LinkOwner } from "../fleet/link.js";
+import { answerParent } from "../support/child.js";
+import { hostMicros } from "../support/clock.js";
+import { Histogram } from "../support/histogram.js";
+import { codeAt, createContent, setDue, skipValue } from "../support/message-scan.js";
+import { clientFrame, OPCODE } from "../support/websocket.js";
+import type { AudiencePhase, AudiencePlan, AudienceReply, AudienceRequest } from "./audience-protocol.js";
+
+const CODE = { ok: 17, error: 18, message: 19, live: 20, lagged: 21, rate: 25 };
+const FAILURES_MAX = 5;
+const MOVE_TIMER_MS = 2;
+const RETRY_MS = 300;
+
+class Counts {
+  startMicros = hostMicros();
+  messages = 0;
+  frames = 0;
+  bytes = 0;
+  lost = 0;
+  lagged = 0;
+  moved = 0;
+  readonly ageMicros = new Histogram();
+  readonly failures: string[] = [];
+
+  fail(what: string): void {
+    if (this.failures.length < FAILURES_MAX) this.failures.push(what);
+  }
+
+  take(): AudiencePhase {
+    const { messages, frames, bytes, lost, lagged, moved } = this;
+    const ageMicros = this.ageMicros.toJSON();
+    const seconds = (hostMicros() - this.startMicros) / 1_000_000;
+    return { seconds, messages, frames, bytes, lost, lagged, moved, ageMicros, failures: [...this.failures] };
+  }
+}
+
+let counts = new Counts();
+
+/** One connection. Checks `prev` and offsets as every client must; its positions serve to resume after `lagged`. */
+class Client implements LinkOwner {
+  readonly #plan: AudiencePlan;
+  readonly #live: () => void;
+  #link: Link;
+  readonly #positions = new Map<string, { epoch: string; offset: number }>();
+  #livesDue: number;
+
+  constructor(plan: AudiencePlan, live: () => void) {
+    this.#plan = plan;
+    this.#live = live;
+    this.#livesDue = plan.rooms.length;
+    this.#link = this.#connect();
+  }
+
+  connected(): void {}
+
+  switched(): void {
+    this.#subscribe();
+  }
+
+  read(bytes: number): void {
+    counts.bytes += bytes;
+  }
+
+  readonly frame = (opcode: number, bytes: Buffer, start: number, end: number): void => {
+    if (opcode !== OPCODE.binary) return;
+    counts.frames += 1;
+    for (let at = start; at < end; ) {
+      const next = skipValue(bytes, at);
+      this.#value(codeAt(bytes, at), bytes.subarray(at, next));
+      at = next;
+    }
+  };
+
+  /** Before it was live it comes again: servers let clients in at a rate. */
+  ended({ kind }: LinkEnd): void {
+    if (this.#livesDue === 0) {
+      counts.lost += 1;
+      if (kind !== "closed") counts.fail(`a connection ended: ${kind}`);
+      return;
+    }
+    this.#livesDue = this.#plan.rooms.length;
+    setTimeout(
+      () => {
+        this.#link = this.#connect();
+      },
+      RETRY_MS * (1 + Math.random()),
+    );
+  }
+
+  publish(content: Buffer): void {
+    const [room] = this.#plan.rooms;
+    setDue(content, hostMicros());
+    this.#link.write(clientFrame(encode([3, 0, room, content])));
+  }
+
+  setReading(reading: boolean): void {
+    if (reading) this.#link.resume();
+    else this.#link.pause();
+  }
+
+  leave(): void {
+    this.#link.cut();
+  }
+
+  #connect(): Link {
+    const { port, localAddress } = this.#plan;
+    return new Link({ host: "127.0.0.1", port, localAddress }, this);
+  }
+
+  #subscribe(): void {
+    for (const [index, room] of this.#plan.rooms.entries()) {
+      const known = this.#positions.get(room);
+      const { state: _, ...others } = this.#plan.options;
+      const options =
+        known === undefined ? this.#plan.options : { ...others, after: [known.epoch, known.offset] };
+      this.#link.write(clientFrame(encode([1, index + 1, room, options])));
+    }
+  }
+
+  #value(code: number, bytes: Buffer): void {
+    const value = decode(bytes);
+    if (!Array.isArray(value)) return;
+    switch (code) {
+      case CODE.message:
+        this.#message(value);
+        return;
+      case CODE.ok:
+        if (value[1] > 0) {
+          const room = this.#plan.rooms[value[1] - 1] ?? "";
+          this.#positions.set(room, { epoch: value[2].epoch, offset: value[2].offset });
+        }
+        return;
+      case CODE.live: {
+        const position = this.#positions.get(value[1]);
+        if (position !== undefined) position.offset = Math.max(position.offset, value[2]);
+        if (this.#livesDue === 0) return;
+        this.#livesDue -= 1;
+        if (this.#livesDue === 0) this.#live();
+        return;
+      }
+      case CODE.lagged:
+        counts.lagged += 1;
+        this.#subscribe();
+        return;
+      case CODE.rate:
+        counts.moved += 1;
+        return;
+      case CODE.error:
+        counts.fail(`error ${JSON.stringify(value)}`);
+    }
+  }
+
+  #message([, room, offset, prev, , data]: readonly unknown[]): void {
+    const position = this.#positions.get(String(room));
+    if (Number(offset) > 0 && position !== undefined) {
+      if (Number(offset) <= position.offset) return;
+      if (Number(prev) > position.offset) counts.fail(`a hole: ${prev}→${offset} after ${position.offset}`);
+      position.offset = Number(offset);
+    }
+    counts.messages += 1;
+    if (!(data instanceof Uint8Array)) return;
+    const dueMicros = new DataView(data.buffer, data.byteOffset).getFloat64(0);
+    counts.ageMicros.record(hostMicros() - dueMicros);
+  }
+}
+
+let clients: Client[] = [];
+let mover: NodeJS.Timeout | undefined;
+
+async function connect(plan: AudiencePlan): Promise<void> {
+  let live = 0;
+  await new Promise<void>((resolve) => {
+    const oneMore = (): void => {
+      live += 1;
+      if (live === plan.connections) resolve();
+    };
+    clients = Array.from({ length: plan.connections }, () => new Client(plan, oneMore));
+  });
+  if (plan.movesPerSecond > 0) move(plan);
+}
+
+/** Clients take turns evenly, so that they do not all move at once. */
+function move({ movesPerSecond, bytes }: AudiencePlan): void {
+  const content = createContent(bytes);
+  const startMicros = hostMicros();
+  const intervalMicros = 1_000_000 / (movesPerSecond * clients.length);
+  let sent = 0;
+  mover = setInterval(() => {
+    for (; startMicros + sent * intervalMicros <= hostMicros(); sent += 1)
+      clients[sent % clients.length]?.publish(content);
+  }, MOVE_TIMER_MS);
+}
+
+async function answer(request: AudienceRequest): Promise<AudienceReply> {
+  switch (request.kind) {
+    case "connect":
+      await connect(request.plan);
+      return { kind: "done" };
+    case "phase": {
+      const phase = counts.take();
+      counts = new Counts();
+      return { kind: "phase", phase };
+    }
+    case "read":
+      for (const client of clients) client.setReading(request.reading);
+      return { kind: "done" };
+    case "disconnect":
+      clearInterval(mover);
+      for (const client of clients) client.leave();
+      clients = [];
+      return { kind: "done" };
+  }
+}
+
+answerParent<AudienceRequest, AudienceReply>(answer, () => process.exit(0));

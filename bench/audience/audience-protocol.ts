@@ -1,0 +1,44 @@
+import type { HistogramData } from "../support/histogram.js";
+
+/** What one process of clients is to be. */
+export interface AudiencePlan {
+  readonly port: number;
+  readonly localAddress: string;
+  readonly connections: number;
+  /** All subscribe to all of them. */
+  readonly rooms: readonly string[];
+  /** Options of their subscribes, as they stand on the wire. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** What each publishes a second into the first room, a moment after the one before it; 0: nothing. */
+  readonly movesPerSecond: number;
+  /** Bytes of a move. */
+  readonly bytes: number;
+}
+
+export type AudienceRequest =
+  /** Answered when all are live. */
+  | { readonly kind: "connect"; readonly plan: AudiencePlan }
+  /** Ends a phase: answers what it came to and begins the next. */
+  | { readonly kind: "phase" }
+  /** From now on nobody reads, or everybody does again. */
+  | { readonly kind: "read"; readonly reading: boolean }
+  | { readonly kind: "disconnect" };
+
+export type AudienceReply =
+  | { readonly kind: "done" }
+  | { readonly kind: "phase"; readonly phase: AudiencePhase };
+
+export interface AudiencePhase {
+  readonly seconds: number;
+  readonly messages: number;
+  readonly frames: number;
+  readonly bytes: number;
+  /** Connections that ended without being asked to, told that they lagged, told of another class. */
+  readonly lost: number;
+  readonly lagged: number;
+  readonly moved: number;
+  /** From the time a message was due to its arrival. */
+  readonly ageMicros: HistogramData;
+  /** What should not be: holes, disorder, errors. */
+  readonly failures: readonly string[];
+}

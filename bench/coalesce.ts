@@ -1,0 +1,136 @@
+/**
+ * Coalescing: latency and CPU a delivery over offered load, with messages that wait for others under load (as shipped) and
+ * without. Two engines with clients of their own, measured in turn at every load.
+ */
+
+import { Audience } from "./audience/audience.js";
+import type { AudiencePhase } from "./audience/audience-protocol.js";
+import { delay } from "./support/clock.js";
+import { EngineProcess } from "./support/engine-process.js";
+import { Histogram } from "./support/histogram.js";
+import { KeyedStream } from "./support/keyed-stream.js";
+import { type CpuTime, cpuSince, cpuTime } from "./support/proc.js";
+import { digits, percent, progress, type Table } from "./support/report.js";
+import { defineScenario, type OptionValues } from "./support/scenario.js";
+
+const OPTIONS = {
+  subscribers: { default: 100, help: "connections to each engine" },
+  rates: { default: "20,100,400,800", help: "messages a second, one load after the other" },
+  bytes: { default: 100, help: "bytes of a message's data" },
+  seconds: { default: 3, help: "length of a measurement" },
+  waits: { default: "0,10", help: "flushMsMax of the engines" },
+} as const;
+
+type Options = OptionValues<typeof OPTIONS>;
+
+const ROOM = "bench.load";
+const WARM_UP_MS = 1_000;
+
+interface Match {
+  readonly flushMsMax: string;
+  readonly engine: EngineProcess;
+  readonly audience: Audience;
+}
+
+interface Measured {
+  readonly flushMsMax: string;
+  readonly perSecond: number;
+  readonly phase: AudiencePhase;
+  readonly cpu: CpuTime;
+  readonly flushWaits: number;
+}
+
+export const coalesce = defineScenario({
+  name: "coalesce",
+  summary: "latency and CPU a delivery over offered load, with and without waiting for others",
+  options: OPTIONS,
+  run: async (options) => {
+    const matches: Match[] = [];
+    const all: Measured[] = [];
+    try {
+      for (const [number, flushMsMax] of options.waits.split(",").entries()) {
+        const engine = await EngineProcess.start([`--limits.flush-ms-max=${flushMsMax}`], 0);
+        const audience = new Audience(2 + number, 1);
+        matches.push({ flushMsMax, engine, audience });
+        const { subscribers: connections, bytes } = options;
+        await audience.connect({
+          port: engine.port,
+          connections,
+          rooms: [ROOM],
+          options: {},
+          movesPerSecond: 0,
+          bytes,
+        });
+      }
+      for (const perSecond of options.rates.split(",").map(Number)) {
+        for (const match of matches) {
+          all.push(await measure(match, perSecond, options));
+          progress(`${perSecond}/s, flushMsMax ${match.flushMsMax}: measured`);
+        }
+      }
+    } finally {
+      await Promise.all(matches.flatMap(({ engine, audience }) => [engine.stop(), audience.stop()]));
+    }
+    return [report(options, all)];
+  },
+});
+
+async function measure(
+  { flushMsMax, engine, audience }: Match,
+  perSecond: number,
+  { bytes, seconds }: Options,
+): Promise<Measured> {
+  const stream = new KeyedStream({ port: engine.port, room: ROOM, keys: 0, perSecond, bytes, everyMs: 1 });
+  try {
+    await delay(WARM_UP_MS);
+    const waits = async (): Promise<number> => (await engine.counters()).flushWaits ?? 0;
+    const waitsBefore = await waits();
+    const before = cpuTime(engine.child.pid);
+    const phase = await audience.watch(seconds);
+    const cpu = cpuSince(engine.child.pid, before);
+    return { flushMsMax, perSecond, phase, cpu, flushWaits: (await waits()) - waitsBefore };
+  } finally {
+    await stream.stop();
+  }
+}
+
+function report({ subscribers, bytes }: Options, all: readonly Measured[]): Table {
+  return {
+    title: `Coalescing: ${subscribers} clients of one room, messages of ${bytes} bytes`,
+    columns: [
+      "messages/s",
+      "flushMsMax",
+      "p50 ms",
+      "p99 ms",
+      "CPU µs/delivery",
+      "server CPU",
+      "messages/frame",
+      "waits/s",
+    ],
+    rows: all.map(({ flushMsMax, perSecond, phase, cpu, flushWaits }) => {
+      const age = Histogram.from(phase.ageMicros);
+      return [
+        String(perSecond),
+        flushMsMax,
+        digits(age.quantile(0.5) / 1_000),
+        digits(age.quantile(0.99) / 1_000),
+        digits(cpu.micros / phase.messages),
+        percent(cpu.micros / 1_000_000 / phase.seconds),
+        digits(phase.messages / phase.frames),
+        digits(flushWaits / phase.seconds),
+      ];
+    }),
+    notes: [
+      "Latency from the time a message was due; the publisher sends what is due every millisecond, over HTTP.",
+      "CPU is the server's, publishing included, divided by deliveries. Both engines share a core, measured in turn.",
+    ],
+    raw: all.map(({ phase: { ageMicros, ...phase }, ...rest }) => {
+      const age = Histogram.from(ageMicros);
+      return {
+        ...rest,
+        ...phase,
+        ageMicros: { p50: age.quantile(0.5), p99: age.quantile(0.99), max: age.max },
+      };
+    }),
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * Cursors: everybody in a room moves, and everybody sees all others. Each move as a message of its own, and conflated:
+ * frames, bytes and CPU.
+ */
+
+import { Audience } from "./audience/audience.js";
+import type { AudiencePhase } from "./audience/audience-protocol.js";
+import { delay } from "./support/clock.js";
+import { EngineProcess } from "./support/engine-process.js";
+import { Histogram } from "./support/histogram.js";
+import { type CpuTime, cpuSince, cpuTime } from "./support/proc.js";
+import { digits, percent, progress, type Table } from "./support/report.js";
+import { defineScenario, type OptionValues } from "./support/scenario.js";
+
+const OPTIONS = {
+  people: { default: 50, help: "connections in the room" },
+  moves: { default: 60, help: "what each publishes a second" },
+  bytes: { default: 24, help: "bytes of a move" },
+  seconds: { default: 4, help: "length of a measurement" },
+  rates: { default: "all,20", help: "delivery classes to measure" },
+} as const;
+
+type Options = OptionValues<typeof OPTIONS>;
+
+const NAMESPACES = {
+  cursors: { ephemeral: true, publish: "client", key: "sender", rates: ["all", 30, 20, 10] },
+};
+const WARM_UP_MS = 1_000;
+
+interface Measured {
+  readonly rate: string;
+  readonly phase: AudiencePhase;
+  readonly cpu: CpuTime;
+}
+
+export const cursors = defineScenario({
+  name: "cursors",
+  summary: "a room where everybody moves: frames, bytes and CPU, conflated and not",
+  options: OPTIONS,
+  run: async (options) => {
+    const args = [`--namespaces=${JSON.stringify(NAMESPACES)}`, "--limits.requests-per-second=1000"];
+    const engine = await EngineProcess.start(args, 0);
+    const audience = new Audience(1, 1);
+    const all: Measured[] = [];
+    try {
+      for (const rate of options.rates.split(",")) {
+        all.push(await measure(engine, audience, rate, options));
+        progress(`${rate}: measured`);
+      }
+    } finally {
+      await Promise.all([engine.stop(), audience.stop()]);
+    }
+    return [report(options, all)];
+  },
+});
+
+async function measure(
+  engine: EngineProcess,
+  audience: Audience,
+  rate: string,
+  { people, moves, bytes, seconds }: Options,
+): Promise<Measured> {
+  await audience.connect({
+    port: engine.port,
+    connections: people,
+    rooms: [`cursors.${rate}`],
+    options: { echo: false, rate: rate === "all" ? rate : Number(rate) },
+    movesPerSecond: moves,
+    bytes,
+  });
+  await delay(WARM_UP_MS);
+  const before = cpuTime(engine.child.pid);
+  const phase = await audience.watch(seconds);
+  const cpu = cpuSince(engine.child.pid, before);
+  await audience.disconnect();
+  return { rate, phase, cpu };
+}
+
+function report({ people, moves, bytes }: Options, all: readonly Measured[]): Table {
+  return {
+    title: `Cursors: ${people} people, ${moves} moves a second each, ${bytes} bytes`,
+    columns: ["rate", "frames/s", "messages/s", "KB/s", "age p50 ms", "age p99 ms", "server CPU"],
+    rows: all.map(({ rate, phase, cpu }) => {
+      const each = (total: number): string => digits(total / phase.seconds / people);
+      const age = Histogram.from(phase.ageMicros);
+      return [
+        rate,
+        each(phase.frames),
+        each(phase.messages),
+        each(phase.bytes / 1_000),
+        digits(age.quantile(0.5) / 1_000),
+        digits(age.quantile(0.99) / 1_000),
+        percent(cpu.micros / 1_000_000 / phase.seconds),
+      ];
+    }),
+    notes: [
+      "Frames, messages and bytes are a client's, own moves left out. Age: from the sending of a move to its arrival.",
+      "Server CPU is of one core, taking the moves included.",
+    ],
+    raw: all.map(({ phase: { ageMicros, ...phase }, ...rest }) => {
+      const age = Histogram.from(ageMicros);
+      return {
+        ...rest,
+        ...phase,
+        ageMicros: { p50: age.quantile(0.5), p99: age.quantile(0.99), max: age.max },
+      };
+    }),
+  };
+}

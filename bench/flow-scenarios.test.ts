@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { coalesce } from "./coalesce.js";
+import { conflation } from "./conflation.js";
+import { cursors } from "./cursors.js";
+import { slow } from "./slow.js";
+import type { Scenario } from "./support/scenario.js";
+
+/** Runs a scenario as small as it gets; each throws by itself where a client sees a hole or an error. */
+async function rowsOf(scenario: Scenario, ...args: string[]): Promise<readonly (readonly string[])[]> {
+  const tables = await scenario.run([...args, "--seconds=1"]);
+  return tables.flatMap((table) => table.rows);
+}
+
+test("conflation: slower classes get fewer messages and bytes", { timeout: 120_000 }, async () => {
+  const rows = await rowsOf(conflation, "--subscribers=5", "--keys=10", "--rate=500", "--rates=all,4");
+  const [all = [], slowest = []] = rows;
+  assert.deepEqual([all[0], slowest[0]], ["all", "4"]);
+  assert.ok(Number(slowest[1]) < Number(all[1]) / 2, `${slowest[1]} of ${all[1]}`);
+  assert.ok(Number(slowest[1]) > 0);
+});
+
+test("cursors: conflated they come in fewer frames", { timeout: 120_000 }, async () => {
+  const [all = [], paced = []] = await rowsOf(cursors, "--people=8");
+  assert.ok(Number(paced[1]) <= 21 && Number(paced[1]) < Number(all[1]), `${paced[1]} of ${all[1]}`);
+});
+
+test("coalesce: every load is delivered, with and without waiting", { timeout: 120_000 }, async () => {
+  const rows = await rowsOf(coalesce, "--subscribers=5", "--rates=50");
+  assert.deepEqual(
+    rows.map(([perSecond, flushMsMax]) => [perSecond, flushMsMax]),
+    [
+      ["50", "0"],
+      ["50", "10"],
+    ],
+  );
+});
+
+test("slow: whoever stops reading is noticed, and the others go on", { timeout: 120_000 }, async () => {
+  const rows = await rowsOf(slow, "--subscribers=10", "--stalled=3", "--rate=20");
+  assert.deepEqual(
+    rows.map(([name]) => name),
+    ["before", "stalled", "still stalled", "after"],
+  );
+  for (const row of rows) assert.equal(row[5], "0", "no reader was lost");
+});

@@ -1,0 +1,120 @@
+/**
+ * Slow consumers: some of many clients stop reading while their rooms go on, and read again later. What that costs the
+ * server's memory and the others' latency: before, during and after.
+ */
+
+import { Audience } from "./audience/audience.js";
+import type { AudiencePhase } from "./audience/audience-protocol.js";
+import { EngineProcess } from "./support/engine-process.js";
+import { Histogram } from "./support/histogram.js";
+import { KeyedStream } from "./support/keyed-stream.js";
+import { residentBytes } from "./support/proc.js";
+import { digits, progress, type Table } from "./support/report.js";
+import { defineScenario, type OptionValues } from "./support/scenario.js";
+
+const OPTIONS = {
+  subscribers: { default: 9_000, help: "clients that read" },
+  stalled: { default: 1_000, help: "clients that stop reading" },
+  rate: { default: 5, help: "messages a second in the room of all" },
+  "bulk-rate": { default: 20, help: "messages a second in the room of those that stall" },
+  "bulk-bytes": { default: 12_000, help: "bytes of each of these" },
+  bytes: { default: 100, help: "bytes of a message in the room of all" },
+  seconds: { default: 8, help: "length of each phase" },
+} as const;
+
+type Options = OptionValues<typeof OPTIONS>;
+
+const ALL = "board.all";
+const BULK = "board.bulk";
+const NAMESPACES = { board: { state: true, history: { messages: 1_000, seconds: 60 } } };
+const COUNTERS = ["slowedDown", "restored", "dropped", "lagged", "slowCloses"] as const;
+
+interface Measured {
+  readonly name: string;
+  readonly phase: AudiencePhase;
+  readonly stalled: AudiencePhase;
+  readonly residentBytes: number;
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+export const slow = defineScenario({
+  name: "slow",
+  summary: "clients that stop reading: memory, and the latency of the others, before, during and after",
+  options: OPTIONS,
+  run: async (options) => {
+    const engine = await EngineProcess.start([`--namespaces=${JSON.stringify(NAMESPACES)}`], 0);
+    const [readers, stallers] = [new Audience(4, 1), new Audience(5, 1)];
+    const streams: KeyedStream[] = [];
+    try {
+      const common = { port: engine.port, options: {}, movesPerSecond: 0, bytes: options.bytes };
+      await readers.connect({ ...common, connections: options.subscribers, rooms: [ALL] });
+      await stallers.connect({ ...common, connections: options.stalled, rooms: [ALL, BULK] });
+      progress("all are connected");
+      streams.push(streamOf(engine.port, ALL, options.rate, options.bytes));
+      const measure = (name: string): Promise<Measured> =>
+        measureOnce(name, engine, readers, stallers, options);
+      const before = await measure("before");
+      await stallers.setReading(false);
+      const bulk = streamOf(engine.port, BULK, options["bulk-rate"], options["bulk-bytes"]);
+      streams.push(bulk);
+      const during = await measure("stalled");
+      const still = await measure("still stalled");
+      await stallers.setReading(true);
+      streams.splice(streams.indexOf(bulk), 1);
+      await bulk.stop();
+      return [report(options, [before, during, still, await measure("after")])];
+    } finally {
+      await Promise.allSettled(streams.map((stream) => stream.stop()));
+      await Promise.all([engine.stop(), readers.stop(), stallers.stop()]);
+    }
+  },
+});
+
+function streamOf(port: number, room: string, perSecond: number, bytes: number): KeyedStream {
+  return new KeyedStream({ port, room, keys: 20, perSecond, bytes });
+}
+
+async function measureOnce(
+  name: string,
+  engine: EngineProcess,
+  readers: Audience,
+  stallers: Audience,
+  { seconds }: Options,
+): Promise<Measured> {
+  await stallers.phase();
+  const phase = await readers.watch(seconds);
+  const stalled = await stallers.phase();
+  const resident = residentBytes(engine.child.pid);
+  progress(`${name}: measured`);
+  return { name, phase, stalled, residentBytes: resident, counters: await engine.counters() };
+}
+
+function report({ subscribers, stalled }: Options, all: readonly Measured[]): Table {
+  const p99 = ({ phase }: Measured): number => Histogram.from(phase.ageMicros).quantile(0.99);
+  const [before] = all;
+  return {
+    title: `Slow consumers: ${digits(stalled)} of ${digits(subscribers + stalled)} clients stop reading`,
+    columns: ["phase", "RSS MB", "others p50 ms", "others p99 ms", "÷ before", "others lost", ...COUNTERS],
+    rows: all.map((measured) => [
+      measured.name,
+      digits(measured.residentBytes / 1e6),
+      digits(Histogram.from(measured.phase.ageMicros).quantile(0.5) / 1_000),
+      digits(p99(measured) / 1_000),
+      digits(p99(measured) / (before === undefined ? Number.NaN : p99(before))),
+      digits(measured.phase.lost),
+      ...COUNTERS.map((name) => digits(measured.counters[name] ?? 0)),
+    ]),
+    notes: [
+      "Counters since the start. No reader had a hole or a duplicate; those that stalled resumed without one or were told.",
+    ],
+    raw: all.map(({ phase, stalled: others, ...rest }) => {
+      const age = Histogram.from(phase.ageMicros);
+      return {
+        ...rest,
+        p50Micros: age.quantile(0.5),
+        p99Micros: age.quantile(0.99),
+        stalled: { ...others, ageMicros: 0 },
+      };
+    }),
+  };
+}
