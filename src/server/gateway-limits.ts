@@ -96,6 +96,18 @@ export interface GatewayCounters {
   connectionsShed: number;
   /** WebSocket messages so long that the connection was cut. */
   payloadsCut: number;
+  /** Tokens that let a handshake in. */
+  tokensTaken: number;
+  /** Handshakes refused for their token, or by a hook. */
+  tokensRefused: number;
+  /** Sockets closed because their token expired. */
+  tokensExpired: number;
+  /** Sockets closed because their token was revoked. */
+  tokensRevoked: number;
+  /** Times that the keys of tokens could not be fetched. */
+  jwksFailures: number;
+  /** Hooks that threw or took too long. */
+  hooksFailed: number;
   /** Flushes that waited because the loop was busy, so that later messages came with them. */
   flushWaits: number;
   /** Exceptions in handlers. Always 0, or a bug. */
@@ -118,6 +130,12 @@ export function createGatewayCounters(): GatewayCounters {
     connectionsRefused: 0,
     connectionsShed: 0,
     payloadsCut: 0,
+    tokensTaken: 0,
+    tokensRefused: 0,
+    tokensExpired: 0,
+    tokensRevoked: 0,
+    jwksFailures: 0,
+    hooksFailed: 0,
     flushWaits: 0,
     faults: 0,
   };

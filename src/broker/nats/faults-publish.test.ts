@@ -67,7 +67,7 @@ describe("a publish that is acknowledged is stored once where", () => {
   });
 
   test("the server has no room left for more: nothing is acknowledged until it has", async (t) => {
-    await server.configure({ jetstream: "max_file_store: 40KB" });
+    await server.configure({ jetstream: "max_file_store: 20KB" });
     await server.restart();
     t.after(async () => {
       await server.configure({});
