@@ -142,6 +142,7 @@ function failing(
         drained: () => session.drained(),
         goaway: (reason, delayMs) => session.goaway(reason, delayMs),
         tellOutage: () => session.tellOutage(),
+        lookAtBuffer: () => session.lookAtBuffer(),
       };
     },
   };
