@@ -38,7 +38,7 @@ const OPTIONS = {
   "open-rooms": { default: 50_000, help: "rooms: opened on one hub" },
   "node-args": {
     default: shippedNodeArgs(),
-    help: "arguments of node for hubs and publishers; default: those of the fanwire command",
+    help: "arguments of node for publishers; default: those that the fanwire command gives its workers",
   },
 } as const;
 

@@ -9,6 +9,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   coalesce: async () => (await import("./coalesce.js")).coalesce,
   slow: async () => (await import("./slow.js")).slow,
   compare: async () => (await import("./compare.js")).compare,
+  board: async () => (await import("./board.js")).board,
   http: async () => (await import("./http.js")).http,
   replay: async () => (await import("./replay.js")).replay,
   soak: async () => (await import("./soak.js")).soak,

@@ -10,6 +10,12 @@ if [ ! -x /usr/bin/chromium ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 fi
 
+if ! /usr/bin/python3 -c "import websockets" 2>/dev/null; then
+  echo "== installing python3-websockets, a client that others wrote"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-websockets >/dev/null
+fi
+
 if ! command -v openssl >/dev/null; then
   echo "== installing openssl"
   apt-get update -qq

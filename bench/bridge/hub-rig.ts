@@ -23,7 +23,8 @@ export async function withHub<T>(
   const folder = mkdtempSync(join(tmpdir(), "fanwire-bench-"));
   const socketPath = join(folder, "hub.sock");
   const execArgv = splitArgs(options.nodeArgs);
-  const host: BridgeHost = new Child("bridge/host.js", { execArgv });
+  // The supervisor gives hubs no arguments.
+  const host: BridgeHost = new Child("bridge/host.js");
   const workers = Array.from(
     { length: options.workers },
     (): BridgeWorker => new Child("hub-worker.js", { execArgv }),

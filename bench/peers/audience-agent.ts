@@ -6,6 +6,8 @@ export type AudienceRequest =
   | { readonly kind: "open"; readonly plan: AudiencePlan }
   | { readonly kind: "connect"; readonly upTo: number; readonly deadlineMs: number }
   | { readonly kind: "reach"; readonly head: number; readonly deadlineMs: number }
+  /** With the number of updates of each symbol so far. */
+  | { readonly kind: "behind"; readonly updates: readonly number[] }
   | { readonly kind: "seen" };
 
 export type AudienceReply =
@@ -14,6 +16,7 @@ export type AudienceReply =
   | { readonly kind: "connected"; readonly live: number; readonly seen: AudienceSeen }
   /** How many do not have the message. */
   | { readonly kind: "reached"; readonly missing: number }
+  | { readonly kind: "behind"; readonly behind: number }
   | { readonly kind: "seen"; readonly seen: AudienceSeen };
 
 let audience: Audience | undefined;
@@ -31,6 +34,8 @@ async function answer(request: AudienceRequest): Promise<AudienceReply> {
     }
     case "reach":
       return { kind: "reached", missing: await audience.reach(request.head, request.deadlineMs) };
+    case "behind":
+      return { kind: "behind", behind: audience.behind(request.updates) };
     case "seen":
       return { kind: "seen", seen: audience.seen() };
   }

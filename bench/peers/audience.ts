@@ -3,16 +3,26 @@ import { parseAnswer } from "../fleet/answer.js";
 import { hostMicros } from "../support/clock.js";
 import { Histogram, type HistogramData } from "../support/histogram.js";
 import { FrameReader, upgradeRequest } from "../support/websocket.js";
+import { type BoardApi, boardDialect } from "./board-client.js";
 import { DIALECTS, type Dialect, type DialectName } from "./dialects.js";
+import { type MarketPlan, symbolOf, updateNumber, watchList } from "./market.js";
 import { PayloadScanner } from "./payload.js";
 
 export interface AudiencePlan {
   readonly port: number;
   /** Source addresses, in turn. */
   readonly localAddresses: readonly string[];
-  readonly dialect: DialectName;
+  readonly dialect: DialectName | BoardSeat;
   /** A path for each connection, where not all have the dialect's. */
   readonly paths?: readonly string[];
+}
+
+/** Clients of a market board: each watches symbols of its own. */
+export interface BoardSeat {
+  readonly api: BoardApi;
+  readonly market: MarketPlan;
+  /** Share of the clients that hardly read; what they get is not looked at. */
+  readonly slowShare: number;
 }
 
 /** What a stretch of time came to. */
@@ -33,13 +43,15 @@ const READ_BYTES = 262_144;
 /** Handshakes under way at once. */
 const CONNECTING_MAX = 100;
 const FAILURES_TOLD = 5;
+/** Who is slow reads for so long, so often. */
+const AWAKE_MS = 20;
+const DOZE_MS = 1_000;
 /** One for all sockets: what was read is handed on before the next read. */
 const sharedBuffer = Buffer.allocUnsafe(READ_BYTES);
 
 /** Subscribers of one server, whatever it speaks: raw sockets, every message's number checked on every connection. */
 export class Audience {
   readonly #plan: AudiencePlan;
-  readonly #dialect: Dialect;
   readonly #listeners: Listener[] = [];
   readonly #latency = new Histogram();
   readonly #failures: string[] = [];
@@ -58,7 +70,6 @@ export class Audience {
 
   constructor(plan: AudiencePlan) {
     this.#plan = plan;
-    this.#dialect = DIALECTS[plan.dialect];
   }
 
   /** Resolves when this many in all are subscribed, one failed, or the time is over; how many are. */
@@ -82,6 +93,11 @@ export class Audience {
       });
     this.#onReached = undefined;
     return this.#connections - this.#reached;
+  }
+
+  /** Of all symbols that are watched by who reads: how many do not stand at their last update. */
+  behind(updates: readonly number[]): number {
+    return this.#listeners.reduce((sum, listener) => sum + listener.behind(updates), 0);
   }
 
   /** What there was since the last time. */
@@ -140,9 +156,90 @@ export class Audience {
     if (index >= this.#connections || this.#connecting >= CONNECTING_MAX) return;
     this.#connecting += 1;
     const localAddress = localAddresses[index % localAddresses.length];
-    const path = paths?.[index] ?? this.#dialect.path;
-    const request = upgradeRequest(`127.0.0.1:${port}`, path, this.#dialect.subprotocol);
-    this.#listeners.push(new Listener(this, index, this.#dialect, { port, localAddress, request }));
+    const { dialect, ledger } = this.#seat(index);
+    const path = paths?.[index] ?? dialect.path;
+    const request = upgradeRequest(`127.0.0.1:${port}`, path, dialect.subprotocol);
+    this.#listeners.push(new Listener(this, index, dialect, ledger, { port, localAddress, request }));
+  }
+
+  #seat(index: number): { dialect: Dialect; ledger: Ledger } {
+    const { dialect } = this.#plan;
+    if (typeof dialect === "string") return { dialect: DIALECTS[dialect], ledger: new Sequence() };
+    const { api, market, slowShare } = dialect;
+    const watch = watchList(market, index);
+    // Evenly among the others, however few there are.
+    const isSlow = Math.floor((index + 1) * slowShare) > Math.floor(index * slowShare);
+    const ledger = isSlow ? undefined : new Board(watch);
+    return { dialect: boardDialect(api, watch), ledger: ledger ?? new Unseen() };
+  }
+}
+
+/** What one client has, and what is wrong about a message that comes. */
+interface Ledger {
+  readonly last: number;
+  /** Whether its reads, and what they bring, count. */
+  readonly isSeen: boolean;
+  /** Takes a message; what is wrong with it, in words. */
+  take(number: number): string | undefined;
+  /** Of the symbols that it watches, those whose last update is not there. */
+  behind(updates: readonly number[]): number;
+}
+
+/** All messages, one after the other. */
+class Sequence implements Ledger {
+  last = 0;
+  readonly isSeen = true;
+
+  take(number: number): string | undefined {
+    const before = this.last;
+    this.last = number;
+    return number === before + 1 ? undefined : `message ${number} after ${before}`;
+  }
+
+  behind(): number {
+    return 0;
+  }
+}
+
+/** Updates of some symbols; some may be left out for newer ones, but none comes twice or goes back. */
+class Board implements Ledger {
+  readonly #lasts: Map<number, number>;
+  last = 0;
+  readonly isSeen = true;
+
+  constructor(watch: readonly number[]) {
+    this.#lasts = new Map(watch.map((symbol) => [symbol, 0]));
+  }
+
+  take(number: number): string | undefined {
+    const symbol = symbolOf(number);
+    const before = this.#lasts.get(symbol);
+    if (before === undefined) return `an update of symbol ${symbol}, which it does not watch`;
+    this.#lasts.set(symbol, number);
+    return number > before ? undefined : `update ${number} after ${before}`;
+  }
+
+  behind(updates: readonly number[]): number {
+    let behind = 0;
+    for (const [symbol, last] of this.#lasts) {
+      const update = updates[symbol] ?? 0;
+      if (update > 0 && last !== updateNumber(symbol, update)) behind += 1;
+    }
+    return behind;
+  }
+}
+
+/** Who hardly reads. */
+class Unseen implements Ledger {
+  readonly last = 0;
+  readonly isSeen = false;
+
+  take(): undefined {
+    return undefined;
+  }
+
+  behind(): number {
+    return 0;
   }
 }
 
@@ -159,19 +256,26 @@ class Listener {
   readonly #audience: Audience;
   readonly #index: number;
   readonly #dialect: Dialect;
+  readonly #ledger: Ledger;
   readonly #socket: net.Socket;
+  #dozing: NodeJS.Timeout | undefined;
   readonly #frames = new FrameReader();
   readonly #scanner = new PayloadScanner();
   #state: ListenerState = "asking";
   #head = "";
   #now = 0;
-  /** Number of the last message. */
-  last = 0;
 
-  constructor(audience: Audience, index: number, dialect: Dialect, { port, localAddress, request }: Where) {
+  constructor(
+    audience: Audience,
+    index: number,
+    dialect: Dialect,
+    ledger: Ledger,
+    { port, localAddress, request }: Where,
+  ) {
     this.#audience = audience;
     this.#index = index;
     this.#dialect = dialect;
+    this.#ledger = ledger;
     const socket = net.connect({
       host: "127.0.0.1",
       port,
@@ -188,8 +292,18 @@ class Listener {
     socket.once("close", () => this.#end("closed"));
   }
 
+  /** Number of the last message. */
+  get last(): number {
+    return this.#ledger.last;
+  }
+
+  behind(updates: readonly number[]): number {
+    return this.#ledger.behind(updates);
+  }
+
   /** Ends the connection without a word. */
   leave(): void {
+    clearInterval(this.#dozing);
     this.#state = "ended";
     this.#socket.resetAndDestroy();
   }
@@ -236,19 +350,35 @@ class Listener {
   };
 
   readonly #onPayload = (number: number, dueMicros: number): void => {
-    if (number !== this.last + 1)
-      this.#audience.fail(`connection ${this.#index} got message ${number} after ${this.last}`);
-    this.last = number;
+    if (!this.#ledger.isSeen) return;
+    const wrong = this.#ledger.take(number);
+    if (wrong !== undefined) this.#audience.fail(`connection ${this.#index} got ${wrong}`);
     this.#audience.delivered(number, this.#now - dueMicros);
   };
 
   #live(): void {
     this.#state = "live";
     this.#audience.live();
+    if (!this.#ledger.isSeen) this.#doze();
+  }
+
+  /** Reads for a moment of every second only. */
+  #doze(): void {
+    this.#socket.pause();
+    this.#dozing = setInterval(() => {
+      this.#socket.resume();
+      setTimeout(() => this.#socket.pause(), AWAKE_MS);
+    }, DOZE_MS);
   }
 
   #end(why: string): void {
     if (this.#state === "ended") return;
+    clearInterval(this.#dozing);
+    // A server may send away who does not read.
+    if (!this.#ledger.isSeen && this.#state === "live") {
+      this.#state = "ended";
+      return;
+    }
     this.#audience.fail(`connection ${this.#index} ended while ${this.#state}: ${why}`);
     this.#state = "ended";
     this.#socket.destroy();

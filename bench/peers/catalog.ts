@@ -5,7 +5,15 @@ import { shippedNodeArgs } from "../support/node-args.js";
 import { splitArgs } from "../support/scenario.js";
 import { acceptOfKey } from "../support/websocket.js";
 import type { DialectName } from "./dialects.js";
-import { type Feed, fanwireFeed, mqttFeed, natsFeed, nchanFeed, soketiFeed } from "./feeds.js";
+import {
+  type Feed,
+  fanwireBoardFeed,
+  fanwireFeed,
+  mqttFeed,
+  natsFeed,
+  nchanFeed,
+  soketiFeed,
+} from "./feeds.js";
 import { type Need, PEERS_FOLDER } from "./install.js";
 
 /** What a peer's server is started with. */
@@ -146,6 +154,19 @@ export const PEERS: readonly Peer[] = [
     launch: soketi,
   },
   ours("faye", "Faye", "faye.mjs", "faye", { kind: "npm", packages: ["faye"] }),
+];
+
+/** Market boards, see bench/board.ts: the engine, and what users of others write. */
+export const BOARDS: readonly Peer[] = [
+  {
+    name: "fanwire",
+    label: "fanwire",
+    need: NONE,
+    dialect: "fanwire",
+    launch: (ground) => ({ ...fanwire(ground), feed: () => fanwireBoardFeed(ground.port) }),
+  },
+  ours("ws", "ws, send for each watcher", "board-ws.mjs"),
+  ours("socket.io", "Socket.IO, a room a symbol", "board-socket-io.mjs", "socket.io", SOCKET_IO),
 ];
 
 const SERVERS = join(PEERS_FOLDER, "servers");

@@ -5,6 +5,8 @@ import type { Writable } from "node:stream";
 import { encode } from "@msgpack/msgpack";
 import { benchRoom } from "../support/message-scan.js";
 import { TOPIC } from "./dialects.js";
+import { symbolOf } from "./market.js";
+import { numberOf } from "./payload.js";
 
 /** How messages get into a server: each in the way it is meant for. */
 export interface Feed {
@@ -34,6 +36,22 @@ export async function fanwireFeed(port: number): Promise<Feed> {
     send: (payloads) => {
       const body = encode(payloads.map((data) => ({ room: benchRoom(0), data })));
       return http.post([{ path: "/v1/messages", headers, body: Buffer.from(body) }]);
+    },
+    close: () => http.close(),
+  };
+}
+
+/** fanwire as a market board: a room and a key a symbol, a batch is one request. */
+export async function fanwireBoardFeed(port: number): Promise<Feed> {
+  const http = await HttpPipe.open(port);
+  const headers = "content-type: application/msgpack\r\naccept: application/msgpack\r\n";
+  return {
+    send: (payloads) => {
+      const items = payloads.map((data) => {
+        const symbol = symbolOf(numberOf(data));
+        return { room: benchRoom(symbol), key: String(symbol), data };
+      });
+      return http.post([{ path: "/v1/messages", headers, body: Buffer.from(encode(items)) }]);
     },
     close: () => http.close(),
   };

@@ -20,6 +20,11 @@ export function payloadOf(number: number, dueMicros: number, bytes: number): Buf
   return Buffer.from(head.padEnd(bytes, "fanwire-"));
 }
 
+/** The number in a payload. */
+export function numberOf(payload: Buffer): number {
+  return digitsAt(payload, MARK.length, NUMBER_DIGITS);
+}
+
 /** Told of each message found. */
 export type OnPayload = (number: number, dueMicros: number) => void;
 

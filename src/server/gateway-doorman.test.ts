@@ -4,6 +4,7 @@ import { parseAddress } from "./address.js";
 import { Doorman } from "./gateway-doorman.js";
 import { createGatewayCounters, DEFAULT_GATEWAY_LIMITS } from "./gateway-limits.js";
 import { startRig } from "./gateway-rig.testkit.js";
+import { KeyRates } from "./key-rates.js";
 import { RateBook } from "./rate-book.js";
 import { handshake, RawSocket, within } from "./raw-socket.testkit.js";
 import { WireClient } from "./wire-client.testkit.js";
@@ -104,6 +105,40 @@ function doorman(limits: Partial<typeof DEFAULT_GATEWAY_LIMITS>, trusted: readon
   const proxies = { trusted, tell: "x-forwarded-for" } as const;
   return { counters, doorman: new Doorman({ proxies, limits: all, counters, random: () => 0 }) };
 }
+
+test("an address has so many HTTP requests a second, this machine any number", async (t) => {
+  const http = async () => ({ status: 200, headers: {}, body: "" });
+  const gatewayLimits = { httpRequestsPerSecondPerAddress: 5 };
+  const rig = await startRig(t, { proxies: BEHIND_PROXY, gatewayLimits, http });
+  const statuses = async (header: string): Promise<number[]> => {
+    const found: number[] = [];
+    for (let count = 0; count < 30; count += 1) {
+      const raw = await RawSocket.connect(rig.port);
+      raw.write(`GET / HTTP/1.1\r\nHost: a\r\n${header}\r\n`);
+      const { status, headers } = await raw.answer();
+      if (status === 429) assert.match(headers.get("retry-after") ?? "", /^[12]$/);
+      found.push(status);
+      raw.destroy();
+    }
+    return found;
+  };
+  const first = await statuses("X-Forwarded-For: 198.51.100.1\r\n");
+  assert.deepEqual(first.slice(0, 10), Array<number>(10).fill(200));
+  assert.ok(first.includes(429));
+  assert.equal(rig.gatewayCounters.httpOverAddress, first.filter((status) => status === 429).length);
+  assert.ok((await statuses("")).every((status) => status === 200));
+});
+
+test("each API key has its rate", () => {
+  const counters = createGatewayCounters();
+  const rates = new KeyRates(5, counters);
+  for (let count = 0; count < 10; count += 1) rates.check("Bearer one", 1_000);
+  assert.throws(() => rates.check("bearer  one ", 1_000), { code: "rate_limited", retryMs: 200 });
+  rates.check("Bearer two", 1_000);
+  for (let count = 0; count < 100; count += 1) rates.check(undefined, 1_000);
+  rates.check("Bearer one", 1_200);
+  assert.equal(counters.httpOverKey, 1);
+});
 
 test("who opens too many TCP connections a second is cut; proxies and this machine are not", () => {
   const { doorman: door, counters } = doorman({ acceptsPerSecondPerAddress: 10 }, ["10.0.0.0/8"]);

@@ -155,6 +155,7 @@ describe("names that mean something to NATS", () => {
 });
 
 const TOKENS = [
+  "*.>",
   "*",
   ">",
   "a.*",

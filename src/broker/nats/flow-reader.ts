@@ -90,10 +90,13 @@ export class FlowReader {
     return await gate.run(async (): Promise<RangeAnswer<StoredMessage>> => {
       let found: StoredMessage[] = [];
       let more = false;
-      const facts = await this.#between(replay, stream, async ({ lastSequence }) => {
+      const facts = await this.#between(replay, stream, async ({ firstSequence, lastSequence }) => {
         if (lastSequence > after) found = await this.#range(stream, undefined, after, limit, lastSequence);
         const reached = found.at(-1)?.sequence ?? after;
         more = found.length >= limit && reached < lastSequence;
+        // A read may bring more than there was when it began.
+        const end = more ? reached : Math.max(reached, lastSequence);
+        found = await this.#withUnmatched(stream, found, Math.max(after + 1, firstSequence), end);
         return more ? reached : lastSequence;
       });
       return { ...facts, more, messages: found.map((message) => ({ token: message.roomToken, message })) };
@@ -150,10 +153,34 @@ export class FlowReader {
     return messages;
   }
 
+  /**
+   * Adds what is stored and was not given. No filter matches a subject that ends in ">", which anybody who may publish keys can
+   * store a message under: it is in no room, but where numbers must be without a hole it is no hole.
+   */
+  async #withUnmatched(
+    stream: Stream,
+    found: StoredMessage[],
+    from: number,
+    upTo: number,
+  ): Promise<StoredMessage[]> {
+    const missing = upTo - from + 1 - found.length;
+    if (missing <= 0 || missing > UNMATCHED_MAX) return found;
+    const known = new Set(found.map(({ sequence }) => sequence));
+    const all = [...found];
+    for (let sequence = from; sequence <= upTo; sequence += 1) {
+      const message = known.has(sequence) ? undefined : await this.#options.replay.at(stream, sequence);
+      if (message !== undefined) all.push(message);
+    }
+    return all.sort((a, b) => a.sequence - b.sequence);
+  }
+
   #filter({ set, partition }: Stream, token: string): string {
     return this.#options.subjects.filter(set, partition, token);
   }
 }
+
+/** Looked up one by one. More are missing only where keys were trimmed or the stream was purged. */
+const UNMATCHED_MAX = 16;
 
 /** Tried again, it may well succeed. */
 function behind(reason: string): CodedError {

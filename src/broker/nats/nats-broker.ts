@@ -44,7 +44,8 @@ export class NatsBroker implements Broker {
 
   /** Whether NATS is there and serves this node. */
   get available(): boolean {
-    return this.#stopping === undefined && this.#parts.live.connected && this.#parts.refusal() === undefined;
+    const { live, refusal, isAnswering } = this.#parts;
+    return this.#stopping === undefined && live.connected && isAnswering() && refusal() === undefined;
   }
 
   /** Partitions that are followed by one subscription, as most of their rooms are open here. Keyed ones do not count. */
@@ -70,7 +71,8 @@ export class NatsBroker implements Broker {
     const parcel = {
       subject: plan.subjects.storedOf(set, stream.partition, token, key),
       headers: ownHeaders({ time: nowMs(), origin, key: isKeyInSubject ? undefined : key, id: messageId }),
-      data: data.slice(),
+      // A piece of Node's pool: an array of its own would cost the collector more than all else of a publish.
+      data: Buffer.from(data),
       stream: stream.name,
     };
     const { epoch, seen } = stream;

@@ -34,6 +34,8 @@ export interface Entry<T> {
   readonly parcel: Parcel;
   /** Whoever waits for it. */
   readonly waiter: T;
+  /** Its stream's. */
+  readonly lane: Lane<T>;
   readonly deadlineMs: number;
   sentMs: number;
   attempts: number;
@@ -118,7 +120,7 @@ export class Outbox<T> {
     this.#tokens += 1;
     const deadlineMs = nowMs + this.#limits.publishMs;
     const lane = this.#laneOf(parcel.stream);
-    lane.waiting.push({ token: this.#tokens, parcel, waiter, deadlineMs, sentMs: 0, attempts: 0 });
+    lane.waiting.push({ token: this.#tokens, parcel, waiter, lane, deadlineMs, sentMs: 0, attempts: 0 });
     this.#ready.add(lane);
     this.#messages += 1;
     this.#bytes += sizeOf(parcel);
@@ -154,7 +156,7 @@ export class Outbox<T> {
   acknowledged(token: number, isDuplicate: boolean): Entry<T> | undefined {
     const entry = this.#sent.get(token) ?? this.#takeFromAgain(token);
     if (entry === undefined) return undefined;
-    const lane = this.#laneOf(entry.parcel.stream);
+    const { lane } = entry;
     if (!isDuplicate && lane.sent.has(entry)) {
       const [oldest] = lane.sent;
       if (oldest !== entry && lane.state !== "broken") this.#hold(lane, "broken");
@@ -274,7 +276,7 @@ export class Outbox<T> {
   #putBack(entry: Entry<T>): Lane<T> {
     this.#sent.delete(entry.token);
     this.#sentBytes -= sizeOf(entry.parcel);
-    const lane = this.#laneOf(entry.parcel.stream);
+    const { lane } = entry;
     lane.sent.delete(entry);
     // Nearly always behind all others.
     let index = lane.again.length;
@@ -306,7 +308,7 @@ export class Outbox<T> {
 
   #forget(entry: Entry<T>): void {
     if (this.#sent.delete(entry.token)) this.#sentBytes -= sizeOf(entry.parcel);
-    this.#laneOf(entry.parcel.stream).sent.delete(entry);
+    entry.lane.sent.delete(entry);
     this.#messages -= 1;
     this.#bytes -= sizeOf(entry.parcel);
   }

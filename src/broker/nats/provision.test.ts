@@ -170,6 +170,8 @@ describe("provisioning", () => {
     const admin = await NatsAdmin.connect(cluster.urls.slice(0, 2));
     t.after(() => admin.close());
     const third = cluster.server("n3");
+    // A cluster forms with all of its servers.
+    await admin.insist("INFO");
     await third.stop();
     await until("two servers are left", () => admin.connection.info?.connect_urls?.length === 2);
     await admin.insist("INFO");

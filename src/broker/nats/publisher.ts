@@ -1,8 +1,7 @@
-import { createInbox, type Msg, MsgHdrsImpl, nuid } from "@nats-io/transport-node";
+import { createInbox, type Msg, MsgHdrsImpl, MsgImpl, nuid } from "@nats-io/transport-node";
 import { CodedError } from "../../protocol/errors.js";
 import type { NatsLink } from "./connection.js";
 import type { NatsLimits } from "./limits.js";
-import { lastNumber } from "./message-headers.js";
 import type { NatsCounters } from "./nats-counters.js";
 import { type Entry, Outbox, type Parcel } from "./outbox.js";
 import { headersOf } from "./stream-reader.js";
@@ -113,12 +112,12 @@ export class Publisher {
 
   #answer(cause: Error | null, reply: Msg): void {
     if (cause !== null) return;
-    const token = Number.parseInt(reply.subject.slice(this.#inbox.length + 1), 36);
-    const { data } = reply;
-    const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("latin1");
-    const sequence = lastNumber(text, SEQUENCE) ?? 0;
+    if (!(reply instanceof MsgImpl)) throw new TypeError("not a message of this client");
+    const token = tokenIn(reply._msg.subject);
+    // Its getters would decode the subject and make a view, for every publish.
+    const data = reply._msg.hdr > 0 ? reply.data : reply._rdata;
+    const { sequence, isKnown } = acknowledgement(data);
     if (sequence > 0) {
-      const isKnown = DUPLICATE.test(text);
       const entry = this.#outbox.acknowledged(token, isKnown);
       // Sent twice, it may be its own duplicate.
       entry?.waiter.resolve({ sequence, isDuplicate: isKnown && entry.attempts === 1 });
@@ -126,7 +125,7 @@ export class Publisher {
       return;
     }
     // Nobody is there (no responders), or an error of the server.
-    const status = text === "" ? headersOf(reply) : text;
+    const status = data.length === 0 ? headersOf(reply) : textOf(data);
     if (TOO_LARGE.test(status))
       this.#refuse(
         token,
@@ -145,8 +144,59 @@ export class Publisher {
   }
 }
 
-/** `{"stream":"FW_1", "seq":12,"duplicate": true}`: searched, as parsing JSON costs more than all else of an answer. */
-const SEQUENCE = '"seq":';
+/** The number behind a subject's last dot, in base 36; NaN where there is none. */
+function tokenIn(subject: Uint8Array): number {
+  let token = 0;
+  let scale = 1;
+  for (let index = subject.length - 1; index >= 0; index -= 1) {
+    const byte = subject[index] ?? 0;
+    if (byte === DOT) return token;
+    const digit = byte >= LETTER_A ? byte - LETTER_A + 10 : byte - ZERO;
+    if (!(digit >= 0 && digit < 36)) return Number.NaN;
+    token += digit * scale;
+    scale *= 36;
+  }
+  return Number.NaN;
+}
+
+/**
+ * What `{"stream":"FW_1", "seq":12,"duplicate": true}` says, sequence 0 where it is no acknowledgement. Its bytes are
+ * searched: parsing JSON, or only making a text of it, would cost more than all else that is done for an answer.
+ */
+function acknowledgement(data: Uint8Array): { readonly sequence: number; readonly isKnown: boolean } {
+  const last = data.length - SEQUENCE.length;
+  let at = 0;
+  while (at <= last && !isAt(data, at)) at += 1;
+  let index = at + SEQUENCE.length;
+  if (data[index] === SPACE) index += 1;
+  let sequence = 0;
+  for (; ; index += 1) {
+    const digit = (data[index] ?? 0) - ZERO;
+    if (!(digit >= 0 && digit <= 9)) break;
+    sequence = sequence * 10 + digit;
+  }
+  if (at > last || !Number.isSafeInteger(sequence)) return NONE;
+  return { sequence, isKnown: data[index] !== CLOSING_BRACE && DUPLICATE.test(textOf(data)) };
+}
+
+function isAt(data: Uint8Array, at: number): boolean {
+  for (let index = 0; index < SEQUENCE.length; index += 1)
+    if (data[at + index] !== SEQUENCE[index]) return false;
+  return true;
+}
+
+function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString("latin1");
+}
+
+const SEQUENCE = Buffer.from('"seq":');
+const NONE = Object.freeze({ sequence: 0, isKnown: false });
+const DOT = 0x2e;
+const SPACE = 0x20;
+const ZERO = 0x30;
+const LETTER_A = 0x61;
+const CLOSING_BRACE = 0x7d;
+
 const DUPLICATE = /"duplicate": ?true/;
 
 /** "message size exceeds maximum allowed" */

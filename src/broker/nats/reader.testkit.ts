@@ -69,6 +69,17 @@ export class Reader implements Sink {
     return check.found.map((fault) => `${this.name} ${this.ledger.room}: ${fault}`);
   }
 
+  /** {@link Reader.faults} of what came after the last reset, as if it had been opened there. */
+  faultsSinceReset(): string[] {
+    const index = this.told.findLastIndex(({ kind }) => kind === "reset");
+    const reset = this.told[index];
+    if (reset?.kind !== "reset") return [`${this.name} ${this.ledger.room}: was told no reset`];
+    const since = new Reader(this.name, this.ledger);
+    since.start = reset.head;
+    since.told.push(...this.told.slice(index + 1));
+    return since.faults();
+  }
+
   #tell(told: Told): void {
     if (this.#closed) this.#toldLate += 1;
     else this.told.push(told);
