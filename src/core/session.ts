@@ -123,8 +123,9 @@ export class Session implements Owner, Guest {
     try {
       for (const input of this.wire.decode(payload, limits)) {
         counters.requests += 1;
-        const count = input.type === "subscribeMany" ? input.rooms.length : 1;
-        this.#requestsMark = spend(this.#requestsMark, count, allowances.requests, clock);
+        const rooms = input.type === "subscribeMany" ? input.rooms.length : 0;
+        counters.roomsOfMany += rooms;
+        this.#requestsMark = spend(this.#requestsMark, Math.max(1, rooms), allowances.requests, clock);
         if (this.#floods(clock)) return;
         const error = this.#overRate(clock);
         if (error === undefined) this.#handle(input, nowMs);
