@@ -182,6 +182,11 @@ export class Session implements Owner, Guest {
     this.goOn();
   }
 
+  /** About once a second: notices what no callback tells, that something waits and nothing is taken. */
+  lookAtBuffer(): void {
+    if (this.bufferedBytes > this.#host.limits.softWatermarkBytes) this.wantPace("slow");
+  }
+
   /** Goes on with what waits for the buffer to drain, if it has. */
   goOn(): void {
     if (this.#state === "closed" || !this.drainedEnough) return;
