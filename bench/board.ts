@@ -53,7 +53,7 @@ export const board = defineScenario({
 const TICK_MS = 10;
 const ASK_MS = 60_000;
 const CONNECT_MS = 50_000;
-const CAUGHT_UP_MS = 20_000;
+const CAUGHT_UP_MS = 60_000;
 /** Code is compiled and rooms are open before a window begins. */
 const WARM_UP_SECONDS = 1;
 const SERVER_CORE = 0;
@@ -67,7 +67,7 @@ interface Contender {
 
 interface Seen {
   readonly name: string;
-  /** CPU of the server, µs a second, without clients and with them. */
+  /** CPU of the server, µs a second of the market, without clients and with them; above 1,000,000 it gets behind. */
   readonly baseMicros: number;
   readonly loadedMicros: number;
   readonly microsPerClient: number;
@@ -142,7 +142,7 @@ async function turn({ name, peer, api }: Contender, cache: string, options: Opti
   const updates = new Updates(server, new Market(market), options);
   try {
     await updates.run(WARM_UP_SECONDS);
-    const base = await updates.cpuDuring(seconds);
+    const base = await updates.cpuOf(seconds);
     const plan = {
       port: server.port,
       localAddresses: ["127.9.2.1"],
@@ -155,10 +155,10 @@ async function turn({ name, peer, api }: Contender, cache: string, options: Opti
     const before = [...updates.market.updates];
     await updates.run(WARM_UP_SECONDS);
     await seenBy(audience);
-    const loaded = await updates.cpuDuring(seconds);
+    // A server that is behind has its work still to do when the window is over: it counts.
+    const loaded = await updates.cpuOf(seconds, () => caughtUp(audience, updates.market, before));
     const seen = await seenBy(audience);
     if (seen.failed > 0) throw new Error(`${seen.failed} failures: ${seen.failures.join("; ")}`);
-    await caughtUp(audience, updates.market, before);
     const latency = Histogram.from(seen.latencyMicros);
     const readers = clients - Math.floor(clients * slow);
     return {
@@ -237,12 +237,12 @@ class Updates {
     await Promise.all(sent);
   }
 
-  /** The same; the server's CPU meanwhile, in µs a second. */
-  async cpuDuring(seconds: number): Promise<number> {
+  /** The same; what the server used until all was done, in µs a second of the market. */
+  async cpuOf(seconds: number, done: () => Promise<void> = async () => {}): Promise<number> {
     const before = this.#server.cpu();
-    const startedMs = performance.now();
     await this.run(seconds);
-    return ((this.#server.cpu().micros - before.micros) / (performance.now() - startedMs)) * 1_000;
+    await done();
+    return (this.#server.cpu().micros - before.micros) / seconds;
   }
 }
 

@@ -179,10 +179,11 @@ describe("a server and its commands", () => {
 });
 
 describe("serve", () => {
-  test("warns loudly where everybody may publish, and only there", async () => {
+  test("warns loudly where everybody may do everything, and only there", async () => {
     const cases: [args: string[], env: Record<string, string>, warns: boolean][] = [
       [["--host", "0.0.0.0"], {}, true],
       [["--host", "0.0.0.0"], { FANWIRE_API_KEY: KEY }, false],
+      [["--host", "0.0.0.0"], { FANWIRE_AUTH_SECRET: KEY.repeat(2) }, false],
       [["--host", "127.0.0.1"], {}, false],
     ];
     for (const [args, env, warns] of cases) {

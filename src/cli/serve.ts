@@ -1,3 +1,4 @@
+import { usesTokens } from "../server/auth/index.js";
 import { type Config, ConfigError, loadConfig } from "../server/config.js";
 import { createLogger, type Logger } from "../server/log.js";
 import { isLoopbackHost } from "../server/loopback.js";
@@ -67,10 +68,14 @@ function reload(node: Supervisor, load: () => Config, log: Logger): void {
   }
 }
 
-function warnOfOpenDoor({ host, apiKeys }: Config, io: Io): void {
-  if (apiKeys.length > 0 || isLoopbackHost(host)) return;
+function warnOfOpenDoor(config: Config, io: Io): void {
+  const { host, apiKeys } = config;
+  if (isLoopbackHost(host) || usesTokens(config)) return;
   io.stderr.write(
-    `WARNING: no API key is configured and ${host} is not loopback: EVERYBODY who reaches this port may publish.\n` +
-      "WARNING: set FANWIRE_API_KEY (openssl rand -hex 32 makes one), or listen on 127.0.0.1.\n",
+    apiKeys.length > 0
+      ? `note: no tokens are asked for (auth.secret, auth.keyFile, auth.jwksUrl): whoever reaches ${host} may read every room.\n`
+      : `WARNING: no tokens and no API key are asked for and ${host} is not loopback: EVERYBODY who reaches this port may ` +
+          "read every room and publish.\n" +
+          "WARNING: set FANWIRE_AUTH_SECRET and FANWIRE_API_KEY (openssl rand -hex 32 makes one), or listen on 127.0.0.1.\n",
   );
 }

@@ -17,6 +17,8 @@ export interface RoomSettings {
   readonly ephemeral: boolean;
   /** Who may publish: the HTTP API only, or connected clients too. */
   readonly publish: "api" | "client";
+  /** Rights of whoever has no token, in letters of `s`, `p`, `h` and `m`, where tokens are asked for. */
+  readonly anonymous: string;
   /**
    * Whose a client's key is: its own choice, or the sender's. Then the server puts the session in its place, so that
    * nobody moves another's cursor, and takes it out when the connection ends.
@@ -39,6 +41,7 @@ export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
   stateSeconds: 0,
   ephemeral: false,
   publish: "api",
+  anonymous: "",
   key: "any",
   rates: Object.freeze(["all", 30, 10, 4, 1] as const),
   rate: "all",

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { masked } from "./config-mask.js";
 import { ConfigError, type ConfigProblem, type Source } from "./config-problem.js";
 import { RULES } from "./config-rules.js";
 import { type Config, configSchema } from "./config-schema.js";
@@ -129,7 +130,7 @@ function shownAt(tree: unknown, path: Path): string | undefined {
     value = Array.isArray(value) ? value[Number(step)] : isRecord(value) ? value[String(step)] : undefined;
   }
   // Credentials may stand in an address where they do not belong.
-  const text = JSON.stringify(value)?.replaceAll(/\/\/[^"\s]*@/g, "//…@");
+  const text = JSON.stringify(masked(value, path))?.replaceAll(/\/\/[^"\s]*@/g, "//…@");
   return text === undefined || text.length <= GIVEN_CHARS_MAX ? text : `${text.slice(0, GIVEN_CHARS_MAX)}…`;
 }
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { DEFAULT_ROOM_SETTINGS } from "../core/settings.js";
+import { isRights } from "./auth/grant.js";
 import { key } from "./config-keys.js";
 
 const historyMessages = z.int().min(0).max(10_000_000);
@@ -14,6 +15,7 @@ const rate = key(z.union([z.literal("all"), z.number().min(0.1).max(200)]), {
   allowed: "all, or messages a second and key, 0.1 to 200",
 });
 const rates = z.array(rate).min(1).max(16);
+const anonymous = z.string().refine((letters) => letters === "" || isRights(letters));
 const standard = DEFAULT_ROOM_SETTINGS;
 
 /** What rooms are like whose namespace does not say otherwise. */
@@ -38,6 +40,11 @@ export const defaults = z
     }),
     publish: key(publishers.default(standard.publish), {
       description: "who may publish: the HTTP API only, or connected clients too",
+    }),
+    anonymous: key(anonymous.default(standard.anonymous), {
+      description: "what everybody may do here without a token, where tokens are asked for (auth)",
+      allowed:
+        "letters of s subscribe, p publish (with publish client), h history, m members; empty: nothing",
     }),
     key: key(keys.default(standard.key), {
       description:
@@ -68,6 +75,7 @@ export const namespace = z.strictObject({
   stateSeconds: stateSeconds.exactOptional(),
   ephemeral: z.boolean().exactOptional(),
   publish: publishers.exactOptional(),
+  anonymous: anonymous.exactOptional(),
   key: keys.exactOptional(),
   rates: rates.exactOptional(),
   rate: rate.exactOptional(),

@@ -124,6 +124,22 @@ export const RULES: readonly Rule[] = [
     },
   },
   {
+    keys: ["auth"],
+    check: ({ auth }) =>
+      [auth.secret, auth.keyFile, auth.jwksUrl].filter((source) => source !== "").length > 1
+        ? [{ path: ["auth"], allowed: "at most one of auth.secret, auth.keyFile, auth.jwksUrl" }]
+        : [],
+  },
+  {
+    keys: ["apiKeys"],
+    check: ({ apiKeys }) => {
+      const names = apiKeys.flatMap((key) => (typeof key === "string" ? [] : [key.name]));
+      return new Set(names).size === names.length
+        ? []
+        : [{ path: ["apiKeys"], allowed: "a name for each key that no other has" }];
+    },
+  },
+  {
     keys: ["defaults"],
     check: ({ defaults }) => [...ephemeralRule(["defaults"], defaults), ...rateRule(["defaults"], defaults)],
   },

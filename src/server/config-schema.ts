@@ -4,6 +4,7 @@ import { z } from "zod";
 import { DEFAULT_MEMORY_LIMITS } from "../broker/memory-limits.js";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.js";
 import { parseBlock } from "./address.js";
+import { apiKeys, auth, hooks } from "./config-auth.js";
 import { integer, key } from "./config-keys.js";
 import { broker, nats } from "./config-nats.js";
 import { defaults, namespace, namespaceName } from "./config-rooms.js";
@@ -164,6 +165,27 @@ const limits = z
       "TCP connections a second of a worker from one address, two seconds' worth at once; more are reset. Not for this " +
         "machine itself and trusted proxies. 0: any number",
     ),
+    requestsPerSecondPerAddress: integer(
+      0,
+      1_000_000,
+      10_000,
+      "requests a second of all sockets of a worker from one client address, two seconds' worth at once; who exceeds it is " +
+        "closed with 4429. Not for this machine itself. 0: any number",
+    ),
+    httpRequestsPerSecondPerAddress: integer(
+      0,
+      1_000_000,
+      5_000,
+      "HTTP requests a second of a worker from one client address, two seconds' worth at once; more are told 429 with " +
+        "Retry-After. Not for this machine itself. 0: any number",
+    ),
+    httpRequestsPerSecondPerKey: integer(
+      0,
+      1_000_000,
+      20_000,
+      "writing HTTP requests a second of a worker with one API key, two seconds' worth at once; more are told 429 with " +
+        "Retry-After. 0: any number",
+    ),
     hubBufferBytes: integer(
       MIB,
       GIB,
@@ -317,24 +339,9 @@ export const configSchema = z.strictObject({
       }),
     })
     .prefault({}),
-  apiKeys: key(
-    z
-      .array(
-        key(z.string().regex(/^[A-Za-z0-9._~+/-]{16,256}=*$/), {
-          description: "an API key",
-          allowed: 'a key of 16 to 256 of A-Z a-z 0-9 - . _ ~ + / (make one by "openssl rand -hex 32")',
-          secret: true,
-        }),
-      )
-      .max(1_000)
-      .default([]),
-    {
-      description: "who may write over HTTP; none: everybody who reaches the port",
-      allowed: "list of keys of 16 to 256 of A-Z a-z 0-9 - . _ ~ + /",
-      secret: true,
-      alias: "apiKey",
-    },
-  ),
+  apiKeys,
+  auth,
+  hooks,
   demo: key(z.boolean().default(false), {
     description:
       "serve the demo page at /; namespaces market and host keep state, visitors may publish to cursors",

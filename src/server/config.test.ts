@@ -312,3 +312,33 @@ test("a number of processes is auto or a number, whoever says it", () => {
   assert.throws(() => load({ argv: ["--workers", "many"] }), /allowed is auto, or integer, 1 to 256/);
   assert.throws(() => load({ argv: ["--workers", "2", "--hubs", "0"] }), /only with workers 1/);
 });
+
+test("a problem with a section shows it without its secrets", () => {
+  const secret = "a-secret-of-thirty-two-characters";
+  const problems = problemsOf(() => createConfig({ auth: { secret, keyFile: "key.pem" } }));
+  assert.match(problems.join(), /auth = .*key\.pem.*at most one of auth\.secret/);
+  assert.doesNotMatch(problems.join(), /thirty-two/);
+});
+
+test("API keys are themselves or their digests, each name once", () => {
+  const sha256 = "0".repeat(64);
+  const apiKeys = ["0123456789abcdef", { name: "ci", sha256, rooms: [["chat.>", "p"]] }] as const;
+  const config = createConfig({ apiKeys });
+  assert.deepEqual(config.apiKeys[1], { name: "ci", sha256, rooms: [["chat.>", "p"]], admin: false });
+  assert.deepEqual(load({ env: { FANWIRE_API_KEYS: JSON.stringify(apiKeys) } }).apiKeys, config.apiKeys);
+  for (const wrong of [
+    [{ name: "ci", sha256: "0" }],
+    [{ name: "c i", sha256 }],
+    [{ sha256 }],
+    [{ name: "ci", sha256, rooms: [["a", "q"]] }],
+    [
+      { name: "ci", sha256 },
+      { name: "ci", sha256 },
+    ],
+  ])
+    assert.equal(
+      problemsOf(() => load({ file: { apiKeys: wrong } })).length > 0,
+      true,
+      JSON.stringify(wrong),
+    );
+});

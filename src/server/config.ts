@@ -1,6 +1,7 @@
 import type { RoomSettings, SettingsOf } from "../core/settings.js";
 import { namespaceOf } from "../protocol/room-name.js";
 import { buildConfig } from "./config-build.js";
+import { masked } from "./config-mask.js";
 import type { ConfigProblem } from "./config-problem.js";
 import { resolveSettings } from "./config-rules.js";
 import type { Config, ConfigInput } from "./config-schema.js";
@@ -10,11 +11,9 @@ import {
   envLayer,
   fileLayer,
   flagLayer,
-  isRecord,
   type Setting,
   settingsIn,
 } from "./config-sources.js";
-import { nodeAt } from "./config-table.js";
 
 export { ConfigError, type ConfigProblem, type Source } from "./config-problem.js";
 export type { Config, ConfigInput } from "./config-schema.js";
@@ -69,12 +68,4 @@ function fileOfEnv(env: Environment): Setting | undefined {
   const value = env.FANWIRE_CONFIG;
   if (value === undefined || value === "") return undefined;
   return { path: [], value, source: { kind: "env", name: "FANWIRE_CONFIG" } };
-}
-
-function masked(value: unknown, path: readonly string[]): unknown {
-  if (nodeAt(path)?.secret) return Array.isArray(value) ? value.map(() => "***") : "***";
-  if (!isRecord(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, child]) => [name, masked(child, [...path, name])]),
-  );
 }

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CODE } from "../protocol/frames.js";
 import { parseAddress } from "./address.js";
 import { Doorman } from "./gateway-doorman.js";
 import { createGatewayCounters, DEFAULT_GATEWAY_LIMITS } from "./gateway-limits.js";
 import { startRig } from "./gateway-rig.testkit.js";
+import { KeyRates } from "./key-rates.js";
 import { RateBook } from "./rate-book.js";
 import { handshake, RawSocket, within } from "./raw-socket.testkit.js";
 import { WireClient } from "./wire-client.testkit.js";
@@ -104,6 +106,58 @@ function doorman(limits: Partial<typeof DEFAULT_GATEWAY_LIMITS>, trusted: readon
   const proxies = { trusted, tell: "x-forwarded-for" } as const;
   return { counters, doorman: new Doorman({ proxies, limits: all, counters, random: () => 0 }) };
 }
+
+test("all sockets of an address together have so many requests a second; each room of a subscribe many is one", async (t) => {
+  const gatewayLimits = { requestsPerSecondPerAddress: 50 };
+  const rig = await startRig(t, { proxies: BEHIND_PROXY, gatewayLimits });
+  const [one, two, other] = await Promise.all([
+    WireClient.open(rig.port, from("198.51.100.1")),
+    WireClient.open(rig.port, from("198.51.100.1")),
+    WireClient.open(rig.port, from("198.51.100.2")),
+  ]);
+  for (let ref = 1; ref <= 60; ref += 1) one.send([CODE.ping, ref]);
+  await one.find(([, ref]) => ref === 60, "the last answer");
+  const rooms = Array.from({ length: 60 }, (_, index) => [`many.${index}`]);
+  two.send([CODE.subscribeMany, 1, rooms]);
+  assert.equal((await two.ws.closed).code, 4429);
+  assert.equal(rig.gatewayCounters.requestsOverAddress, 1);
+  const [code] = await other.request(CODE.ping);
+  assert.equal(code, CODE.ok);
+});
+
+test("an address has so many HTTP requests a second, this machine any number", async (t) => {
+  const http = async () => ({ status: 200, headers: {}, body: "" });
+  const gatewayLimits = { httpRequestsPerSecondPerAddress: 5 };
+  const rig = await startRig(t, { proxies: BEHIND_PROXY, gatewayLimits, http });
+  const statuses = async (header: string): Promise<number[]> => {
+    const found: number[] = [];
+    for (let count = 0; count < 30; count += 1) {
+      const raw = await RawSocket.connect(rig.port);
+      raw.write(`GET / HTTP/1.1\r\nHost: a\r\n${header}\r\n`);
+      const { status, headers } = await raw.answer();
+      if (status === 429) assert.match(headers.get("retry-after") ?? "", /^[12]$/);
+      found.push(status);
+      raw.destroy();
+    }
+    return found;
+  };
+  const first = await statuses("X-Forwarded-For: 198.51.100.1\r\n");
+  assert.deepEqual(first.slice(0, 10), Array<number>(10).fill(200));
+  assert.ok(first.includes(429));
+  assert.equal(rig.gatewayCounters.httpOverAddress, first.filter((status) => status === 429).length);
+  assert.ok((await statuses("")).every((status) => status === 200));
+});
+
+test("each API key has its rate", () => {
+  const counters = createGatewayCounters();
+  const rates = new KeyRates(5, counters);
+  for (let count = 0; count < 10; count += 1) rates.check("Bearer one", 1_000);
+  assert.throws(() => rates.check("bearer  one ", 1_000), { code: "rate_limited", retryMs: 200 });
+  rates.check("Bearer two", 1_000);
+  for (let count = 0; count < 100; count += 1) rates.check(undefined, 1_000);
+  rates.check("Bearer one", 1_200);
+  assert.equal(counters.httpOverKey, 1);
+});
 
 test("who opens too many TCP connections a second is cut; proxies and this machine are not", () => {
   const { doorman: door, counters } = doorman({ acceptsPerSecondPerAddress: 10 }, ["10.0.0.0/8"]);

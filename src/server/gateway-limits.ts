@@ -46,6 +46,9 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   // What opens and says nothing is cut after 8 to 12 s: one address alone holds 6,000 places at the most.
   acceptsPerSecondPerAddress: 500,
   connectionsPerAddress: 5_000,
+  // A fifth of what a worker takes, whoever sits behind that address.
+  requestsPerSecondPerAddress: 10_000,
+  httpRequestsPerSecondPerAddress: 5_000,
   // Below what a person notices; 100 writes a second and socket, some 0.7 ms of CPU, are the most then.
   flushMsMax: 10,
   // Browsers let the timers of hidden pages run once a minute.
@@ -83,6 +86,12 @@ export interface GatewayCounters {
   handshakesOverAddress: number;
   /** Of these, because their address has too many connections. */
   connectionsOverAddress: number;
+  /** WebSockets closed because their address asked for too much. */
+  requestsOverAddress: number;
+  /** HTTP requests refused because their address made too many a second. */
+  httpOverAddress: number;
+  /** HTTP requests refused because their API key made too many a second. */
+  httpOverKey: number;
   /** TCP connections closed at once because their address opened too many a second. */
   acceptsOverAddress: number;
   /** TCP connections closed at once because there were too many. */
@@ -91,6 +100,18 @@ export interface GatewayCounters {
   connectionsShed: number;
   /** WebSocket messages so long that the connection was cut. */
   payloadsCut: number;
+  /** Tokens that let a handshake in. */
+  tokensTaken: number;
+  /** Handshakes refused for their token, or by a hook. */
+  tokensRefused: number;
+  /** Sockets closed because their token expired. */
+  tokensExpired: number;
+  /** Sockets closed because their token was revoked. */
+  tokensRevoked: number;
+  /** Times that the keys of tokens could not be fetched. */
+  jwksFailures: number;
+  /** Hooks that threw or took too long. */
+  hooksFailed: number;
   /** Flushes that waited because the loop was busy, so that later messages came with them. */
   flushWaits: number;
   /** Exceptions in handlers. Always 0, or a bug. */
@@ -108,9 +129,18 @@ export function createGatewayCounters(): GatewayCounters {
     handshakesOverAddress: 0,
     connectionsOverAddress: 0,
     acceptsOverAddress: 0,
+    requestsOverAddress: 0,
+    httpOverAddress: 0,
+    httpOverKey: 0,
     connectionsRefused: 0,
     connectionsShed: 0,
     payloadsCut: 0,
+    tokensTaken: 0,
+    tokensRefused: 0,
+    tokensExpired: 0,
+    tokensRevoked: 0,
+    jwksFailures: 0,
+    hooksFailed: 0,
     flushWaits: 0,
     faults: 0,
   };

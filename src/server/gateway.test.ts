@@ -141,7 +141,10 @@ function failing(
         dropped: () => session.dropped(),
         drained: () => session.drained(),
         goaway: (reason, delayMs) => session.goaway(reason, delayMs),
+        access: session.access,
+        warnOfExpiry: (nowMs) => session.warnOfExpiry(nowMs),
         tellOutage: () => session.tellOutage(),
+        lookAtBuffer: () => session.lookAtBuffer(),
       };
     },
   };

@@ -3,6 +3,7 @@ import { decode } from "@msgpack/msgpack";
 import { MemoryBroker } from "../broker/memory.js";
 import { createCounters } from "../core/counters.js";
 import type { Broker } from "../core/ports.js";
+import { ApiKeys } from "./auth/api-keys.js";
 import { type ConfigInput, createConfig, settingsOf } from "./config.js";
 import { createHttpApi, type Health } from "./http-api.js";
 import type { HttpReply } from "./http-types.js";
@@ -37,6 +38,9 @@ export function createRig(input: ConfigInput = {}, broker?: Broker) {
     broker: broker ?? memory,
     settingsOf: settingsOf(config),
     config,
+    auth: { authority: undefined, apiKeys: new ApiKeys(config.apiKeys) },
+    guard: {},
+    revoke: async () => {},
     counters,
     version: "1.2.3",
     health: () => health,

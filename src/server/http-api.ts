@@ -1,3 +1,5 @@
+import { decode } from "@msgpack/msgpack";
+import { type Guard, OPEN_ACCESS } from "../core/access.js";
 import type { Counters } from "../core/counters.js";
 import { readHistory } from "../core/history.js";
 import type { Broker, HistoryFrom } from "../core/ports.js";
@@ -7,7 +9,7 @@ import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { Position } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import type { Config } from "./config.js";
-import { createKeyCheck } from "./http-auth.js";
+import { type Caller, HttpAuth, type HttpAuthOptions, whyNot } from "./http-auth.js";
 import { type AnswerFormat, answerFormatOf, bodyKindOf, JSON_FORMAT, notAcceptable } from "./http-format.js";
 import { encodePage } from "./http-page.js";
 import { type BatchItem, batchOfBody, dataOfBody, keyOfHeader } from "./http-publish.js";
@@ -24,11 +26,18 @@ export interface Health {
 export interface HttpApiOptions {
   readonly broker: Broker;
   readonly settingsOf: SettingsOf;
-  readonly config: Pick<Config, "limits" | "apiKeys">;
+  readonly config: Pick<Config, "limits">;
+  readonly auth: HttpAuthOptions;
+  /** Asked about every publish, of whoever it is. */
+  readonly guard: Pick<Guard, "publish">;
+  /** Makes the tokens void that a decoded body names; resolves once all of this node know. Rejects with a CodedError. */
+  readonly revoke: (body: unknown) => Promise<void>;
   /** `published` and `publishErrors` count here too. */
   readonly counters: Counters;
   readonly version: string;
   readonly health: () => Health;
+  /** Called for every request that writes, once its key was found valid. @throws CodedError `rate_limited` */
+  readonly checkRate?: (authorization: string | undefined) => void;
   /** Told what was thrown that is no coded error: a bug. Must not throw. */
   readonly onFault: (cause: unknown, request: HttpRequest) => void;
 }
@@ -39,15 +48,25 @@ const BATCH_SLICE = 256;
 /** One request that was routed and let through. */
 interface Call {
   readonly request: HttpRequest;
+  readonly caller: Caller;
   readonly format: AnswerFormat;
 }
 
 interface Route {
   readonly method: "GET" | "POST";
-  /** Needs an API key as soon as one is configured. */
-  readonly writes: boolean;
+  /** What it needs: nothing, or whoever may read or write there. */
+  readonly needs: "nothing" | "reader" | "writer";
   readonly answer: (call: Call) => Promise<HttpReply>;
 }
+
+/** Of requests that everybody may make. */
+const NOBODY: Caller = {
+  by: "nothing",
+  apiKey: undefined,
+  admin: false,
+  id: "",
+  access: { ...OPEN_ACCESS, rights: { allows: () => false } },
+};
 
 /** The HTTP API as one function; whatever is wrong is answered with a coded error, and it never rejects. */
 export function createHttpApi(options: HttpApiOptions): HttpHandler {
@@ -57,11 +76,11 @@ export function createHttpApi(options: HttpApiOptions): HttpHandler {
 
 class HttpApi {
   readonly #options: HttpApiOptions;
-  readonly #checkKey: (authorization: string | undefined) => void;
+  readonly #auth: HttpAuth;
 
   constructor(options: HttpApiOptions) {
     this.#options = options;
-    this.#checkKey = createKeyCheck(options.config.apiKeys);
+    this.#auth = new HttpAuth(options.auth);
   }
 
   async handle(request: HttpRequest): Promise<HttpReply> {
@@ -70,8 +89,11 @@ class HttpApi {
     try {
       const route = this.#route(request);
       if (accepted === undefined) throw notAcceptable();
-      if (route.writes) this.#checkKey(request.headers.get("authorization"));
-      return await route.answer({ request, format });
+      const caller =
+        route.needs === "nothing" ? NOBODY : await this.#auth.callerOf(request, route.needs === "writer");
+      if (caller.by === "key" && route.needs === "writer")
+        this.#options.checkRate?.(request.headers.get("authorization"));
+      return await route.answer({ request, format, caller });
     } catch (cause) {
       return errorReply(format, this.#coded(cause, request));
     }
@@ -91,18 +113,20 @@ class HttpApi {
 
   #routesOf(path: string): readonly Route[] {
     if (path === "/healthz")
-      return [{ method: "GET", writes: false, answer: async (call) => this.#health(call) }];
+      return [{ method: "GET", needs: "nothing", answer: async (call) => this.#health(call) }];
     if (path === "/v1/messages")
-      return [{ method: "POST", writes: true, answer: (call) => this.#batch(call) }];
+      return [{ method: "POST", needs: "writer", answer: (call) => this.#batch(call) }];
+    if (path === "/v1/revocations" && this.#options.auth.authority !== undefined)
+      return [{ method: "POST", needs: "writer", answer: (call) => this.#revoke(call) }];
     const [, segment = "", tail] = /^\/v1\/rooms\/([^/]*)\/(messages|state)$/.exec(path) ?? [];
     if (tail === undefined) return [];
     // Parsed when the route answers, so that a wrong method is told before a wrong name.
     const room = () => roomOf(segment);
     if (tail === "state")
-      return [{ method: "GET", writes: false, answer: (call) => this.#state(call, room()) }];
+      return [{ method: "GET", needs: "reader", answer: (call) => this.#state(call, room()) }];
     return [
-      { method: "GET", writes: false, answer: (call) => this.#history(call, room()) },
-      { method: "POST", writes: true, answer: (call) => this.#publish(call, room()) },
+      { method: "GET", needs: "reader", answer: (call) => this.#history(call, room()) },
+      { method: "POST", needs: "writer", answer: (call) => this.#publish(call, room()) },
     ];
   }
 
@@ -112,35 +136,48 @@ class HttpApi {
     return valueReply(format, body, ok ? 200 : 503);
   }
 
-  async #publish({ request, format }: Call, room: RoomName): Promise<HttpReply> {
+  /** Keys of backends only: a token that could void others would be a weapon in a client's hand. */
+  async #revoke({ request, format, caller }: Call): Promise<HttpReply> {
+    if (!caller.admin) throw new CodedError("forbidden", "revoking needs an API key with admin");
+    const { config, revoke } = this.#options;
+    await revoke(decode(dataOfBody(bodyKindOf(request.headers), request.body, config.limits)));
+    return valueReply(format, { revoked: true });
+  }
+
+  async #publish({ request, format, caller }: Call, room: RoomName): Promise<HttpReply> {
+    const refusal = this.#whyNotPublish(caller, room);
+    if (refusal !== undefined) throw refusal;
     const { limits } = this.#options.config;
     const { headers, body } = request;
     const key = keyOfHeader(headers.get("fanwire-key"), limits.keyBytes);
     const id = parseId(headers.get("idempotency-key"));
     const data = dataOfBody(bodyKindOf(headers), body, limits);
-    const outcome = await this.#store({ room, data, key, id }, request);
+    const outcome = await this.#store({ room, data, key, id }, request, caller);
     if (outcome instanceof CodedError) throw outcome;
     return valueReply(format, outcome);
   }
 
-  async #batch({ request, format }: Call): Promise<HttpReply> {
+  async #batch({ request, format, caller }: Call): Promise<HttpReply> {
     const items = batchOfBody(bodyKindOf(request.headers), request.body, this.#options.config.limits);
     const results: object[] = [];
     for (let at = 0; at < items.length; at += BATCH_SLICE) {
       if (at > 0) await new Promise((resolve) => setImmediate(resolve));
       // Handed over in order and waited for together: the broker keeps the order of calls.
-      const slice = items.slice(at, at + BATCH_SLICE).map((item) => this.#store(item, request));
+      const slice = items.slice(at, at + BATCH_SLICE).map((item) => this.#store(item, request, caller));
       for (const outcome of await Promise.all(slice))
         results.push(outcome instanceof CodedError ? errorBody(outcome) : outcome);
     }
     return valueReply(format, results);
   }
 
-  async #store(item: BatchItem, request: HttpRequest): Promise<Position | CodedError> {
-    const { broker, counters } = this.#options;
+  async #store(item: BatchItem, request: HttpRequest, caller: Caller): Promise<Position | CodedError> {
+    const { broker, counters, guard } = this.#options;
     try {
       if (item instanceof CodedError) throw item;
-      const { epoch, offset } = await broker.publish(item);
+      const refusal = this.#whyNotPublish(caller, item.room);
+      if (refusal !== undefined) throw refusal;
+      const allowed = guard.publish === undefined ? item : await guard.publish(caller, item);
+      const { epoch, offset } = await broker.publish(allowed);
       counters.published += 1;
       return { epoch, offset };
     } catch (cause) {
@@ -149,12 +186,23 @@ class HttpApi {
     }
   }
 
+  /** Whoever has no more than a token is a client, whichever way it comes. */
+  #whyNotPublish(caller: Caller, room: RoomName): CodedError | undefined {
+    const { auth, settingsOf } = this.#options;
+    const refusal = whyNot(caller, "publish", room);
+    if (refusal !== undefined || caller.by === "key" || auth.authority === undefined) return refusal;
+    if (settingsOf(room).publish === "client") return undefined;
+    return new CodedError("forbidden", `room ${room} takes messages of API keys only`);
+  }
+
   #coded(cause: unknown, request: HttpRequest): CodedError {
     if (!(cause instanceof CodedError)) this.#options.onFault(cause, request);
     return toCodedError(cause);
   }
 
-  async #history({ request, format }: Call, room: RoomName): Promise<HttpReply> {
+  async #history({ request, format, caller }: Call, room: RoomName): Promise<HttpReply> {
+    const refusal = whyNot(caller, "history", room);
+    if (refusal !== undefined) throw refusal;
     const { broker, config, settingsOf } = this.#options;
     const query = parsePageQuery(request.query, ["after", "last", "limit"], config.limits.historyMessages);
     if (settingsOf(room).ephemeral)
@@ -172,7 +220,9 @@ class HttpApi {
    * The latest message of every key, in offset order. It is paged as history is: a key that is published meanwhile
    * has moved behind every page that was read, so that reading on after the last message never misses it.
    */
-  async #state({ request, format }: Call, room: RoomName): Promise<HttpReply> {
+  async #state({ request, format, caller }: Call, room: RoomName): Promise<HttpReply> {
+    const refusal = whyNot(caller, "history", room);
+    if (refusal !== undefined) throw refusal;
     const { broker, config, settingsOf } = this.#options;
     const { after, limit } = parsePageQuery(request.query, ["after", "limit"], config.limits.historyMessages);
     if (!settingsOf(room).state)

@@ -5,7 +5,7 @@ import type { Config } from "./config.js";
 export type Logger = pino.Logger;
 
 /** Wherever somebody logs an object that holds one of these, the value stays out. */
-const SECRET_KEYS = ["apiKeys", "apiKey", "authorization", "token", "cookie"];
+const SECRET_KEYS = ["apiKeys", "apiKey", "authorization", "token", "secret", "cookie"];
 
 const STDERR = 2;
 

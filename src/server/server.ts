@@ -1,8 +1,12 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
 import { softWatermark } from "../core/limits.js";
+import { createAuth } from "./auth/index.js";
+import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
+import { TokenWatch } from "./auth/token-watch.js";
 import { Availability } from "./availability.js";
 import { type RunningBroker, startBroker } from "./broker.js";
 import { connectionLimits } from "./capacity-limits.js";
@@ -15,6 +19,7 @@ import {
   type GatewayLimits,
 } from "./gateway-limits.js";
 import { createHttpApi } from "./http-api.js";
+import { KeyRates } from "./key-rates.js";
 import { createLogger, type Logger } from "./log.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
@@ -31,6 +36,10 @@ export interface ServerOptions {
    * Default: the port is this process's alone.
    */
   readonly sharePort?: boolean;
+  /** Revocations that were made before this process started. */
+  readonly revocations?: readonly KeptRevocation[];
+  /** Tells other processes of a revocation; resolves when they know. Default: there are none. */
+  readonly spread?: (kept: KeptRevocation) => Promise<void>;
 }
 
 /** A broker outside of this process, with the totals of the way to it. */
@@ -53,6 +62,8 @@ export interface RunningServer {
   readonly isBrokerAvailable: boolean;
   /** Rooms that are open now. */
   readonly openRooms: number;
+  /** Makes tokens void in this process, and closes connections that have one. @throws CodedError where no more can be remembered. */
+  revoke(kept: KeptRevocation): Promise<void>;
   /**
    * Takes nothing new and sends every client elsewhere, in even portions over this time: `goaway`, then 1001 for those
    * that stay. Then {@link RunningServer.stop}.
@@ -92,10 +103,33 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   } = await brokerOf(config, options, log);
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
+  const auth = await createAuth(config, gatewayCounters, log).catch(async (cause: unknown) => {
+    await stopBroker(STOP_MS);
+    throw cause;
+  });
+  const { authority, apiKeys, hooks, revocations, door } = auth;
+  for (const kept of options.revocations ?? []) revocations.add(kept);
+  const watch = authority && new TokenWatch(revocations, gatewayCounters, Date.now());
+  const guard: Guard = {
+    authenticate: authority && ((token, guest) => authority.refresh(token, guest)),
+    subscribe: hooks?.subscribe,
+    publish: hooks?.publish,
+  };
+  const keyRates = new KeyRates(config.limits.httpRequestsPerSecondPerKey, gatewayCounters);
   const api = createHttpApi({
+    checkRate: (authorization) => keyRates.check(authorization, performance.now()),
     broker,
     settingsOf: settings,
     config,
+    auth: { authority, apiKeys },
+    guard,
+    revoke: async (body) => {
+      const nowSeconds = Date.now() / 1_000;
+      const revocation = parseRevocation(body, nowSeconds);
+      const kept = { revocation, until: keepUntil(config.auth, nowSeconds) };
+      await revoke(kept);
+      await options.spread?.(kept);
+    },
     counters,
     version,
     health: () => ({
@@ -114,17 +148,24 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     sharePort: options.sharePort ?? false,
     gatewayLimits: gatewayLimits(config, options, log),
     counters: gatewayCounters,
+    workDone: () => counters.requests + counters.roomsOfMany,
     log,
+    door,
+    watch,
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
       const outages = availability;
-      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters, outages });
+      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters, outages, guard });
       return engine;
     },
   }).catch(async (cause: unknown) => {
     await stopBroker(STOP_MS);
     throw cause;
   });
+  const revoke = async (kept: KeptRevocation): Promise<void> => {
+    revocations.add(kept);
+    await gateway.closeRevoked();
+  };
   availability.onOutage(() => gateway.tellOutage());
   const stop = async (deadlineMs = STOP_MS): Promise<void> => {
     stopping ??= stopAll(deadlineMs);
@@ -158,6 +199,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get openRooms() {
       return engine?.openRooms ?? 0;
     },
+    revoke,
     drain,
     stop,
   };
@@ -188,6 +230,8 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     connectionsPerAddress,
     handshakesPerSecondPerAddress,
     acceptsPerSecondPerAddress,
+    httpRequestsPerSecondPerAddress,
+    requestsPerSecondPerAddress,
   } = config.limits;
   const fitting = connectionLimits(config.limits, openFilesMax());
   if (fitting.connections < configured)
@@ -196,7 +240,12 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
       "fewer connections than configured: raise ulimit -n",
     );
   const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
-  const addresses = { connectionsPerAddress, acceptsPerSecondPerAddress };
+  const addresses = {
+    connectionsPerAddress,
+    acceptsPerSecondPerAddress,
+    httpRequestsPerSecondPerAddress,
+    requestsPerSecondPerAddress,
+  };
   return {
     ...DEFAULT_GATEWAY_LIMITS,
     ...fitting,

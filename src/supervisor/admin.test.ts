@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { createServer } from "node:net";
 import { type TestContext, test } from "node:test";
+import { ApiKeys, digestOf } from "../server/auth/api-keys.js";
 import { type AdminNode, startAdmin } from "./admin.js";
 import type { NodeStatus } from "./status.js";
 
@@ -35,7 +36,7 @@ async function start(
       drains += 1;
     },
   };
-  const admin = await startAdmin({ host: "127.0.0.1", port: 0, apiKeys, node });
+  const admin = await startAdmin({ host: "127.0.0.1", port: 0, apiKeys: () => new ApiKeys(apiKeys), node });
   t.after(() => admin.close());
   return { url: admin.url, drains: () => drains };
 }
@@ -99,7 +100,7 @@ test("what throws while answering is a 500, and the port goes on", async (t) => 
     },
     drain: async () => {},
   };
-  const admin = await startAdmin({ host: "127.0.0.1", port: 0, apiKeys: [], node });
+  const admin = await startAdmin({ host: "127.0.0.1", port: 0, apiKeys: () => new ApiKeys([]), node });
   t.after(() => admin.close());
   const broken = await fetch(`${admin.url}/v1/node`);
   assert.deepEqual([broken.status, (await broken.json()).error.code], [500, "internal"]);
@@ -114,14 +115,19 @@ test("a taken admin port is told with its key", async (t) => {
   assert.ok(typeof address === "object" && address !== null);
   const node: AdminNode = { status: () => STATUS, drain: async () => {} };
   await assert.rejects(
-    startAdmin({ host: "127.0.0.1", port: address.port, apiKeys: [], node }),
+    startAdmin({ host: "127.0.0.1", port: address.port, apiKeys: () => new ApiKeys([]), node }),
     /admin port: cannot listen.*taken.*FANWIRE_ADMIN_PORT/,
   );
 });
 
 test("where other machines reach it, all but probes needs a key", async (t) => {
   const node: AdminNode = { status: () => STATUS, drain: async () => {} };
-  const admin = await startAdmin({ host: "0.0.0.0", port: 0, apiKeys: ["0123456789abcdef"], node });
+  const admin = await startAdmin({
+    host: "0.0.0.0",
+    port: 0,
+    apiKeys: () => new ApiKeys(["0123456789abcdef"]),
+    node,
+  });
   t.after(() => admin.close());
   const url = admin.url.replace("0.0.0.0", "127.0.0.1");
   const status = async (path: string, headers: Record<string, string> = {}): Promise<number> =>
@@ -132,6 +138,25 @@ test("where other machines reach it, all but probes needs a key", async (t) => {
     assert.equal(await status(path, { authorization: "Bearer 0123456789abcdeX" }), 401, path);
     assert.equal(await status(path, { authorization: "Bearer 0123456789abcdef" }), 200, path);
   }
+});
+
+test("a key without admin reads, and does not drain; keys that are rotated count at once", async (t) => {
+  const key = "fedcba9876543210";
+  const old = "0123456789abcdef";
+  let keys = new ApiKeys([old, { name: "probe", sha256: digestOf(key), rooms: [], admin: false }]);
+  const node: AdminNode = { status: () => STATUS, drain: async () => {} };
+  const admin = await startAdmin({ host: "0.0.0.0", port: 0, apiKeys: () => keys, node });
+  t.after(() => admin.close());
+  const url = admin.url.replace("0.0.0.0", "127.0.0.1");
+  const ask = async (method: string, path: string, bearer: string): Promise<number> =>
+    (await fetch(`${url}${path}`, { method, headers: { authorization: `Bearer ${bearer}` } })).status;
+  assert.equal(await ask("GET", "/metrics", key), 200);
+  assert.equal(await ask("POST", "/v1/drain", key), 403);
+  assert.equal(await ask("GET", "/metrics", digestOf(key)), 401);
+  assert.equal(await ask("POST", "/v1/drain", old), 202);
+  keys = new ApiKeys([key]);
+  assert.equal(await ask("POST", "/v1/drain", old), 401);
+  assert.equal(await ask("POST", "/v1/drain", key), 202);
 });
 
 test("on this machine only names of this machine are answered, so that no page of another name reads it", async (t) => {

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { ApiKeys } from "../server/auth/api-keys.js";
 import { portError } from "../server/gateway-port.js";
 import { createKeyCheck, type KeyCheck } from "../server/http-auth.js";
 import { HttpError } from "../server/http-reply.js";
@@ -19,10 +20,10 @@ export interface AdminOptions {
   /** 0: any free one. */
   readonly port: number;
   /**
-   * Draining needs one of these as `Authorization: Bearer KEY`, and where other machines reach the port, so does all but
-   * `/livez` and `/readyz`. None: everybody who reaches the port may.
+   * As they are now. Draining needs one of these with `admin` as `Authorization: Bearer KEY`, and where other machines reach
+   * the port, all but `/livez` and `/readyz` needs one. None: everybody who reaches the port may.
    */
-  readonly apiKeys: readonly string[];
+  readonly apiKeys: () => ApiKeys;
   readonly node: AdminNode;
 }
 
@@ -144,7 +145,8 @@ function checkDoor(
       "forbidden",
       "this port is this machine's: Host must be localhost or its address",
     );
-  if (method === "POST" || (!isLocal && isOpen !== true)) checkKey(headers.authorization);
+  if (method === "POST" || (!isLocal && isOpen !== true))
+    checkKey(headers.authorization, method === "POST" ? "admin" : "any key");
 }
 
 /** Without the port. */

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { KeptRevocation } from "../server/auth/revocations.js";
 import type { BeatMessage, FromChild, StartMessage, ToChild } from "./ipc.js";
 import { WORKER_NODE_ARGS } from "./node-args.js";
 
@@ -8,6 +9,8 @@ export type Role = "worker" | "hub";
 export interface ChildOptions {
   readonly role: Role;
   readonly start: StartMessage;
+  /** It was told of a revocation, which all are to know. */
+  readonly onSpread: (from: Child, id: number, kept: KeptRevocation) => void;
 }
 
 export type ChildState =
@@ -42,10 +45,12 @@ export class Child {
   beatMs = performance.now();
   report: BeatMessage | undefined;
   readonly #process: ChildProcess;
+  readonly #onSpread: ChildOptions["onSpread"];
   #refusal: string | undefined;
 
-  constructor({ role, start }: ChildOptions) {
+  constructor({ role, start, onSpread }: ChildOptions) {
     this.role = role;
+    this.#onSpread = onSpread;
     this.index = start.index;
     const { file, nodeArgs } = PROGRAMS[role];
     // What stdin says is for nobody; logs of all processes go to the one stderr.
@@ -73,7 +78,7 @@ export class Child {
       if (this.#process.pid === undefined) end(null, null, cause.message);
     });
     this.#process.once("exit", (code, signal) => end(code, signal, this.#refusal));
-    this.#tell(start);
+    this.tell(start);
   }
 
   get name(): string {
@@ -91,7 +96,7 @@ export class Child {
   drain(seconds: number): void {
     if (!this.isAlive) return;
     this.state = { kind: "draining" };
-    this.#tell({ kind: "drain", seconds });
+    this.tell({ kind: "drain", seconds });
   }
 
   /** At once, whatever it does. Works on a stopped process too. */
@@ -112,10 +117,13 @@ export class Child {
       case "beat":
         this.report = message;
         break;
+      case "spread":
+        this.#onSpread(this, message.id, message.kept);
+        break;
     }
   }
 
-  #tell(message: ToChild): void {
+  tell(message: ToChild): void {
     // An error means that it is gone or going: the exit tells.
     if (this.#process.connected) this.#process.send(message, () => {});
   }

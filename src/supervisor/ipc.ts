@@ -1,4 +1,5 @@
 import type { Counters } from "../core/counters.js";
+import type { KeptRevocation } from "../server/auth/revocations.js";
 import type { Config } from "../server/config.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
 
@@ -10,6 +11,8 @@ export interface StartMessage {
   readonly index: number;
   /** How many workers the node has, so that one knows its share. */
   readonly workers: number;
+  /** Tokens that were made void before it started. */
+  readonly revocations: readonly KeptRevocation[];
   /** Sockets of all hubs. A hub listens on that of its own index; a worker without any hosts the broker itself. */
   readonly hubs: readonly string[];
 }
@@ -18,7 +21,11 @@ export interface StartMessage {
 export type ToChild =
   | StartMessage
   /** Takes nothing new, sends clients elsewhere over this time, then ends. A hub ends when its workers have. */
-  | { readonly kind: "drain"; readonly seconds: number };
+  | { readonly kind: "drain"; readonly seconds: number }
+  /** Tokens are void from now on. */
+  | { readonly kind: "revoke"; readonly kept: KeptRevocation }
+  /** Every process knows of what this one said under that number, or why they cannot. */
+  | { readonly kind: "spread"; readonly id: number; readonly problem: string | undefined };
 
 /** Event-loop delays of a child since its last beat. */
 export interface LagReport {
@@ -66,6 +73,8 @@ export type FromChild =
   | { readonly kind: "ready" }
   /** It cannot do what it was started for (the port, the configuration), and ends. */
   | { readonly kind: "refused"; readonly reason: string }
+  /** A worker was told that tokens are void: everybody is to know, and this one that they do. */
+  | { readonly kind: "spread"; readonly id: number; readonly kept: KeptRevocation }
   | BeatMessage;
 
 /** How often a child sends a beat, in step with the watchdog's limit. */

@@ -18,13 +18,21 @@ export function whyNotReloadable(now: Config, next: Config): string | undefined 
 
 /** What of the rooms' settings the broker acts on. */
 function kept({ defaults, namespaces }: Config): unknown {
-  const { publish: _, ...rest } = defaults;
   return {
-    defaults: rest,
+    defaults: keptOf(defaults),
     namespaces: Object.fromEntries(
       Object.entries(namespaces)
-        .map(([name, { publish: _own, ...settings }]) => [name, settings] as const)
+        .map(([name, own]) => [name, keptOf(own)] as const)
         .filter(([, settings]) => Object.keys(settings).length > 0),
     ),
   };
+}
+
+/** All but what workers alone act on. */
+function keptOf({
+  publish: _publish,
+  anonymous: _anonymous,
+  ...settings
+}: Config["namespaces"][string]): object {
+  return settings;
 }

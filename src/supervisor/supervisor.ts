@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ApiKeys } from "../server/auth/api-keys.js";
 import { capacityWarnings } from "../server/capacity.js";
 import { readFacts } from "../server/capacity-facts.js";
 import { processesOf } from "../server/capacity-limits.js";
@@ -8,9 +9,10 @@ import type { Config } from "../server/config.js";
 import type { Logger } from "../server/log.js";
 import { urlOf } from "../server/url.js";
 import { type Admin, startAdmin } from "./admin.js";
-import type { ChildOptions, Role } from "./child.js";
+import type { Child, ChildOptions, Role } from "./child.js";
 import { freePort } from "./port-probe.js";
 import { whyNotReloadable } from "./reload-rules.js";
+import { RevocationDesk } from "./revocation-desk.js";
 import { Slot } from "./slot.js";
 import { type NodeStatus, statusOf } from "./status.js";
 import { Watchdog } from "./watchdog.js";
@@ -52,6 +54,7 @@ export class Supervisor {
   stalls = 0;
   readonly #log: Logger;
   readonly #watchdog: Watchdog;
+  readonly #desk: RevocationDesk;
   #config: Config;
   #hubs: readonly Slot[] = [];
   #workers: readonly Slot[] = [];
@@ -71,6 +74,8 @@ export class Supervisor {
     this.#config = config;
     this.#log = log;
     this.version = version;
+    const workers = (): Child[] => this.#workers.flatMap((slot) => slot.children);
+    this.#desk = new RevocationDesk(config.auth.revocations, workers);
     this.#watchdog = new Watchdog(config.watchdogMs, performance.now());
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -102,7 +107,11 @@ export class Supervisor {
     const { admin, host, port } = this.#config;
     process.once("exit", this.#onExit);
     try {
-      this.#admin = await startAdmin({ ...admin, apiKeys: this.#config.apiKeys, node: this });
+      this.#admin = await startAdmin({
+        ...admin,
+        apiKeys: () => new ApiKeys(this.#config.apiKeys),
+        node: this,
+      });
       // Workers share it, and so would any other program in silence.
       this.port = await freePort(host, port);
       const facts = readFacts();
@@ -191,7 +200,9 @@ export class Supervisor {
         index,
         workers: this.#workers.length,
         hubs: this.#sockets,
+        revocations: this.#desk.list(),
       },
+      onSpread: (from, id, kept) => this.#desk.take(from, id, kept),
     });
     return new Slot({ role, index, optionsOf, log: this.#log, onCrashLoop: (text) => this.#giveUp(text) });
   }
@@ -204,6 +215,7 @@ export class Supervisor {
 
   #watch(): void {
     const nowMs = performance.now();
+    this.#desk.sweep(Date.now() / 1_000);
     this.#watchdog.tick(nowMs);
     for (const child of [...this.#workers, ...this.#hubs].flatMap((slot) => slot.children)) {
       // What is starting has a limit of its own.

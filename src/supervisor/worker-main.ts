@@ -1,6 +1,7 @@
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
 import { partitioned, partitionOf } from "../broker/hub/partitioned.js";
+import type { KeptRevocation } from "../server/auth/revocations.js";
 import { Availability } from "../server/availability.js";
 import { readFacts } from "../server/capacity-facts.js";
 import { connectionsOfWorker, handshakesOfWorker } from "../server/capacity-limits.js";
@@ -9,12 +10,14 @@ import type { Logger } from "../server/log.js";
 import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
 import { type Program, runChild } from "./child-program.js";
 import type { WorkerReport } from "./ipc.js";
+import { RevocationLine } from "./revocation-line.js";
 
 /** Hubs are started first; one that just crashed is back long before. */
 const HUBS_MS = 10_000;
 const STOP_MS = 1_000;
 
-runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Program> => {
+runChild("worker", async ({ config, index, workers, hubs, revocations }, log): Promise<Program> => {
+  const line = new RevocationLine(log);
   const connections = connectionsOfWorker(config.limits.connections, workers);
   const connectionsPerAddress = connectionsOfWorker(config.limits.connectionsPerAddress, workers);
   const handshakesPerSecond = handshakesOfWorker(config.limits.handshakesPerSecond, workers, readFacts());
@@ -34,7 +37,9 @@ runChild("worker", async ({ config, index, workers, hubs }, log): Promise<Progra
   await Promise.all(links.map((link) => link.ready(HUBS_MS)));
   // Without hubs the worker hosts the broker itself.
   const shared = links.length === 0 ? {} : { broker: sharedBy(links, availability) };
-  const server = await startServer(own, { log, sharePort: true, ...shared });
+  const spread = (kept: KeptRevocation): Promise<void> => line.spread(kept);
+  const server = await startServer(own, { log, sharePort: true, revocations, spread, ...shared });
+  line.attach(server);
   return {
     report: () => ({ worker: reportOf(server) }),
     drain: async (seconds) => {

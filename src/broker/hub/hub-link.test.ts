@@ -389,3 +389,33 @@ test("workers know whether the hub reaches its broker, also those that come late
     await kit.dispose();
   }
 });
+
+test("who comes back after a position behind which nothing is stored has lost nothing", async () => {
+  let head = { epoch: "e", offset: 3 };
+  const wrap = (broker: Broker): Broker => ({
+    publish: (outgoing) => broker.publish(outgoing),
+    open: async () => head,
+    close: () => undefined,
+    history: async () => ({ kind: "page", messages: [], more: false, head }),
+    state: (room) => broker.state(room),
+    stop: (deadlineMs) => broker.stop(deadlineMs),
+  });
+  const kit = new HubKit({ wrap });
+  try {
+    await kit.start();
+    const link = await kit.linked();
+    const sink = new Collector(DEADLINE_MS);
+    assert.equal((await link.open(ROOM, sink)).offset, 3);
+    await kit.stopHub();
+    // Others have moved the stream on, and what this room had has expired.
+    head = { epoch: "e", offset: 9 };
+    await kit.start();
+    await until(() => kit.counters.historyReads > 0);
+    await link.ready(DEADLINE_MS);
+    await link.history(ROOM, "oldest", 1);
+    assert.deepEqual(sink.resets, []);
+    assert.equal(kit.counters.resets, 0);
+  } finally {
+    await kit.dispose();
+  }
+});

@@ -1,0 +1,50 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+
+const price = z.number().nonnegative();
+
+/** What `fanwire calibrate` writes and `fanwire plan` reads. */
+export const calibrationSchema = z.strictObject({
+  format: z.literal("fanwire-calibration/1"),
+  at: z.iso.datetime(),
+  machine: z.string(),
+  fanwire: z.string(),
+  /** µs of one core, see model.ts. */
+  prices: z.strictObject({ write: price, message: price, byte: price, publish: price, second: price }),
+  /** µs of one core that a new connection takes, handshake and one subscription included. */
+  connectMicros: price,
+  memory: z.strictObject({
+    /** RSS of a connection without rooms, of a subscription, and of a worker without connections. */
+    connectionBytes: price,
+    subscriptionBytes: price,
+    workerBytes: price,
+    /** What the kernel holds for one end of an idle connection. */
+    kernelBytes: price,
+  }),
+  /** Of runs that were held out of the fit: how far the prediction was from what was measured, as shares. */
+  heldOut: z.strictObject({ runs: z.int().nonnegative(), median: price, worst: price }),
+  runs: z.array(
+    z.strictObject({ name: z.string(), heldOut: z.boolean(), measured: price, predicted: price }),
+  ),
+});
+
+export type Calibration = z.infer<typeof calibrationSchema>;
+
+/** Where calibrations are kept unless it is said otherwise. */
+export function calibrationFile(env: Readonly<Record<string, string | undefined>>): string {
+  return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), ".cache"), "fanwire", "calibration.json");
+}
+
+/** @throws Error that says where it does not fit. */
+export function parseCalibration(text: string): Calibration {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Error("it is no JSON");
+  }
+  const parsed = calibrationSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new Error(`it is no calibration of this version: ${z.prettifyError(parsed.error)}`);
+}

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Calibration, parseCalibration } from "./calibration.js";
+import { type Plan, planFor, type Wish } from "./plan.js";
+import { planText } from "./plan-text.js";
+
+const CALIBRATION: Calibration = {
+  format: "fanwire-calibration/1",
+  at: "2026-01-01T00:00:00.000Z",
+  machine: "2 × test",
+  fanwire: "0.1.0",
+  prices: { write: 7, message: 0.1, byte: 0.0003, publish: 3, second: 1 },
+  connectMicros: 100,
+  memory: { connectionBytes: 1_500, subscriptionBytes: 100, workerBytes: 80e6, kernelBytes: 5_000 },
+  heldOut: { runs: 6, median: 0.08, worst: 0.2 },
+  runs: [],
+};
+
+const WISH: Wish = {
+  connections: 250_000,
+  roomsPerClient: 40,
+  rooms: 5_000,
+  updates: 15_000,
+  batch: 1,
+  rate: 20,
+  bytes: 100,
+  cores: 8,
+  memoryGiB: 16,
+  nicGbit: 10,
+  utilization: 0.6,
+  lost: 1,
+  backSeconds: 60,
+};
+
+function plan(change: Partial<Wish> = {}): Plan {
+  return planFor({ ...WISH, ...change }, CALIBRATION);
+}
+
+test("a plan keeps to what may be used, with all boxes and with one lost", () => {
+  const { boxes, perBox, perBoxWhenLost, backSeconds } = plan();
+  assert.ok(boxes > 1);
+  for (const share of [perBox.cores, perBox.memory, perBox.network]) assert.ok(share <= 0.6);
+  for (const share of [perBoxWhenLost.cores, perBoxWhenLost.memory]) assert.ok(share <= 0.9);
+  assert.ok(backSeconds <= 60);
+  const fewer = planFor({ ...WISH, lost: 0 }, CALIBRATION);
+  assert.ok(fewer.boxes <= boxes);
+});
+
+test("one box less than it says would be too few", () => {
+  const { boxes } = plan({ lost: 0 });
+  const tighter = plan({ lost: 0, connections: (WISH.connections * boxes) / (boxes - 1) });
+  assert.ok(tighter.boxes > boxes);
+});
+
+test("a rate bounds what a client gets: of many updates of a room the latest so often a second", () => {
+  const { perClient } = plan({ rate: 1, updates: 50_000, rooms: 50 });
+  assert.ok(perClient.deliveriesPerSecond <= 40 && perClient.deliveriesPerSecond > 39.9);
+  assert.ok(perClient.writesPerSecond <= 1);
+  const all = plan({ rate: "all" }).perClient;
+  assert.equal(all.deliveriesPerSecond, 120);
+  assert.ok(plan({ rate: "all", batch: 150 }).perClient.writesPerSecond < all.writesPerSecond);
+});
+
+test("what binds is told: cores, memory, bandwidth, or the way back", () => {
+  assert.equal(plan().limit, "cores");
+  assert.equal(plan({ memoryGiB: 2, updates: 10 }).limit, "memory");
+  assert.equal(plan({ nicGbit: 0.2 }).limit, "network");
+  const back = plan({ updates: 10, connections: 100_000, backSeconds: 1 });
+  assert.equal(back.limit, "reconnects");
+  assert.ok(back.backSeconds <= 1);
+});
+
+test("more messages than a worker takes in cannot be planned, and it says why", () => {
+  assert.throws(() => plan({ updates: 2_000_000 }), /more than a worker takes in/);
+  assert.throws(() => plan({ memoryGiB: 0.5, updates: 10 }), /the workers alone take more memory/);
+});
+
+test("the text has the answer, what binds and the uncertainty", () => {
+  const text = planText(WISH, plan(), CALIBRATION);
+  assert.match(text, /^\d+ boxes of 8 cores, 16 GiB and 10 Gbit\/s, 8 workers each\n/);
+  assert.match(text, /Bound by the cores/);
+  assert.match(text, /may be off by 20 %/);
+});
+
+test("a file that is no calibration is refused with what is wrong", () => {
+  assert.throws(() => parseCalibration("{"), /no JSON/);
+  assert.throws(() => parseCalibration('{"format":"other"}'), /no calibration of this version/);
+  assert.deepEqual(parseCalibration(JSON.stringify(CALIBRATION)), CALIBRATION);
+});
