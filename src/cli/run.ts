@@ -5,15 +5,30 @@ import { calibrate } from "./calibrate.js";
 import { config } from "./config.js";
 import { doctor } from "./doctor.js";
 import { type Command, type ExitCode, Failure, type Io, UsageError } from "./io.js";
+import { key } from "./key.js";
 import { nats } from "./nats.js";
 import { plan } from "./plan.js";
 import { pub } from "./pub.js";
 import { serve } from "./serve.js";
 import { sub } from "./sub.js";
+import { token } from "./token.js";
 import { top } from "./top.js";
 import { readVersion } from "./version.js";
 
-const COMMANDS: readonly Command[] = [serve, pub, sub, config, doctor, top, bench, calibrate, plan, nats];
+const COMMANDS: readonly Command[] = [
+  serve,
+  pub,
+  sub,
+  config,
+  doctor,
+  top,
+  bench,
+  calibrate,
+  plan,
+  token,
+  key,
+  nats,
+];
 
 const HELP = `fanwire: one message onto every subscriber's socket, in order, none lost in silence.
 

@@ -3,6 +3,8 @@ export interface Counters {
   connections: number;
   connectionsTotal: number;
   requests: number;
+  /** Rooms of subscribe many, each of which is as much work as a request. */
+  roomsOfMany: number;
   requestErrors: number;
   protocolErrors: number;
   /** WebSocket messages over the payload limit. */
@@ -73,6 +75,7 @@ export function createCounters(): Counters {
     connections: 0,
     connectionsTotal: 0,
     requests: 0,
+    roomsOfMany: 0,
     requestErrors: 0,
     protocolErrors: 0,
     payloadsTooLarge: 0,

@@ -123,8 +123,9 @@ export class Session implements Owner, Guest {
     try {
       for (const input of this.wire.decode(payload, limits)) {
         counters.requests += 1;
-        const count = input.type === "subscribeMany" ? input.rooms.length : 1;
-        this.#requestsMark = spend(this.#requestsMark, count, allowances.requests, clock);
+        const rooms = input.type === "subscribeMany" ? input.rooms.length : 0;
+        counters.roomsOfMany += rooms;
+        this.#requestsMark = spend(this.#requestsMark, Math.max(1, rooms), allowances.requests, clock);
         if (this.#floods(clock)) return;
         const error = this.#overRate(clock);
         if (error === undefined) this.#handle(input, nowMs);
@@ -179,6 +180,11 @@ export class Session implements Owner, Guest {
     this.#host.noteDrain(this);
     if (this.bufferedBytes > this.#host.limits.softWatermarkBytes) this.wantPace("slow");
     this.goOn();
+  }
+
+  /** About once a second: notices what no callback tells, that something waits and nothing is taken. */
+  lookAtBuffer(): void {
+    if (this.bufferedBytes > this.#host.limits.softWatermarkBytes) this.wantPace("slow");
   }
 
   /** Goes on with what waits for the buffer to drain, if it has. */

@@ -107,6 +107,22 @@ export const SOCKET_ATTACKS: readonly Attack[] = [
     },
   },
   {
+    name: "many sockets of one address, each asking as much as one may",
+    run: async (node) => {
+      const sockets = await joinMany(node, 40, { headers: { "X-Forwarded-For": "198.51.100.70" } });
+      const most = Buffer.concat(Array.from({ length: 1_000 }, () => encode([CODE.ping, 0])));
+      for (const socket of sockets) {
+        socket.send(OPCODE.binary, most);
+        socket.send(OPCODE.binary, most);
+        await sleep(2);
+      }
+      const left = sockets.filter((socket) => !socket.raw.isClosed).length;
+      await until("are closed", async () => (await total(node, "gateway", "requestsOverAddress")) > 0);
+      for (const socket of sockets) socket.destroy();
+      return `${await total(node, "gateway", "requestsOverAddress")} of ${left} closed by their address`;
+    },
+  },
+  {
     name: "subscribing and never reading",
     run: async (node) => {
       const before = await total(node, "engine", "slowCloses");

@@ -165,6 +165,13 @@ const limits = z
       "TCP connections a second of a worker from one address, two seconds' worth at once; more are reset. Not for this " +
         "machine itself and trusted proxies. 0: any number",
     ),
+    requestsPerSecondPerAddress: integer(
+      0,
+      1_000_000,
+      10_000,
+      "requests a second of all sockets of a worker from one client address, two seconds' worth at once; who exceeds it is " +
+        "closed with 4429. Not for this machine itself. 0: any number",
+    ),
     httpRequestsPerSecondPerAddress: integer(
       0,
       1_000_000,

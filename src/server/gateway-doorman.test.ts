@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CODE } from "../protocol/frames.js";
 import { parseAddress } from "./address.js";
 import { Doorman } from "./gateway-doorman.js";
 import { createGatewayCounters, DEFAULT_GATEWAY_LIMITS } from "./gateway-limits.js";
@@ -105,6 +106,24 @@ function doorman(limits: Partial<typeof DEFAULT_GATEWAY_LIMITS>, trusted: readon
   const proxies = { trusted, tell: "x-forwarded-for" } as const;
   return { counters, doorman: new Doorman({ proxies, limits: all, counters, random: () => 0 }) };
 }
+
+test("all sockets of an address together have so many requests a second; each room of a subscribe many is one", async (t) => {
+  const gatewayLimits = { requestsPerSecondPerAddress: 50 };
+  const rig = await startRig(t, { proxies: BEHIND_PROXY, gatewayLimits });
+  const [one, two, other] = await Promise.all([
+    WireClient.open(rig.port, from("198.51.100.1")),
+    WireClient.open(rig.port, from("198.51.100.1")),
+    WireClient.open(rig.port, from("198.51.100.2")),
+  ]);
+  for (let ref = 1; ref <= 60; ref += 1) one.send([CODE.ping, ref]);
+  await one.find(([, ref]) => ref === 60, "the last answer");
+  const rooms = Array.from({ length: 60 }, (_, index) => [`many.${index}`]);
+  two.send([CODE.subscribeMany, 1, rooms]);
+  assert.equal((await two.ws.closed).code, 4429);
+  assert.equal(rig.gatewayCounters.requestsOverAddress, 1);
+  const [code] = await other.request(CODE.ping);
+  assert.equal(code, CODE.ok);
+});
 
 test("an address has so many HTTP requests a second, this machine any number", async (t) => {
   const http = async () => ({ status: 200, headers: {}, body: "" });

@@ -10,6 +10,8 @@ export interface AddressLimits {
   /** TCP connections a second, counted by who connects, so not for trusted proxies. */
   readonly acceptsPerSecondPerAddress: number;
   readonly handshakesPerSecondPerAddress: number;
+  /** Requests a second of all WebSockets together. */
+  readonly requestsPerSecondPerAddress: number;
   /** Requests of HTTP a second. */
   readonly httpRequestsPerSecondPerAddress: number;
   /** WebSockets open at once. */
@@ -51,6 +53,7 @@ export class Doorman {
   readonly #accepts: RateBook<AddressKey>;
   readonly #handshakes: RateBook<AddressKey>;
   readonly #requests: RateBook<AddressKey>;
+  readonly #asked: RateBook<AddressKey>;
   readonly #connections = new Tally<AddressKey>();
 
   constructor({ proxies, limits, counters, random }: DoormanOptions) {
@@ -60,12 +63,19 @@ export class Doorman {
     this.#random = random;
     this.#accepts = new RateBook(limits.acceptsPerSecondPerAddress);
     this.#handshakes = new RateBook(limits.handshakesPerSecondPerAddress);
+    this.#asked = new RateBook(limits.requestsPerSecondPerAddress);
     this.#requests = new RateBook(limits.httpRequestsPerSecondPerAddress);
   }
 
   /** Addresses that something is known of. */
   get size(): number {
-    return this.#accepts.size + this.#handshakes.size + this.#requests.size + this.#connections.size;
+    return (
+      this.#accepts.size +
+      this.#handshakes.size +
+      this.#requests.size +
+      this.#asked.size +
+      this.#connections.size
+    );
   }
 
   /** A TCP connection. False: cut it. */
@@ -119,6 +129,15 @@ export class Doorman {
     return this.#refusal(`${this.#limits.httpRequestsPerSecondPerAddress} HTTP requests a second`, waitMs);
   }
 
+  /** Requests of a WebSocket that were taken; what to close it with where its address asked for too much. */
+  asked(caller: AddressKey | undefined, count: number, nowMs: number): CodedError | undefined {
+    if (caller === undefined || count === 0) return undefined;
+    const waitMs = this.#asked.take(caller, nowMs, count);
+    if (waitMs === 0) return undefined;
+    this.#counters.requestsOverAddress += 1;
+    return this.#refusal(`${this.#limits.requestsPerSecondPerAddress} requests a second`, waitMs);
+  }
+
   opened(caller: AddressKey | undefined): void {
     if (caller !== undefined) this.#connections.opened(caller);
   }
@@ -132,6 +151,7 @@ export class Doorman {
     this.#accepts.sweep(nowMs);
     this.#handshakes.sweep(nowMs);
     this.#requests.sweep(nowMs);
+    this.#asked.sweep(nowMs);
   }
 
   #refusal(allowed: string, waitMs: number): CodedError {

@@ -46,6 +46,8 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   // What opens and says nothing is cut after 8 to 12 s: one address alone holds 6,000 places at the most.
   acceptsPerSecondPerAddress: 500,
   connectionsPerAddress: 5_000,
+  // A fifth of what a worker takes, whoever sits behind that address.
+  requestsPerSecondPerAddress: 10_000,
   httpRequestsPerSecondPerAddress: 5_000,
   // Below what a person notices; 100 writes a second and socket, some 0.7 ms of CPU, are the most then.
   flushMsMax: 10,
@@ -84,6 +86,8 @@ export interface GatewayCounters {
   handshakesOverAddress: number;
   /** Of these, because their address has too many connections. */
   connectionsOverAddress: number;
+  /** WebSockets closed because their address asked for too much. */
+  requestsOverAddress: number;
   /** HTTP requests refused because their address made too many a second. */
   httpOverAddress: number;
   /** HTTP requests refused because their API key made too many a second. */
@@ -125,6 +129,7 @@ export function createGatewayCounters(): GatewayCounters {
     handshakesOverAddress: 0,
     connectionsOverAddress: 0,
     acceptsOverAddress: 0,
+    requestsOverAddress: 0,
     httpOverAddress: 0,
     httpOverKey: 0,
     connectionsRefused: 0,

@@ -76,6 +76,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
     port: options.port ?? 0,
     sharePort: options.sharePort ?? false,
     tls: { cert: "", key: "" },
+    workDone: () => counters.requests + counters.roomsOfMany,
     proxies: options.proxies ?? { trusted: [], tell: "x-forwarded-for" },
     ...(options.openFiles === undefined ? {} : { openFiles: options.openFiles }),
     origins: options.origins ?? [],

@@ -20,7 +20,16 @@ export interface Socket {
 /** What a connection calls of its session. */
 export type SessionFace = Pick<
   Session,
-  "receive" | "heard" | "dropped" | "drained" | "goaway" | "tellOutage" | "closed" | "access" | "warnOfExpiry"
+  | "receive"
+  | "heard"
+  | "dropped"
+  | "drained"
+  | "lookAtBuffer"
+  | "goaway"
+  | "tellOutage"
+  | "closed"
+  | "access"
+  | "warnOfExpiry"
 >;
 
 /**

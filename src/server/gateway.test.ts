@@ -144,6 +144,7 @@ function failing(
         access: session.access,
         warnOfExpiry: (nowMs) => session.warnOfExpiry(nowMs),
         tellOutage: () => session.tellOutage(),
+        lookAtBuffer: () => session.lookAtBuffer(),
       };
     },
   };

@@ -9,6 +9,8 @@ import {
 
 /** As many are told apart; some 30 bytes each. */
 const ENTRIES_MAX = 65_536;
+/** How long to wait for who asks for far too much at once. */
+const FLOOD_MS = 1_000;
 /** Looked at in one sweep, so that it does not hold up the loop. */
 const SWEPT_MAX = 8_192;
 
@@ -30,12 +32,13 @@ export class RateBook<K> {
     return this.#marks.size;
   }
 
-  /** Counts one; 0 where it is within the rate, else how long to wait. What is refused is not counted. */
-  take(key: K, nowMs: number): number {
+  /** Counts one or more; 0 where they are within the rate, else how long to wait. What is refused is not counted. */
+  take(key: K, nowMs: number, count = 1): number {
     if (this.#allowance.unitsEach === 0) return 0;
     const clock = allowanceClock(nowMs);
-    const mark = spend(this.#marks.get(key) ?? 0, 1, this.#allowance, clock);
+    const mark = spend(this.#marks.get(key) ?? 0, count, this.#allowance, clock);
     const verdict = allowanceVerdict(mark, this.#allowance, clock);
+    if (verdict.kind === "flood") return FLOOD_MS;
     if (verdict.kind === "over") return Math.max(1, verdict.retryMs);
     this.#marks.delete(key);
     if (this.#marks.size >= ENTRIES_MAX) {

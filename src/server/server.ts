@@ -148,6 +148,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     sharePort: options.sharePort ?? false,
     gatewayLimits: gatewayLimits(config, options, log),
     counters: gatewayCounters,
+    workDone: () => counters.requests + counters.roomsOfMany,
     log,
     door,
     watch,
@@ -230,6 +231,7 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     handshakesPerSecondPerAddress,
     acceptsPerSecondPerAddress,
     httpRequestsPerSecondPerAddress,
+    requestsPerSecondPerAddress,
   } = config.limits;
   const fitting = connectionLimits(config.limits, openFilesMax());
   if (fitting.connections < configured)
@@ -238,7 +240,12 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
       "fewer connections than configured: raise ulimit -n",
     );
   const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
-  const addresses = { connectionsPerAddress, acceptsPerSecondPerAddress, httpRequestsPerSecondPerAddress };
+  const addresses = {
+    connectionsPerAddress,
+    acceptsPerSecondPerAddress,
+    httpRequestsPerSecondPerAddress,
+    requestsPerSecondPerAddress,
+  };
   return {
     ...DEFAULT_GATEWAY_LIMITS,
     ...fitting,

@@ -19,6 +19,7 @@ export const METRIC_HELP = {
   fanwire_connections: "WebSocket connections open now",
   fanwire_handshakes_total: "WebSocket handshakes, by result: welcome or refused",
   fanwire_requests_total: "Values that clients sent",
+  fanwire_requested_rooms_total: "Rooms of subscribe many, each of which is as much work as a request",
   fanwire_request_errors_total: "Requests of clients answered with an error",
   fanwire_limit_hits_total:
     "Times that a limit was reached and somebody was refused, cut or made to wait, by limit",
@@ -103,6 +104,7 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   connections: gauge("fanwire_connections"),
   connectionsTotal: counter("fanwire_handshakes_total", { result: "welcome" }),
   requests: counter("fanwire_requests_total"),
+  roomsOfMany: counter("fanwire_requested_rooms_total"),
   requestErrors: counter("fanwire_request_errors_total"),
   protocolErrors: limit("protocol"),
   payloadsTooLarge: limit("payloadBytes"),
@@ -153,6 +155,7 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   handshakesOverLag: limit("handshakeLagMs"),
   handshakesOverAddress: limit("handshakesPerSecondPerAddress"),
   connectionsOverAddress: limit("connectionsPerAddress"),
+  requestsOverAddress: limit("requestsPerSecondPerAddress"),
   httpOverAddress: limit("httpRequestsPerSecondPerAddress"),
   httpOverKey: limit("httpRequestsPerSecondPerKey"),
   acceptsOverAddress: limit("acceptsPerSecondPerAddress"),

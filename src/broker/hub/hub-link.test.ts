@@ -290,6 +290,26 @@ test("a worker that asks for much and does not read holds no more than a few pag
   }
 });
 
+test("pages that wait for a worker that does not read are held within a bound, and read again when it does", async () => {
+  const kit = new HubKit({ limits: { bufferBytes: 2_097_152 } });
+  try {
+    await kit.start();
+    for (let index = 0; index < 10; index += 1)
+      await kit.broker.publish({ room: ROOM, data: encode(new Uint8Array(100_000)) });
+    const asked = 40;
+    const greedy = await RawPeer.connect(kit.path);
+    for (let ref = 1; ref <= asked; ref += 1)
+      greedy.send({ type: "history", ref, room: ROOM, from: "oldest", limit: 100 });
+    await until(() => kit.counters.historyReads >= asked);
+    greedy.read();
+    await until(() => greedy.received(RECORD.page) === asked);
+    assert.equal(greedy.received(RECORD.pageMessage), 10 * asked);
+    assert.ok(kit.counters.historyReads > asked, `${kit.counters.historyReads} reads`);
+  } finally {
+    await kit.dispose();
+  }
+});
+
 test("a worker that publishes and does not read its answers is not read either, until it does", async () => {
   const kit = new HubKit({ limits: { bufferBytes: 65_536 } });
   try {
@@ -365,6 +385,36 @@ test("workers know whether the hub reaches its broker, also those that come late
     await kit.stopHub();
     await until(() => !link.available);
     assert.deepEqual(told, [true, false, true, false]);
+  } finally {
+    await kit.dispose();
+  }
+});
+
+test("who comes back after a position behind which nothing is stored has lost nothing", async () => {
+  let head = { epoch: "e", offset: 3 };
+  const wrap = (broker: Broker): Broker => ({
+    publish: (outgoing) => broker.publish(outgoing),
+    open: async () => head,
+    close: () => undefined,
+    history: async () => ({ kind: "page", messages: [], more: false, head }),
+    state: (room) => broker.state(room),
+    stop: (deadlineMs) => broker.stop(deadlineMs),
+  });
+  const kit = new HubKit({ wrap });
+  try {
+    await kit.start();
+    const link = await kit.linked();
+    const sink = new Collector(DEADLINE_MS);
+    assert.equal((await link.open(ROOM, sink)).offset, 3);
+    await kit.stopHub();
+    // Others have moved the stream on, and what this room had has expired.
+    head = { epoch: "e", offset: 9 };
+    await kit.start();
+    await until(() => kit.counters.historyReads > 0);
+    await link.ready(DEADLINE_MS);
+    await link.history(ROOM, "oldest", 1);
+    assert.deepEqual(sink.resets, []);
+    assert.equal(kit.counters.resets, 0);
   } finally {
     await kit.dispose();
   }

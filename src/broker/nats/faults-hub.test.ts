@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
 import { after, before, describe, type TestContext, test } from "node:test";
 import type { ResetReason } from "../../protocol/frames.js";
 import { DEADLINE_MS, SocketFolder } from "../hub/hub.testkit.js";
@@ -27,10 +28,10 @@ after(() => server.dispose());
 describe("who follows rooms through a hub misses nothing where", () => {
   test("the hub's loop stands still until the server cuts the hub off", async (t) => {
     const { rig, node, box } = await start(t);
-    const blocked = box.hub.report({ blockMs: 6_000 });
+    const release = box.block();
     rig.books.whisper([node]);
     await burstUntilCut(rig, node);
-    await blocked;
+    await release();
     await box.cutAndBack();
     await rig.books.publishedMore(50);
     await rig.finish(t, toldOf("bare"));
@@ -97,7 +98,15 @@ class Box {
   hub: Program<NatsHubReport>;
   readonly #args: readonly string[];
 
-  private constructor(hub: Program<NatsHubReport>, link: HubLink, args: readonly string[]) {
+  readonly #folder: SocketFolder;
+
+  private constructor(
+    folder: SocketFolder,
+    hub: Program<NatsHubReport>,
+    link: HubLink,
+    args: readonly string[],
+  ) {
+    this.#folder = folder;
     this.hub = hub;
     this.link = link;
     this.#args = args;
@@ -109,7 +118,7 @@ class Box {
     const args = [socketPath, prefix, server.url];
     const hub = await Program.start<NatsHubReport>(PROGRAM, args);
     const link = connectHub({ socketPath, worker: "test", limits: DEFAULT_HUB_LIMITS });
-    const box = new Box(hub, link, args);
+    const box = new Box(folder, hub, link, args);
     t.after(async () => {
       await link.stop(0);
       box.hub.signal("SIGCONT");
@@ -118,6 +127,16 @@ class Box {
     });
     await link.ready(DEADLINE_MS);
     return box;
+  }
+
+  /** The hub's event loop stands still until it is released. */
+  block(): () => Promise<void> {
+    const file = this.#folder.at("released");
+    const blocked = this.hub.report({ blockUntil: file });
+    return async () => {
+      await writeFile(file, "");
+      await blocked;
+    };
   }
 
   /** Resolves when the hub has lost its connection to NATS and has one again. */

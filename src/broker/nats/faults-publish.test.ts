@@ -40,7 +40,7 @@ describe("a publish that is acknowledged is stored once where", () => {
   });
 
   test("NATS is away: some wait for it, the others are refused at once", async (t) => {
-    const rig = await publishing(t, { broker: { limits: { awayMs: 2_000, outboxMessages: 40 } } });
+    const rig = await publishing(t, { broker: { limits: { awayMs: 4_000, outboxMessages: 40 } } });
     const node = nodeOf(rig, 1);
     const ledger = ledgerOf(rig);
     rig.way(1, "closed");
@@ -85,7 +85,7 @@ describe("a publish that is acknowledged is stored once where", () => {
 
   test("it is tried again under the same id: once within the window, and a second time beyond it", async (t) => {
     const rig = await FaultRig.start(t, server, { busy: ["log.a"], quiet: [] });
-    await rig.admin.reconfigure(rig.stream("plain"), { duplicate_window: 1e9 });
+    await rig.admin.reconfigure(rig.stream("plain"), { duplicate_window: 2e9 });
     const ledger = ledgerOf(rig);
     const first = await store(nodeOf(rig, 0), ledger, "once");
     const again = await store(nodeOf(rig, 1), ledger, "once");

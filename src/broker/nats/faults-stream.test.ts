@@ -75,8 +75,8 @@ describe("nobody misses anything without being told, and nobody is told without 
   });
 
   test("messages expire before a node that is cut off can read them", async (t) => {
-    const rig = await FaultRig.start(t, server, { quiet: [], busy: ["log.a", "log.b", "keyed.a"] });
-    await rig.admin.reconfigure(rig.stream("plain"), { max_age: 2e9, duplicate_window: 1e9 });
+    const rig = await seeded(t, { quiet: [], busy: ["log.a", "log.b", "keyed.a"] });
+    await rig.admin.reconfigure(rig.stream("plain"), { max_age: 4e9, duplicate_window: 4e9 });
     const publish = (): void => {
       const [node] = rig.nodes;
       if (node !== undefined) rig.books.publish(node, { lanes: 3, pauseMs: 3 });
@@ -101,7 +101,7 @@ describe("nobody misses anything without being told, and nobody is told without 
   });
 
   test("the stream's bound on bytes takes what a node that is cut off has not read", async (t) => {
-    const rig = await FaultRig.start(t, server, { quiet: ["log.quiet0"], busy: ["log.a", "keyed.a"] });
+    const rig = await seeded(t, { quiet: ["log.quiet0"], busy: ["log.a", "keyed.a"] });
     await rig.admin.reconfigure(rig.stream("plain"), { max_bytes: 10_000 });
     for (const node of rig.nodes) rig.books.publish(node, { lanes: 6, pauseMs: 3 });
     rig.whisper();
@@ -174,6 +174,16 @@ describe("nobody misses anything without being told, and nobody is told without 
       for (const epoch of epochs) assert.ok(!before.has(epoch), "a new one");
     }
   });
+
+  /** Two nodes that open rooms with a message in each: of new ones nobody can know whether something came and went. */
+  async function seeded(t: TestContext, options: RigOptions): Promise<FaultRig> {
+    const rig = await FaultRig.start(t, server, { ...options, nodes: 0 });
+    const node = await rig.startNode();
+    for (const ledger of rig.books.ledgers) await rig.books.put(node, ledger);
+    await rig.add("node 0", node);
+    await rig.addNode();
+    return rig;
+  }
 
   async function publishing(t: TestContext, options: RigOptions = {}): Promise<FaultRig> {
     const rig = await FaultRig.start(t, server, options);

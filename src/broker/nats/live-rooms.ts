@@ -28,6 +28,8 @@ export interface LiveRoomsOptions {
   readonly delivery: Delivery;
   /** Told of what goes wrong and does not look as if it would pass. */
   readonly onTrouble: (what: string) => void;
+  /** Told when no stream has answered for long though it was asked, and when one does again. */
+  readonly onAnswering: (isAnswering: boolean) => void;
 }
 
 interface Open {
@@ -36,6 +38,9 @@ interface Open {
   /** Ends the wait of whoever opened it. */
   settle(cause?: CodedError): void;
 }
+
+/** Longer than elections take: then no stream has a leader, as where a cluster has lost most of its servers. */
+const MUTE_MS = 10_000;
 
 /** How often the flow's clock goes on. */
 const TICK_MS = 50;
@@ -59,6 +64,9 @@ export class LiveRooms {
   /** The last number that came live, of streams that are followed by their own. */
   readonly #lastLive = new Map<Stream, number>();
   readonly #clock: NodeJS.Timeout;
+  /** Streams that did not answer when they were asked last, and since when. */
+  readonly #failing = new Map<Stream, number>();
+  #isMute = false;
   #stopped = false;
 
   constructor(options: LiveRoomsOptions) {
@@ -88,7 +96,7 @@ export class LiveRooms {
     this.#flow = new LiveFlow<StoredMessage>(this.#port(), { limits: flowLimits, counters });
     for (const stream of streams.all()) this.#addPartition(stream);
     if (link.connected) this.#flow.connected(performance.now());
-    this.#clock = setInterval(() => this.#flow.tick(performance.now()), TICK_MS);
+    this.#clock = setInterval(() => this.#tick(performance.now()), TICK_MS);
   }
 
   get size(): number {
@@ -184,6 +192,23 @@ export class LiveRooms {
     if (partition !== undefined) this.#flow.renew(partition, stream.epoch, performance.now());
   }
 
+  #tick(nowMs: number): void {
+    this.#flow.tick(nowMs);
+    // Without a connection nothing is asked, and nobody is mute.
+    if (!this.#options.link.connected) this.#failing.clear();
+    const isMute = this.#failing.size > 0 && this.#allFail(nowMs);
+    if (isMute === this.#isMute) return;
+    this.#isMute = isMute;
+    this.#options.onAnswering(!isMute);
+  }
+
+  /** Whether none of the streams with open rooms has answered for long. All of them are asked within a sweep's time. */
+  #allFail(nowMs: number): boolean {
+    for (const [stream, partition] of this.#partitions)
+      if (partition.size > 0 && nowMs - (this.#failing.get(stream) ?? nowMs) < MUTE_MS) return false;
+    return true;
+  }
+
   #addPartition(stream: Stream): void {
     const spec = {
       stream: stream.name,
@@ -247,17 +272,20 @@ export class LiveRooms {
       switch (ask.kind) {
         case "heads":
           this.#flow.heads(ask.id, await reader.heads(stream, ask), performance.now());
+          this.#failing.delete(stream);
           await this.#subscriptions.consider(stream);
           return;
         case "page":
           this.#flow.page(ask.id, await reader.page(stream, ask), performance.now());
-          return;
+          break;
         case "range":
           this.#flow.range(ask.id, await reader.range(stream, ask), performance.now());
-          return;
+          break;
       }
+      this.#failing.delete(stream);
     } catch (cause) {
       if (this.#stopped) return;
+      if (!this.#failing.has(stream)) this.#failing.set(stream, performance.now());
       if (!isTransient(cause)) onTrouble(`reading ${stream.name}: ${reasonOf(cause)}`);
       this.#flow.failed(ask.id, performance.now());
     }

@@ -44,7 +44,8 @@ export class NatsBroker implements Broker {
 
   /** Whether NATS is there and serves this node. */
   get available(): boolean {
-    return this.#stopping === undefined && this.#parts.live.connected && this.#parts.refusal() === undefined;
+    const { live, refusal, isAnswering } = this.#parts;
+    return this.#stopping === undefined && live.connected && isAnswering() && refusal() === undefined;
   }
 
   /** Partitions that are followed by one subscription, as most of their rooms are open here. Keyed ones do not count. */

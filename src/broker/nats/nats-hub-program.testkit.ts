@@ -1,4 +1,5 @@
 /** A hub with a NATS broker as a process of its own: `node nats-hub-program.testkit.js SOCKET PREFIX URL…`. */
+import { existsSync } from "node:fs";
 import { startHub } from "../hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../hub/hub-limits.js";
 import { FAULT_NAMESPACES } from "./fault-settings.testkit.js";
@@ -14,8 +15,8 @@ export interface NatsHubReport {
 
 /** What it can be told to do before it answers. */
 interface Ask {
-  /** Does nothing else for so long. */
-  readonly blockMs?: number;
+  /** Does nothing else until this file is there. */
+  readonly blockUntil?: string;
 }
 
 const [socketPath = "", prefix = "", ...urls] = process.argv.slice(2);
@@ -38,8 +39,9 @@ function report(): NatsHubReport {
   return { available: broker.available, counters: broker.counters, faults };
 }
 
-process.on("message", ({ blockMs }: Ask) => {
-  if (blockMs !== undefined) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, blockMs);
+process.on("message", ({ blockUntil }: Ask) => {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  while (blockUntil !== undefined && !existsSync(blockUntil)) Atomics.wait(never, 0, 0, 20);
   process.send?.(report());
 });
 process.once("disconnect", () => process.exit());

@@ -31,5 +31,7 @@ export interface NatsParts {
   readonly refusal: () => string | undefined;
   /** For how long there has been no connection; 0 while there is one. */
   readonly awayMs: () => number;
+  /** False: there is a connection, but no stream has answered for long. */
+  readonly isAnswering: () => boolean;
   readonly stop: (deadlineMs: number) => Promise<void>;
 }

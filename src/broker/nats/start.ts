@@ -178,10 +178,11 @@ async function assemble(
     keeper,
     delivery,
     onTrouble,
+    onAnswering: (isAnswering) => watch.answering(isAnswering),
   });
   const echoes = new Echoes(limits.graceMs, nowMs, (room, sequence) => flows.exists(room, sequence));
   const ephemeral = new EphemeralRooms(live, subjects, delivery);
-  const watch = new Watch({
+  const watch: Watch = new Watch({
     live,
     replay,
     control,
@@ -222,6 +223,7 @@ async function assemble(
     gate,
     refusal: () => watch.refusal ?? rights.refusal,
     awayMs: () => watch.awayMs,
+    isAnswering: () => watch.isAnswering,
     stop: (deadlineMs) => watch.stop(deadlineMs),
   });
   return { broker, watch, rights };

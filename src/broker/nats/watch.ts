@@ -41,6 +41,7 @@ export class Watch {
   readonly #timers = new Set<NodeJS.Timeout>();
   #refusal: string | undefined;
   #awaySinceMs: number | undefined;
+  #isAnswering = true;
   #stopped = false;
 
   constructor(options: WatchOptions) {
@@ -95,6 +96,19 @@ export class Watch {
     onStatus("back");
     void keeper.verifyAll();
     void this.#readRecords();
+  }
+
+  /** Whether streams answer, where there is a connection. */
+  answering(isAnswering: boolean): void {
+    const { live, onStatus } = this.#options;
+    this.#isAnswering = isAnswering;
+    if (!isAnswering) this.#warn("no stream answers");
+    // Without a connection that is known already.
+    if (live.connected) onStatus(isAnswering ? "back" : "away");
+  }
+
+  get isAnswering(): boolean {
+    return this.#isAnswering;
   }
 
   complained(cause: Error): void {
