@@ -19,6 +19,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   idle: async () => (await import("./idle.js")).idle,
   hub: async () => (await import("./hub.js")).hub,
   bridge: async () => (await import("./bridge.js")).bridge,
+  smoke: async () => (await import("./smoke.js")).smoke,
   codec: async () => (await import("./codec.js")).codec,
 };
 
