@@ -26,6 +26,6 @@ test("calibrate takes prices on this machine and says how far predictions are of
   assert.ok(memory.workerBytes > 1e6);
   assert.equal(heldOut.runs, 6);
   assert.equal(runs.filter((run) => run.heldOut).length, 6);
-  assert.match(stderr, /^1\/16 /m);
+  assert.match(stderr, /^1\/17 /m);
   assert.match(stdout, /Of the 6 runs held out predictions were off by/);
 });

@@ -33,7 +33,7 @@ interface Point {
 
 /**
  * Writes are told from messages by bursts, messages from bytes by length, publishes from both by rooms without many
- * members, and connections by many who get little. What is held out lies between the others, in every direction.
+ * members, requests from publishes by bursts there; connections by a run of their own in which nothing is published. What is held out lies between the others, in every direction.
  */
 const DESIGN: readonly Point[] = [
   { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 20, burst: 1, bytes: 100 },
@@ -45,7 +45,8 @@ const DESIGN: readonly Point[] = [
   { subscribers: 1_000, rooms: 10, roomsEach: 10, rate: 5, burst: 1, bytes: 100 },
   { subscribers: 200, rooms: 200, roomsEach: 1, rate: 50, burst: 50, bytes: 100 },
   { subscribers: 200, rooms: 200, roomsEach: 1, rate: 100, burst: 50, bytes: 100 },
-  { subscribers: 4_000, rooms: 1, roomsEach: 1, rate: 2, burst: 1, bytes: 100 },
+  { subscribers: 200, rooms: 200, roomsEach: 1, rate: 8, burst: 1, bytes: 100 },
+  { subscribers: 4_000, rooms: 1, roomsEach: 1, rate: 5, burst: 1, bytes: 100 },
   { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 40, burst: 1, bytes: 200, heldOut: true },
   { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 320, burst: 16, bytes: 100, heldOut: true },
   { subscribers: 1_000, rooms: 4, roomsEach: 2, rate: 80, burst: 4, bytes: 500, heldOut: true },
@@ -59,6 +60,7 @@ const MESSAGE_BYTES = 48;
 const FEW_ROOMS = 1;
 const MANY_ROOMS = 30;
 const SETTLE_MS = 1_000;
+const IDLE_MS = 3_000;
 
 /** Measures the design on this machine, one engine with one worker at a time, and fits the prices. */
 export async function calibrate(options: CalibrateOptions): Promise<Calibration> {
@@ -72,9 +74,10 @@ export async function calibrate(options: CalibrateOptions): Promise<Calibration>
       `${number + 1}/${DESIGN.length} ${sample.name}: ${Math.round(sample.cpuMicros / 1_000)} ms of CPU`,
     );
   }
+  const memory = await measureMemory(Math.max(100, Math.round(4_000 * scale)), progress);
+  samples.push({ sample: memory.idle, heldOut: false });
   const prices = fitPrices(samples.filter(({ heldOut }) => !heldOut).map(({ sample }) => sample));
   const errors = samples.filter(({ heldOut }) => heldOut).map(({ sample }) => relativeError(prices, sample));
-  const memory = await measureMemory(Math.max(100, Math.round(4_000 * scale)), progress);
   return {
     format: "fanwire-calibration/1",
     at: new Date().toISOString(),
@@ -109,7 +112,8 @@ async function measure(point: Point, { seconds, repetitions }: CalibrateOptions)
       if (round === 0) continue;
       seen.push({
         cpu: window.cpuMicros * window.deliveries,
-        writes: window.deliveries / window.messagesPerFrame,
+        // A server that is late puts several frames into a write; a read is what comes of it.
+        writes: window.deliveries * window.readsPerDelivery,
         deliveries: window.deliveries,
         elapsed: (performance.now() - startedMs) / 1_000,
       });
@@ -124,6 +128,7 @@ async function measure(point: Point, { seconds, repetitions }: CalibrateOptions)
         message: deliveries,
         byte: deliveries * (bytes + MESSAGE_BYTES),
         publish: rooms * messagesPerRoom(plan),
+        batch: (rooms * messagesPerRoom(plan)) / burst,
         second: subscribers * middle((one) => one.elapsed),
       },
     };
@@ -140,7 +145,7 @@ function nameOf({ subscribers, rooms, roomsEach, rate, burst, bytes }: Point): s
 async function measureMemory(
   connections: number,
   progress: (text: string) => void,
-): Promise<{ memory: Calibration["memory"]; connectMicros: number }> {
+): Promise<{ memory: Calibration["memory"]; connectMicros: number; idle: Sample }> {
   const few = await grow(connections, FEW_ROOMS);
   const many = await grow(connections, MANY_ROOMS);
   const subscriptionBytes = Math.max(0, (many.bytesEach - few.bytesEach) / (MANY_ROOMS - FEW_ROOMS));
@@ -149,6 +154,7 @@ async function measureMemory(
   );
   return {
     connectMicros: few.connectMicros,
+    idle: few.idle,
     memory: {
       connectionBytes: Math.max(0, few.bytesEach - FEW_ROOMS * subscriptionBytes),
       subscriptionBytes,
@@ -159,10 +165,29 @@ async function measureMemory(
   };
 }
 
+/** What connections cost that get nothing and ping now and then. */
+async function idleOf(server: ServerProcess, connections: number): Promise<Sample> {
+  const before = server.cpu()?.micros ?? 0;
+  const startedMs = performance.now();
+  await delay(IDLE_MS);
+  const seconds = (performance.now() - startedMs) / 1_000;
+  return {
+    name: `${connections} clients that get nothing`,
+    cpuMicros: Math.max(1, (server.cpu()?.micros ?? 0) - before),
+    work: { write: 0, message: 0, byte: 0, publish: 0, batch: 0, second: connections * seconds },
+  };
+}
+
 async function grow(
   connections: number,
   roomsEach: number,
-): Promise<{ bytesEach: number; emptyBytes: number; kernelEach: number; connectMicros: number }> {
+): Promise<{
+  bytesEach: number;
+  emptyBytes: number;
+  kernelEach: number;
+  connectMicros: number;
+  idle: Sample;
+}> {
   const server = await ServerProcess.start("engine", { pin: false, execArgv: splitArgs(shippedNodeArgs()) });
   const warm = new Subscribers({ pin: false, group: 1 });
   const clients = new Subscribers({ pin: false });
@@ -178,12 +203,14 @@ async function grow(
     const cpuMicros = (server.cpu()?.micros ?? 0) - cpuBefore;
     await delay(SETTLE_MS);
     const kernelAfter = kernelMemory();
+    const idle = await idleOf(server, connections + Math.ceil(connections / 8));
     return {
       bytesEach: Math.max(0, ((server.residentBytes() ?? 0) - emptyBytes) / connections),
       emptyBytes,
       kernelEach:
         (kernelAfter.slabBytes + kernelAfter.tcpBytes - kernel.slabBytes - kernel.tcpBytes) / connections,
       connectMicros: cpuMicros / connections,
+      idle,
     };
   } finally {
     await Promise.all([warm.child.stop(), clients.child.stop(), server.stop()]);

@@ -11,7 +11,14 @@ export const calibrationSchema = z.strictObject({
   machine: z.string(),
   fanwire: z.string(),
   /** µs of one core, see model.ts. */
-  prices: z.strictObject({ write: price, message: price, byte: price, publish: price, second: price }),
+  prices: z.strictObject({
+    write: price,
+    message: price,
+    byte: price,
+    publish: price,
+    batch: price,
+    second: price,
+  }),
   /** µs of one core that a new connection takes, handshake and one subscription included. */
   connectMicros: price,
   memory: z.strictObject({

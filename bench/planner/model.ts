@@ -1,13 +1,13 @@
 /**
- * What a worker's work costs, as a sum of five kinds of things that happen, each at a price of its own:
+ * What a worker's work costs, as a sum of six kinds of things that happen, each at a price of its own:
  *
  *   CPU = write · writes + message · messages delivered + byte · bytes delivered + publish · messages taken in
- *         + second · seconds that a connection is held
+ *         + batch · requests that brought them + second · seconds that a connection is held
  *
  * A write is a system call that brings one socket whatever it has waiting; nine tenths of it are the kernel's. Prices are
  * fitted on the machine at hand (see fit.ts); all are in microseconds of one core.
  */
-export const PRICES = ["write", "message", "byte", "publish", "second"] as const;
+export const PRICES = ["write", "message", "byte", "publish", "batch", "second"] as const;
 export type PriceName = (typeof PRICES)[number];
 export type Prices = Readonly<Record<PriceName, number>>;
 

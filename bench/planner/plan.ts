@@ -130,7 +130,7 @@ function clientOf(wish: Wish, { prices, memory }: Calibration): Plan["perClient"
   const turns = rate === "all" ? updates / batch : rate;
   const writes = turns === 0 ? 0 : turns * (1 - Math.exp(-wanted / turns));
   const bytes = deliveries * (wish.bytes + MESSAGE_BYTES);
-  const work: Work = { write: writes, message: deliveries, byte: bytes, publish: 0, second: 1 };
+  const work: Work = { write: writes, message: deliveries, byte: bytes, publish: 0, batch: 0, second: 1 };
   const segments = writes * Math.max(1, Math.ceil(bytes / Math.max(writes, 1e-9) / SEGMENT_BYTES));
   return {
     deliveriesPerSecond: deliveries,
@@ -149,7 +149,7 @@ function loadOf(
 ): BoxLoad {
   const connections = Math.ceil(wish.connections / boxes);
   // Every worker has every room open, as good as, and takes each message in once; the hub does so once more.
-  const publishMicros = prices.publish * wish.updates * (wish.cores + 1);
+  const publishMicros = (prices.publish + prices.batch / wish.batch) * wish.updates * (wish.cores + 1);
   const cpuMicros = connections * client.cpuMicrosPerSecond + publishMicros;
   const memoryBytes = connections * client.memoryBytes + (wish.cores + 2) * memory.workerBytes;
   const bits = connections * client.bytesPerSecond * 8 + wish.updates * (wish.bytes + 200) * 8;

@@ -318,6 +318,9 @@ export class Client<Rooms extends object = Record<never, never>> {
       case "refusal":
         this.#settle(effect.id)?.refuse(effect.error);
         return;
+      case "renew":
+        this.#renew();
+        return;
       case "error":
         this.#events.emit("error", effect.error);
         return;
@@ -325,6 +328,21 @@ export class Client<Rooms extends object = Record<never, never>> {
         this.#pinged(effect.ms, effect.serverTimeMs);
         return;
     }
+  }
+
+  /** Where it fails the connection goes on until the token expires, and then fetches another. */
+  #renew(): void {
+    this.#socket
+      .freshToken()
+      .then((token) => this.authenticate(token))
+      .catch((cause: unknown) =>
+        this.#events.emit(
+          "error",
+          cause instanceof FanwireError
+            ? cause
+            : new FanwireError("unauthenticated", `no token: ${textOf(cause)}`),
+        ),
+      );
   }
 
   #enter(state: ConnectionState): void {

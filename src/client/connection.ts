@@ -208,7 +208,10 @@ export class Connection {
 
   #refused(frame: Extract<ServerFrame, { type: "error" }>, nowMs: number): void {
     const error = new FanwireError(frame.code, frame.text, { retryMs: frame.retryMs });
-    if (frame.ref === 0) this.#fail(error);
+    if (frame.ref === 0 && frame.room !== undefined) this.#subscriptions.ended(frame.room, error, nowMs);
+    else if (frame.ref === 0 && frame.code === "unauthenticated" && this.#settings.freshTokens)
+      this.#effects.push({ kind: "renew" });
+    else if (frame.ref === 0) this.#fail(error);
     else if (!this.#subscriptions.refused(frame.ref, error, nowMs)) this.#requests.refuse(frame.ref, error);
     this.#unsent = true;
   }

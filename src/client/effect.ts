@@ -70,6 +70,8 @@ export type Effect =
   | { readonly kind: "subscription"; readonly id: number; readonly event: SubscriptionEvent }
   | { readonly kind: "answer"; readonly id: number; readonly result: unknown }
   | { readonly kind: "refusal"; readonly id: number; readonly error: FanwireError }
+  /** The token expires soon: fetch a fresh one and authenticate with it. */
+  | { readonly kind: "renew" }
   /** About the connection as a whole. */
   | { readonly kind: "error"; readonly error: FanwireError }
   /** A ping's round trip, and the server's clock in its answer. */

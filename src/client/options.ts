@@ -18,7 +18,10 @@ export interface SocketLike {
 /** A WebSocket class. */
 export type SocketClass = new (url: string, protocols: string[]) => SocketLike;
 
-/** A token, or what fetches a fresh one; it is asked before every attempt to connect. */
+/**
+ * A token, or what fetches a fresh one: it is asked before every attempt to connect, and when the server says that the
+ * token expires, to renew it on the open connection.
+ */
 export type TokenSource = string | (() => string | Promise<string>);
 
 export interface ClientOptions {

@@ -45,10 +45,18 @@ export class SocketHolder {
       this.#make(source, current);
       return;
     }
-    new Promise<string>((resolve) => resolve(source())).then(
+    this.freshToken(source).then(
       (token) => current(() => this.#make(token, current)),
       (cause) => current(() => this.#events.closed(CODE_ABNORMAL, `no token: ${textOf(cause)}`)),
     );
+  }
+
+  /** Rejects where it cannot be had. */
+  freshToken(source = this.#token): Promise<string> {
+    return new Promise((resolve, reject) => {
+      if (typeof source === "function") resolve(source());
+      else reject(new Error("there is no function that fetches one"));
+    });
   }
 
   send(bytes: Uint8Array<ArrayBuffer>): void {

@@ -214,6 +214,12 @@ export class Subscriptions {
     return true;
   }
 
+  /** The server ended it: a new token does not allow the room. */
+  ended(room: RoomName, error: FanwireError, nowMs: number): void {
+    const entry = this.#following(room);
+    if (entry !== undefined) this.#refused(entry, error, nowMs);
+  }
+
   /** The protocol's rule: drop what is not above the last offset, ask again where something before it is missing. */
   message(frame: FrameOf<"message">, nowMs: number): void {
     const entry = this.#following(frame.room);

@@ -290,6 +290,26 @@ test("a worker that asks for much and does not read holds no more than a few pag
   }
 });
 
+test("pages that wait for a worker that does not read are held within a bound, and read again when it does", async () => {
+  const kit = new HubKit({ limits: { bufferBytes: 2_097_152 } });
+  try {
+    await kit.start();
+    for (let index = 0; index < 10; index += 1)
+      await kit.broker.publish({ room: ROOM, data: encode(new Uint8Array(100_000)) });
+    const asked = 40;
+    const greedy = await RawPeer.connect(kit.path);
+    for (let ref = 1; ref <= asked; ref += 1)
+      greedy.send({ type: "history", ref, room: ROOM, from: "oldest", limit: 100 });
+    await until(() => kit.counters.historyReads >= asked);
+    greedy.read();
+    await until(() => greedy.received(RECORD.page) === asked);
+    assert.equal(greedy.received(RECORD.pageMessage), 10 * asked);
+    assert.ok(kit.counters.historyReads > asked, `${kit.counters.historyReads} reads`);
+  } finally {
+    await kit.dispose();
+  }
+});
+
 test("a worker that publishes and does not read its answers is not read either, until it does", async () => {
   const kit = new HubKit({ limits: { bufferBytes: 65_536 } });
   try {

@@ -22,6 +22,7 @@ class FakeStream implements StreamReads {
   readonly messages: StoredMessage[] = [];
   readonly cursors: { readonly filter: CursorFilter; readonly from: CursorStart }[] = [];
   closed = 0;
+  batches = 0;
   epoch = "e";
   replicas = 1;
   /** A replica that is behind has nothing above this. */
@@ -97,6 +98,7 @@ class FakeStream implements StreamReads {
       pending: rest.length,
       read: async (count) => {
         await this.#gate;
+        this.batches += 1;
         return rest.splice(0, count);
       },
       close: () => {
@@ -358,7 +360,7 @@ describe("who waits", () => {
     await turn();
     await turn();
     assert.equal(rig.desk.size, 0);
-    assert.equal(rig.reads.closed, 1);
+    assert.deepEqual([rig.reads.batches, rig.reads.closed], [1, 1]);
     rig.desk.stop();
   });
 

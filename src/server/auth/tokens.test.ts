@@ -165,7 +165,7 @@ test("a connection is warned before its token expires, may renew it, and is clos
     auth: { secret: SECRET, toleranceSeconds: 0, warnSeconds: 60 },
     namespaces: ROOMS,
   });
-  const short = async () => tokenOf({ exp: nowSeconds() + 4 });
+  const short = async () => tokenOf({ exp: nowSeconds() + 8 });
   const renewing = await WireClient.open(server.port, withToken(await short()));
   const careless = await WireClient.open(server.port, withToken(await short()));
   const isWarning = (value: readonly unknown[]) =>
