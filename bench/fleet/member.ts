@@ -344,10 +344,10 @@ export class Member implements LinkOwner {
     this.#lostMicros = 0;
   }
 
-  /** A broker that is away is no failure: the member comes back when it was told to. */
+  /** A broker that is away or late is no failure: the member comes back when it was told to, as the shipped client does. */
   #error(ref: unknown, code: unknown, text: unknown, retryMs: unknown): void {
     const { tally } = this.#host;
-    if (code !== "unavailable") {
+    if (code !== "unavailable" && code !== "timeout") {
       tally.fail(`the server answered ${ref} with ${code}: ${text}`);
       return;
     }

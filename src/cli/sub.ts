@@ -31,6 +31,7 @@ Flags:
   --after EPOCH:OFFSET    for one room
   --count N               end after N messages
   --patience SECONDS      give up when there is no connection for so long (default: never)
+  --token TOKEN           where the server asks for one [FANWIRE_TOKEN]; "fanwire token" mints one for development
   --url URL               the server [FANWIRE_URL, default http://127.0.0.1:9001]
 
 Exit codes: 0 ended as asked (--count, Ctrl-C), 1 refused or given up, 2 wrong arguments.
@@ -43,6 +44,7 @@ const FLAGS = {
   after: { type: "string" },
   count: { type: "string" },
   patience: { type: "string" },
+  token: { type: "string" },
 } as const;
 
 export const sub: Command = {
@@ -69,6 +71,7 @@ export const sub: Command = {
       rooms,
       start,
       count: countFlag("count", values.count),
+      token: values.token ?? (io.env.FANWIRE_TOKEN || undefined),
       patienceMs: (countFlag("patience", values.patience) ?? Number.POSITIVE_INFINITY) * 1_000,
     }).run();
   },
@@ -86,6 +89,7 @@ interface Plan {
   readonly start: Start;
   readonly count: number | undefined;
   readonly patienceMs: number;
+  readonly token: string | undefined;
 }
 
 /** One run of `fanwire sub`. */
@@ -105,7 +109,7 @@ class Follower {
 
   async run(): Promise<ExitCode> {
     const { url, rooms, start } = this.#plan;
-    const client = new Client(url, await socketOptions());
+    const client = new Client(url, { ...(await socketOptions()), token: this.#plan.token });
     let refusal: Failure | undefined;
     const end = () => client.close();
     this.#io.stop.addEventListener("abort", end, { once: true });

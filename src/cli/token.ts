@@ -9,7 +9,7 @@ const HELP = `Mints a token for development: signs with auth.secret, as "fanwire
 
   fanwire token --sub ada --room 'chat.>:sph'
   fanwire token --sub ada --room 'user.{sub}.>:sp' --room 'market.*:s' --ttl 8h
-  TOKEN=$(FANWIRE_AUTH_SECRET=... fanwire token --sub ada --room '>:s')
+  FANWIRE_TOKEN=$(fanwire token --sub ada --room '>:s') fanwire sub chat.lobby
 
 A room is PATTERN:RIGHTS: * is one token, > at the end one or more, {sub} the subject; rights are letters of s subscribe,
 p publish, h history, m members. In production tokens are made by whoever knows the users, with any JWT library.

@@ -64,12 +64,7 @@ export const auth = z
       60,
       "how long before a token expires its connection is told; less for tokens that live less than four times as long",
     ),
-    timeoutMs: integer(
-      100,
-      7_000,
-      3_000,
-      "longest wait for keys and hooks while a handshake or request is decided",
-    ),
+    timeoutMs: integer(100, 7_000, 3_000, "a fetch of keys that takes longer has failed"),
     jwksRefreshSeconds: integer(10, 86_400, 600, "how old fetched keys may be before they are fetched anew"),
     jwksCooldownSeconds: integer(
       1,

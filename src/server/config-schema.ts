@@ -151,6 +151,13 @@ const limits = z
       "sockets of this node from one client address (IPv6: one /64), spread over its workers like connections; more are told " +
         "429 with Retry-After. Not for this machine itself. 0: any number",
     ),
+    connectionsPerSub: integer(
+      0,
+      10_000_000,
+      1_000,
+      "sockets of this node whose tokens have one subject, spread over its workers like connections; more are closed with 4429. " +
+        "0: any number",
+    ),
     handshakesPerSecondPerAddress: integer(
       0,
       1_000_000,

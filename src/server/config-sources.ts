@@ -34,6 +34,7 @@ const DEMO_NAMESPACES: ConfigInput["namespaces"] = {
 const OTHER_VARIABLES: readonly string[] = [
   "FANWIRE_CONFIG",
   "FANWIRE_URL",
+  "FANWIRE_TOKEN",
   "FANWIRE_NATS_SERVER",
   "FANWIRE_NATS_DIR",
   "FANWIRE_NATS_CONFIG",

@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CODE } from "../protocol/frames.js";
 import { parseAddress } from "./address.js";
+import { SECRET, tokenOf } from "./auth/tokens.testkit.js";
+import { startTestServer } from "./bystander.testkit.js";
 import { Doorman } from "./gateway-doorman.js";
 import { createGatewayCounters, DEFAULT_GATEWAY_LIMITS } from "./gateway-limits.js";
-import { startRig } from "./gateway-rig.testkit.js";
+import { eventually, startRig } from "./gateway-rig.testkit.js";
 import { KeyRates } from "./key-rates.js";
 import { RateBook } from "./rate-book.js";
-import { handshake, RawSocket, within } from "./raw-socket.testkit.js";
+import { handshake, RawSocket, RawWebSocket, within } from "./raw-socket.testkit.js";
 import { WireClient } from "./wire-client.testkit.js";
 
 const BEHIND_PROXY = { trusted: ["127.0.0.0/8"], tell: "x-forwarded-for" } as const;
@@ -106,6 +108,20 @@ function doorman(limits: Partial<typeof DEFAULT_GATEWAY_LIMITS>, trusted: readon
   const proxies = { trusted, tell: "x-forwarded-for" } as const;
   return { counters, doorman: new Doorman({ proxies, limits: all, counters, random: () => 0 }) };
 }
+
+test("a subject has so many connections at once, wherever from, and has one again when one of them ends", async (t) => {
+  const server = await startTestServer(t, { auth: { secret: SECRET }, limits: { connectionsPerSub: 2 } });
+  const as = async (sub: string) => ({ headers: { Authorization: `Bearer ${await tokenOf({ sub })}` } });
+  const first = await WireClient.open(server.port, await as("ann"));
+  await WireClient.open(server.port, await as("ann"));
+  const third = await RawWebSocket.open(server.port, await as("ann"));
+  assert.equal((await third.untilClosed()).code, 4429);
+  await WireClient.open(server.port, await as("bob"));
+  assert.equal(server.gatewayCounters.connectionsOverSub, 1);
+  first.destroy();
+  await eventually(() => server.counters.connections === 2, "the end of the first");
+  await WireClient.open(server.port, await as("ann"));
+});
 
 test("all sockets of an address together have so many requests a second; each room of a subscribe many is one", async (t) => {
   const gatewayLimits = { requestsPerSecondPerAddress: 50 };

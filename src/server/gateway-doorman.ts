@@ -16,6 +16,8 @@ export interface AddressLimits {
   readonly httpRequestsPerSecondPerAddress: number;
   /** WebSockets open at once. */
   readonly connectionsPerAddress: number;
+  /** The same of one subject of tokens, wherever it is. */
+  readonly connectionsPerSub: number;
 }
 
 /** What of a uWebSockets.js response is used. Addresses are empty where there is none. */
@@ -55,6 +57,7 @@ export class Doorman {
   readonly #requests: RateBook<AddressKey>;
   readonly #asked: RateBook<AddressKey>;
   readonly #connections = new Tally<AddressKey>();
+  readonly #subjects = new Tally<string>();
 
   constructor({ proxies, limits, counters, random }: DoormanOptions) {
     this.#proxies = new TrustedProxies(proxies);
@@ -144,6 +147,23 @@ export class Doorman {
 
   closed(caller: AddressKey | undefined): void {
     if (caller !== undefined) this.#connections.closed(caller);
+  }
+
+  /** A connection of a subject, counted from here on; what to close it with where there are too many. */
+  enter(sub: string): CodedError | undefined {
+    const { connectionsPerSub } = this.#limits;
+    if (connectionsPerSub > 0 && this.#subjects.of(sub) >= connectionsPerSub) {
+      this.#counters.connectionsOverSub += 1;
+      const retryMs = Math.round(FULL_RETRY_MS + this.#random() * JITTER_MS);
+      const text = `a subject may have ${connectionsPerSub} connections at once here`;
+      return new CodedError("rate_limited", text, retryMs);
+    }
+    this.#subjects.opened(sub);
+    return undefined;
+  }
+
+  left(sub: string): void {
+    this.#subjects.closed(sub);
   }
 
   /** About once a second. */

@@ -46,6 +46,7 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   // What opens and says nothing is cut after 8 to 12 s: one address alone holds 6,000 places at the most.
   acceptsPerSecondPerAddress: 500,
   connectionsPerAddress: 5_000,
+  connectionsPerSub: 1_000,
   // A fifth of what a worker takes, whoever sits behind that address.
   requestsPerSecondPerAddress: 10_000,
   httpRequestsPerSecondPerAddress: 5_000,
@@ -84,6 +85,8 @@ export interface GatewayCounters {
   handshakesOverLag: number;
   /** Of these, because their address made too many a second. */
   handshakesOverAddress: number;
+  /** WebSockets closed at once because their subject has too many. */
+  connectionsOverSub: number;
   /** Of these, because their address has too many connections. */
   connectionsOverAddress: number;
   /** WebSockets closed because their address asked for too much. */
@@ -127,6 +130,7 @@ export function createGatewayCounters(): GatewayCounters {
     handshakesOverRate: 0,
     handshakesOverLag: 0,
     handshakesOverAddress: 0,
+    connectionsOverSub: 0,
     connectionsOverAddress: 0,
     acceptsOverAddress: 0,
     requestsOverAddress: 0,

@@ -357,6 +357,13 @@ class UwsGateway implements Gateway {
   #welcome(connection: Connection, access: Access): void {
     // It may have gone while it was decided about.
     if (!this.#connections.has(connection)) return;
+    const { sub } = access;
+    const unwelcome = sub === undefined ? undefined : this.#doorman.enter(sub);
+    if (unwelcome !== undefined) {
+      this.#turnAway(connection, unwelcome);
+      return;
+    }
+    connection.sub = sub;
     this.#sessions += 1;
     const id = `${this.#boot}-${this.#sessions.toString(36)}`;
     connection.session = this.#engine.connect(id, connection.wire, connection, access);
@@ -395,6 +402,7 @@ class UwsGateway implements Gateway {
   #closed(connection: Connection, code: number, reason: ArrayBuffer): void {
     this.#connections.delete(connection);
     this.#doorman.closed(connection.caller);
+    if (connection.sub !== undefined) this.#doorman.left(connection.sub);
     connection.closed(Date.now());
     // The only sign that the limit was exceeded; the client sees an end without a close frame.
     if (code !== 1006 || Buffer.from(reason).toString("latin1") !== "Received too big message") return;

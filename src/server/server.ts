@@ -228,6 +228,7 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     handshakesPerSecond,
     handshakeLagMs,
     connectionsPerAddress,
+    connectionsPerSub,
     handshakesPerSecondPerAddress,
     acceptsPerSecondPerAddress,
     httpRequestsPerSecondPerAddress,
@@ -242,6 +243,7 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
   const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
   const addresses = {
     connectionsPerAddress,
+    connectionsPerSub,
     acceptsPerSecondPerAddress,
     httpRequestsPerSecondPerAddress,
     requestsPerSecondPerAddress,

@@ -158,6 +158,7 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   requestsOverAddress: limit("requestsPerSecondPerAddress"),
   httpOverAddress: limit("httpRequestsPerSecondPerAddress"),
   httpOverKey: limit("httpRequestsPerSecondPerKey"),
+  connectionsOverSub: limit("connectionsPerSub"),
   acceptsOverAddress: limit("acceptsPerSecondPerAddress"),
   connectionsRefused: limit("plainConnections"),
   connectionsShed: limit("openFiles"),

@@ -20,11 +20,12 @@ runChild("worker", async ({ config, index, workers, hubs, revocations }, log): P
   const line = new RevocationLine(log);
   const connections = connectionsOfWorker(config.limits.connections, workers);
   const connectionsPerAddress = connectionsOfWorker(config.limits.connectionsPerAddress, workers);
+  const connectionsPerSub = connectionsOfWorker(config.limits.connectionsPerSub, workers);
   const handshakesPerSecond = handshakesOfWorker(config.limits.handshakesPerSecond, workers, readFacts());
   const own: Config = {
     ...config,
     node: `${config.node}.${index}`,
-    limits: { ...config.limits, connections, connectionsPerAddress, handshakesPerSecond },
+    limits: { ...config.limits, connections, connectionsPerAddress, connectionsPerSub, handshakesPerSecond },
   };
   let ending = false;
   const availability = new Availability((room) => partitionOf(room, hubs.length));

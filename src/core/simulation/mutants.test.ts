@@ -57,7 +57,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "live members lose a reset",
     file: "core/room-lane.js",
-    find: "this.#sendReset(position, reset, fanout);",
+    find: 'this.#sendControl({ type: "reset", room, ...position, reason: reset }, fanout);',
     replace: ";",
   },
   {
