@@ -14,7 +14,8 @@ interface House {
   readonly counters: Counters;
 }
 
-interface Visitor extends Guest {
+/** A session that a hook may take its time for. */
+export interface Visitor extends Guest {
   readonly isClosed: boolean;
 }
 

@@ -1,25 +1,18 @@
 import { CodedError, toCodedError } from "../protocol/errors.js";
-import type {
-  ClientFrame,
-  ClientInput,
-  ControlFrame,
-  HistoryOptions,
-  ManyItem,
-  SubscribeOptions,
-} from "../protocol/frames.js";
+import type { ControlFrame, HistoryOptions } from "../protocol/frames.js";
 import { namespaceOf, type RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
-import { type Access, forbidden, type Guard, type Guest, type Right } from "./access.js";
+import { type Access, forbidden, type Guard } from "./access.js";
 import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
-import { forgetAsked, openGuarded, publishGuarded } from "./guarded.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
 import type { Outages } from "./outages.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
+import { type Asker, handle } from "./requests.js";
 import type { Signatures } from "./signatures.js";
-import { type Opening, type Owner, type Shared, Subscriptions } from "./subscriptions.js";
+import { type Owner, type Shared, Subscriptions } from "./subscriptions.js";
 
 /** What a session asks of the engine. */
 export interface SessionHost extends Shared {
@@ -62,14 +55,14 @@ type State =
 const FLOOD_RETRY_MS = 1_000;
 
 /** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
-export class Session implements Owner, Guest {
+export class Session implements Owner, Asker {
   readonly id: string;
   readonly wire: ServerWire;
   /** Where it has its place until it is closed. */
   readonly lane: Lane;
   readonly #host: SessionHost;
   readonly #outbox: Outbox;
-  readonly #subscriptions: Subscriptions;
+  readonly subscriptions: Subscriptions;
   #state: State = "open";
   /** Requests that wait for the broker. */
   #inFlight = 0;
@@ -89,7 +82,7 @@ export class Session implements Owner, Guest {
     this.#outbox = outbox;
     this.#host = host;
     this.lane = host.lanes.acquire();
-    this.#subscriptions = new Subscriptions(this, host);
+    this.subscriptions = new Subscriptions(this, host);
   }
 
   get access(): Access {
@@ -128,16 +121,16 @@ export class Session implements Owner, Guest {
         this.#requestsMark = spend(this.#requestsMark, Math.max(1, rooms), allowances.requests, clock);
         if (this.#floods(clock)) return;
         const error = this.#overRate(clock);
-        if (error === undefined) this.#handle(input, nowMs);
+        if (error === undefined) handle(this, this.#host, input, nowMs);
         else if (input.ref > 0 || !isTold) {
-          this.#refuse(input.ref, error);
+          this.refuse(input.ref, error);
           isTold ||= input.ref === 0;
         }
       }
     } catch (cause) {
       const error = toCodedError(cause);
       this.#host.counters.protocolErrors += 1;
-      this.#refuse(0, error);
+      this.refuse(0, error);
       // What was meant is unknown from here on, and guessing would be worse. A bug of ours is no fault of the client.
       if (error.code !== "internal") this.close(4400, error.message);
       else throw cause;
@@ -158,7 +151,7 @@ export class Session implements Owner, Guest {
   tooLarge(bytes: number): void {
     this.#host.counters.payloadsTooLarge += 1;
     const allowed = `a WebSocket message to this server has at most ${this.#host.limits.payloadBytes} bytes`;
-    this.#refuse(0, new CodedError("too_large", `${bytes} bytes: ${allowed}`));
+    this.refuse(0, new CodedError("too_large", `${bytes} bytes: ${allowed}`));
   }
 
   /** Whether its subscriptions are in the slowest classes for its socket's sake. */
@@ -168,7 +161,7 @@ export class Session implements Owner, Guest {
 
   /** From the socket's `dropped` callback: sets a mark, nothing else. */
   dropped(): void {
-    if (!this.#takesFrames) return;
+    if (!this.takesFrames) return;
     this.#state = "dropped";
     this.#host.counters.dropped += 1;
     this.#host.wantLag(this);
@@ -202,7 +195,7 @@ export class Session implements Owner, Guest {
   tellOutage(): void {
     const { outages } = this.#host;
     if (!outages.isAny || this.#state === "closed") return;
-    const rooms = this.#subscriptions.untoldOutages(outages);
+    const rooms = this.subscriptions.untoldOutages(outages);
     if (rooms.length === 0) return;
     this.#host.counters.outagesTold += 1;
     const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
@@ -220,7 +213,7 @@ export class Session implements Owner, Guest {
   closed(nowMs: number): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#subscriptions.closeAll(nowMs);
+    this.subscriptions.closeAll(nowMs);
     this.#host.signatures.removeAll(this.id);
     this.#host.lanes.release(this.lane);
     this.#host.counters.connections -= 1;
@@ -242,11 +235,11 @@ export class Session implements Owner, Guest {
   adapt(nowMs: number): void {
     if (this.#state === "dropped") this.#lag(nowMs);
     else if (this.#state === "slowing") {
-      if (this.#subscriptions.pace("slow") > 0) this.#host.counters.slowedDown += 1;
-      this.#state = this.#subscriptions.areMoved ? "slowed" : "open";
+      if (this.subscriptions.pace("slow") > 0) this.#host.counters.slowedDown += 1;
+      this.#state = this.subscriptions.areMoved ? "slowed" : "open";
       this.#host.watch(this, nowMs);
     } else if (this.#state === "restoring") {
-      this.#subscriptions.pace("own");
+      this.subscriptions.pace("own");
       this.#state = "open";
       this.#host.counters.restored += 1;
     }
@@ -256,7 +249,7 @@ export class Session implements Owner, Guest {
   #lag(nowMs: number): void {
     this.#state = "lagging";
     this.#host.counters.lagged += 1;
-    this.#subscriptions.lag();
+    this.subscriptions.lag();
     if (this.drainedEnough) this.wantTurn();
     else this.#host.watch(this, nowMs);
   }
@@ -276,7 +269,7 @@ export class Session implements Owner, Guest {
       return 0;
     }
     const pageBytes = this.#pages?.turn() ?? 0;
-    this.#subscriptions.replay(packer);
+    this.subscriptions.replay(packer);
     const chunk = packer.take();
     if (chunk !== undefined) this.send(chunk);
     if (this.#wantsToSend) this.wantTurn();
@@ -304,7 +297,7 @@ export class Session implements Owner, Guest {
    * it had come.
    */
   send(bytes: Uint8Array): void {
-    if (this.#takesFrames) this.#put(bytes);
+    if (this.takesFrames) this.#put(bytes);
   }
 
   /** Sends an answer or what concerns the connection. */
@@ -312,169 +305,37 @@ export class Session implements Owner, Guest {
     this.#put(this.wire.encode(frame));
   }
 
-  get #takesFrames(): boolean {
+  get takesFrames(): boolean {
     return this.#state !== "dropped" && this.#state !== "lagging" && this.#state !== "closed";
   }
 
   get #wantsToSend(): boolean {
-    return this.#subscriptions.wantsToSend || this.#pages?.wantsToSend === true;
+    return this.subscriptions.wantsToSend || this.#pages?.wantsToSend === true;
   }
 
-  #handle(input: ClientInput, nowMs: number): void {
-    switch (input.type) {
-      case "invalid":
-        this.#refuse(input.ref, input.error);
-        break;
-      case "ping":
-        this.#answer(input.ref, { time: nowMs });
-        break;
-      case "subscribe":
-        this.#subscribe(input.ref, input.room, input.options, nowMs);
-        break;
-      case "subscribeMany":
-        this.#subscribeMany(input.ref, input.rooms, input.options, nowMs);
-        break;
-      case "unsubscribe":
-        forgetAsked(this, input.room);
-        this.#subscriptions.close(input.room, nowMs);
-        this.#answer(input.ref, undefined);
-        break;
-      case "publish":
-        this.#publish(input);
-        break;
-      case "history":
-        this.#history(input.ref, input.room, input.options);
-        break;
-      case "presence":
-        if (this.#mayNot(input.ref, "members", input.room)) break;
-        this.#refuse(input.ref, new CodedError("bad_request", "presence: this server does not offer it"));
-        break;
-      case "authenticate":
-        this.#authenticate(input.ref, input.token, nowMs);
-        break;
-    }
+  askPage(ref: number, room: RoomName, options: HistoryOptions): void {
+    this.#inFlight += 1;
+    this.#pages ??= new PageQueue(this, this.#host);
+    this.#pages.ask({ ref, room, options });
   }
 
-  #authenticate(ref: number, token: string, nowMs: number): void {
-    const { guard, limits, counters } = this.#host;
-    if (guard.authenticate === undefined) {
-      this.#refuse(ref, new CodedError("bad_request", "authenticate: this server does not use tokens"));
-      return;
-    }
-    if (this.#busy(ref, limits.requestsInFlight)) return;
-    this.#wait(ref, guard.authenticate(token, this), (access) => {
-      counters.authenticated += 1;
-      this.#access = access;
-      this.#answer(ref, { expiresMs: Math.max(0, Math.round(access.expiresAt * 1_000 - nowMs)) });
-      this.#leaveForbidden(nowMs);
-    });
-  }
-
-  /** What the new token does not allow any more. */
-  #leaveForbidden(nowMs: number): void {
-    const { rights } = this.#access;
-    for (const room of this.#subscriptions.rooms()) {
-      if (rights.allows("subscribe", room)) continue;
-      this.#subscriptions.close(room, nowMs);
+  /** Has new rights from now on; leaves the rooms that they do not allow. */
+  renew(access: Access, nowMs: number): void {
+    this.#access = access;
+    for (const room of this.subscriptions.rooms()) {
+      if (access.rights.allows("subscribe", room)) continue;
+      this.subscriptions.close(room, nowMs);
       this.#host.counters.forbidden += 1;
       const { code, message: text } = forbidden("subscribe", room);
       this.sendControl({ type: "error", ref: 0, code, text, retryMs: undefined, room });
     }
   }
 
-  /** True where it is refused. Asked before anything else, so that nothing tells of a room that is forbidden. */
-  #mayNot(ref: number, right: Right, room: RoomName): boolean {
-    if (this.#access.rights.allows(right, room)) return false;
-    this.#host.counters.forbidden += 1;
-    this.#refuse(ref, forbidden(right, room));
-    return true;
-  }
-
-  #open(item: ManyItem, options: SubscribeOptions, nowMs: number): Opening | Promise<Opening> {
-    return openGuarded(this, this.#subscriptions, this.#host, item, options, nowMs);
-  }
-
-  #subscribe(ref: number, room: RoomName, options: SubscribeOptions, nowMs: number): void {
-    if (this.#busySubscribing(ref)) return;
-    const answer = (opening: Opening): void => {
-      if (opening instanceof CodedError) {
-        this.#refuse(ref, opening);
-        return;
-      }
-      this.#answer(ref, opening.start.result);
-      this.#subscriptions.begin(opening, !this.#takesFrames);
-      this.tellOutage();
-    };
-    const opening = this.#open({ room, after: undefined }, options, nowMs);
-    if (opening instanceof Promise) this.#wait(ref, opening, answer);
-    else answer(opening);
-  }
-
-  #subscribeMany(ref: number, items: readonly ManyItem[], options: SubscribeOptions, nowMs: number): void {
-    if (this.#busySubscribing(ref)) return;
-    const answer = (openings: readonly Opening[]): void => {
-      this.#answer(
-        ref,
-        openings.map((opening) =>
-          opening instanceof CodedError ? refusalOf(opening) : opening.start.result,
-        ),
-      );
-      for (const opening of openings) {
-        if (opening instanceof CodedError) this.#host.counters.requestErrors += 1;
-        else this.#subscriptions.begin(opening, !this.#takesFrames);
-      }
-      this.tellOutage();
-    };
-    const openings = items.map((item) => this.#open(item, options, nowMs));
-    const ready = openings.filter((opening): opening is Opening => !(opening instanceof Promise));
-    if (ready.length === openings.length) answer(ready);
-    else this.#wait(ref, Promise.all(openings), answer);
-  }
-
-  #publish({ ref, room, data, key: given }: ClientFrame<Uint8Array> & { type: "publish" }): void {
-    const { counters, rooms, signatures } = this.#host;
-    if (this.#mayNot(ref, "publish", room)) return;
-    const settings = rooms.settingsOf(room);
-    if (settings.publish !== "client") {
-      const text = `room ${room} takes messages over the HTTP API only`;
-      this.#refuse(ref, new CodedError("forbidden", text));
-      return;
-    }
-    if (this.#busy(ref, this.#host.limits.requestsInFlight)) return;
-    const key = settings.key === "sender" ? signatures.sign(this, room, data) : given;
-    if (key instanceof CodedError) {
-      this.#refuse(ref, key);
-      return;
-    }
-    const outgoing = { room, data, key, origin: this.id };
-    const stored = publishGuarded(this, this.#host, outgoing).catch((cause: unknown) => {
-      counters.publishErrors += 1;
-      throw cause;
-    });
-    this.#wait(ref, stored, (position) => {
-      counters.published += 1;
-      this.#answer(ref, { epoch: position.epoch, offset: position.offset });
-    });
-  }
-
-  #history(ref: number, room: RoomName, options: HistoryOptions): void {
-    const { limits, rooms } = this.#host;
-    if (this.#mayNot(ref, "history", room)) return;
-    if (rooms.settingsOf(room).ephemeral) {
-      this.#refuse(ref, new CodedError("bad_request", `room ${room} is ephemeral and keeps no history`));
-      return;
-    }
-    if (this.#busy(ref, limits.requestsInFlight)) return;
-    this.#inFlight += 1;
-    this.#pages ??= new PageQueue(this, this.#host);
-    this.#pages.ask({ ref, room, options });
-  }
-
   /** A history request was answered or refused. */
   pageDone(ref: number, outcome: HistoryReply | CodedError): number {
     this.#inFlight -= 1;
     if (outcome instanceof CodedError) {
-      this.#refuse(ref, outcome);
+      this.refuse(ref, outcome);
       return 0;
     }
     if (ref === 0) return 0;
@@ -489,7 +350,7 @@ export class Session implements Owner, Guest {
   }
 
   /** Waits for the broker, counted; the outcome is answered unless the connection is gone by then. */
-  #wait<T>(ref: number, outcome: Promise<T>, done: (value: T) => void): void {
+  wait<T>(ref: number, outcome: Promise<T>, done: (value: T) => void): void {
     this.#inFlight += 1;
     outcome.then(
       (value) => {
@@ -498,16 +359,16 @@ export class Session implements Owner, Guest {
       },
       (cause: unknown) => {
         this.#inFlight -= 1;
-        if (this.#state !== "closed") this.#refuse(ref, toCodedError(cause));
+        if (this.#state !== "closed") this.refuse(ref, toCodedError(cause));
       },
     );
   }
 
-  #busy(ref: number, allowed: number): boolean {
+  busy(ref: number, allowed: number): boolean {
     if (this.#inFlight < allowed) return false;
     this.#host.counters.rateLimited += 1;
     const text = `${allowed} requests of this connection wait for their answer, its limit`;
-    this.#refuse(ref, new CodedError("rate_limited", text, 100));
+    this.refuse(ref, new CodedError("rate_limited", text, 100));
     return true;
   }
 
@@ -534,22 +395,16 @@ export class Session implements Owner, Guest {
     if (!floods) return false;
     counters.floodCloses += 1;
     const text = "too many messages: told rate_limited, and went on";
-    this.#refuse(0, new CodedError("rate_limited", text, FLOOD_RETRY_MS));
+    this.refuse(0, new CodedError("rate_limited", text, FLOOD_RETRY_MS));
     this.close(4429, text);
     return true;
   }
 
-  /** A watchlist may come room by room, so as many subscribes as rooms may wait besides the other requests. */
-  #busySubscribing(ref: number): boolean {
-    const { requestsInFlight, roomsPerConnection } = this.#host.limits;
-    return this.#busy(ref, requestsInFlight + roomsPerConnection);
-  }
-
-  #answer(ref: number, result: unknown): void {
+  answer(ref: number, result: unknown): void {
     if (ref > 0) this.sendControl({ type: "ok", ref, result });
   }
 
-  #refuse(ref: number, error: CodedError): void {
+  refuse(ref: number, error: CodedError): void {
     this.#host.counters.requestErrors += 1;
     this.sendControl({ type: "error", ref, code: error.code, text: error.message, retryMs: error.retryMs });
   }
@@ -557,8 +412,4 @@ export class Session implements Owner, Guest {
 
 function overRate(allowed: string, retryMs: number): CodedError {
   return new CodedError("rate_limited", `a connection may send ${allowed} a second`, retryMs);
-}
-
-function refusalOf({ code, message, retryMs }: CodedError): unknown[] {
-  return retryMs === undefined ? [code, message] : [code, message, retryMs];
 }

@@ -1,0 +1,201 @@
+import { CodedError } from "../protocol/errors.js";
+import type {
+  ClientFrame,
+  ClientInput,
+  HistoryOptions,
+  ManyItem,
+  SubscribeOptions,
+} from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
+import { type Access, forbidden, type Right } from "./access.js";
+import { forgetAsked, openGuarded, publishGuarded, type Visitor } from "./guarded.js";
+import type { SessionHost } from "./session.js";
+import type { Opening, Subscriptions } from "./subscriptions.js";
+
+/** A session as its requests see it. */
+export interface Asker extends Visitor {
+  readonly subscriptions: Subscriptions;
+  /** False while frames of rooms are dropped: a subscription then begins when the socket has drained. */
+  readonly takesFrames: boolean;
+  /** Where `ref` is 0 nobody waits for it. */
+  answer(ref: number, result: unknown): void;
+  refuse(ref: number, error: CodedError): void;
+  /** True where so many requests wait that this one was refused. */
+  busy(ref: number, allowed: number): boolean;
+  /** Waits for the broker, counted; the outcome is answered unless the connection is gone by then. */
+  wait<T>(ref: number, outcome: Promise<T>, done: (value: T) => void): void;
+  askPage(ref: number, room: RoomName, options: HistoryOptions): void;
+  tellOutage(): void;
+  /** Has new rights from now on; leaves the rooms that they do not allow. */
+  renew(access: Access, nowMs: number): void;
+}
+
+// Functions, not methods of the session: there is nothing to keep for any connection.
+
+/** Carries one request out, or refuses it with a code. */
+export function handle(asker: Asker, host: SessionHost, input: ClientInput, nowMs: number): void {
+  switch (input.type) {
+    case "invalid":
+      asker.refuse(input.ref, input.error);
+      break;
+    case "ping":
+      asker.answer(input.ref, { time: nowMs });
+      break;
+    case "subscribe":
+      subscribe(asker, host, input, nowMs);
+      break;
+    case "subscribeMany":
+      subscribeMany(asker, host, input, nowMs);
+      break;
+    case "unsubscribe":
+      forgetAsked(asker, input.room);
+      asker.subscriptions.close(input.room, nowMs);
+      asker.answer(input.ref, undefined);
+      break;
+    case "publish":
+      publish(asker, host, input);
+      break;
+    case "history":
+      history(asker, host, input);
+      break;
+    case "presence":
+      if (mayNot(asker, host, input.ref, "members", input.room)) break;
+      asker.refuse(input.ref, new CodedError("bad_request", "presence: this server does not offer it"));
+      break;
+    case "authenticate":
+      authenticate(asker, host, input, nowMs);
+      break;
+  }
+}
+
+type InputOf<T extends ClientInput["type"]> = Extract<ClientInput, { type: T }>;
+
+function authenticate(
+  asker: Asker,
+  host: SessionHost,
+  { ref, token }: InputOf<"authenticate">,
+  nowMs: number,
+): void {
+  const { guard, limits, counters } = host;
+  if (guard.authenticate === undefined) {
+    asker.refuse(ref, new CodedError("bad_request", "authenticate: this server does not use tokens"));
+    return;
+  }
+  if (asker.busy(ref, limits.requestsInFlight)) return;
+  asker.wait(ref, guard.authenticate(token, asker), (access) => {
+    counters.authenticated += 1;
+    asker.answer(ref, { expiresMs: Math.max(0, Math.round(access.expiresAt * 1_000 - nowMs)) });
+    asker.renew(access, nowMs);
+  });
+}
+
+/** True where it is refused. Asked before anything else, so that nothing tells of a room that is forbidden. */
+function mayNot(asker: Asker, { counters }: SessionHost, ref: number, right: Right, room: RoomName): boolean {
+  if (asker.access.rights.allows(right, room)) return false;
+  counters.forbidden += 1;
+  asker.refuse(ref, forbidden(right, room));
+  return true;
+}
+
+function open(
+  asker: Asker,
+  host: SessionHost,
+  item: ManyItem,
+  options: SubscribeOptions,
+  nowMs: number,
+): Opening | Promise<Opening> {
+  return openGuarded(asker, asker.subscriptions, host, item, options, nowMs);
+}
+
+function subscribe(
+  asker: Asker,
+  host: SessionHost,
+  { ref, room, options }: InputOf<"subscribe">,
+  nowMs: number,
+): void {
+  if (busySubscribing(asker, host, ref)) return;
+  const answer = (opening: Opening): void => {
+    if (opening instanceof CodedError) {
+      asker.refuse(ref, opening);
+      return;
+    }
+    asker.answer(ref, opening.start.result);
+    asker.subscriptions.begin(opening, !asker.takesFrames);
+    asker.tellOutage();
+  };
+  const opening = open(asker, host, { room, after: undefined }, options, nowMs);
+  if (opening instanceof Promise) asker.wait(ref, opening, answer);
+  else answer(opening);
+}
+
+function subscribeMany(
+  asker: Asker,
+  host: SessionHost,
+  { ref, rooms, options }: InputOf<"subscribeMany">,
+  nowMs: number,
+): void {
+  if (busySubscribing(asker, host, ref)) return;
+  const answer = (openings: readonly Opening[]): void => {
+    asker.answer(
+      ref,
+      openings.map((opening) => (opening instanceof CodedError ? refusalOf(opening) : opening.start.result)),
+    );
+    for (const opening of openings) {
+      if (opening instanceof CodedError) host.counters.requestErrors += 1;
+      else asker.subscriptions.begin(opening, !asker.takesFrames);
+    }
+    asker.tellOutage();
+  };
+  const openings = rooms.map((item) => open(asker, host, item, options, nowMs));
+  const ready = openings.filter((opening): opening is Opening => !(opening instanceof Promise));
+  if (ready.length === openings.length) answer(ready);
+  else asker.wait(ref, Promise.all(openings), answer);
+}
+
+function refusalOf({ code, message, retryMs }: CodedError): unknown[] {
+  return retryMs === undefined ? [code, message] : [code, message, retryMs];
+}
+
+/** A watchlist may come room by room, so as many subscribes as rooms may wait besides the other requests. */
+function busySubscribing(asker: Asker, { limits }: SessionHost, ref: number): boolean {
+  return asker.busy(ref, limits.requestsInFlight + limits.roomsPerConnection);
+}
+
+function publish(
+  asker: Asker,
+  host: SessionHost,
+  { ref, room, data, key: given }: ClientFrame<Uint8Array> & { type: "publish" },
+): void {
+  const { counters, rooms, signatures, limits } = host;
+  if (mayNot(asker, host, ref, "publish", room)) return;
+  const settings = rooms.settingsOf(room);
+  if (settings.publish !== "client") {
+    const text = `room ${room} takes messages over the HTTP API only`;
+    asker.refuse(ref, new CodedError("forbidden", text));
+    return;
+  }
+  if (asker.busy(ref, limits.requestsInFlight)) return;
+  const key = settings.key === "sender" ? signatures.sign(asker, room, data) : given;
+  if (key instanceof CodedError) {
+    asker.refuse(ref, key);
+    return;
+  }
+  const outgoing = { room, data, key, origin: asker.id };
+  const stored = publishGuarded(asker, host, outgoing).catch((cause: unknown) => {
+    counters.publishErrors += 1;
+    throw cause;
+  });
+  asker.wait(ref, stored, (position) => {
+    counters.published += 1;
+    asker.answer(ref, { epoch: position.epoch, offset: position.offset });
+  });
+}
+
+function history(asker: Asker, host: SessionHost, { ref, room, options }: InputOf<"history">): void {
+  if (mayNot(asker, host, ref, "history", room)) return;
+  if (host.rooms.settingsOf(room).ephemeral) {
+    asker.refuse(ref, new CodedError("bad_request", `room ${room} is ephemeral and keeps no history`));
+    return;
+  }
+  if (!asker.busy(ref, host.limits.requestsInFlight)) asker.askPage(ref, room, options);
+}
