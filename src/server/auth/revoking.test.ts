@@ -17,6 +17,7 @@ function start(t: Parameters<typeof startTestServer>[0], auth: object = {}): Pro
       { name: "feed", sha256: digestOf(PLAIN), rooms: [["chat.>", "p"]] },
     ],
     namespaces: { chat: { publish: "client" } },
+    limits: { connectionsPerSub: 0 },
   });
 }
 
