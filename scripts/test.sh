@@ -67,4 +67,4 @@ echo "== checking types, lint and borders"
 npm run --silent check
 
 echo "== testing"
-find dist -name '*.test.js' -not -path 'dist/mutants/*' -print0 | sort -z | xargs -0 node --test --test-reporter=spec
+find dist -name '*.test.js' -not -path 'dist/mutants/*' -print0 | sort -z | xargs -0 node --test --test-concurrency=2 --test-reporter=spec

@@ -53,7 +53,8 @@ export interface Target {
 }
 
 const START_DEADLINE_MS = 10_000;
-const CONNECT_DEADLINE_MS = 60_000;
+/** In which so many connections must be live: on a machine that others use, too. */
+const connectDeadlineMs = (connections: number): number => 10_000 + 5 * connections;
 /** How long after the last publish a delivery may arrive before it counts as missing. */
 const DRAIN_DEADLINE_MS = 5_000;
 const POLL_MS = 20;
@@ -173,7 +174,7 @@ export class Subscribers {
       connections,
       rooms: { rooms, roomsEach, shared: false },
       pace: PACE,
-      answerMs: CONNECT_DEADLINE_MS,
+      answerMs: connectDeadlineMs(connections),
       pingMs: PING_MS,
     });
     await this.#everybodyLive(connections);
@@ -193,7 +194,7 @@ export class Subscribers {
 
   async #everybodyLive(connections: number): Promise<void> {
     const isDone = ({ states }: { states: { live: number } }): boolean => states.live === connections;
-    const { states } = await this.#fleet.until(isDone, CONNECT_DEADLINE_MS, { pollMs: POLL_MS });
+    const { states } = await this.#fleet.until(isDone, connectDeadlineMs(connections), { pollMs: POLL_MS });
     if (states.live < connections)
       throw new Error(`${states.live} of ${connections} subscribers are live: ${JSON.stringify(states)}`);
   }
