@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bigroom } from "./bigroom.js";
 import { connections } from "./connections.js";
+import { deltas } from "./deltas.js";
 import { burst, fanout } from "./fanout.js";
 import { http } from "./http.js";
 import { hub } from "./hub.js";
@@ -128,4 +129,16 @@ test("what cannot be measured is refused before anything starts", async () => {
   await assert.rejects(connections.run(["--broadcasts=0"]), /--broadcasts/);
   await assert.rejects(hub.run(["--bytes=7"]), /--bytes 7/);
   await assert.rejects(idle.run(["--subscribers=many"]), /many/);
+});
+
+test("deltas weighs bytes against CPU for every class", async () => {
+  const [table] = await deltas.run(["--quotes=5000", "--rates=10,1", "--rounds=1"]);
+  assert.deepEqual(names(table?.rows ?? []), ["10 Hz", "1 Hz"]);
+  const raw = table?.raw as readonly {
+    readonly full: number;
+    readonly delta: number;
+    readonly messages: number;
+  }[];
+  for (const { full, delta, messages } of raw) assert.ok(messages > 2_000 && delta > 0 && delta <= full);
+  assert.match(table?.notes.join() ?? "", /it (pays|does not pay)/);
 });

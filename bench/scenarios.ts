@@ -20,6 +20,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   hub: async () => (await import("./hub.js")).hub,
   bridge: async () => (await import("./bridge.js")).bridge,
   smoke: async () => (await import("./smoke.js")).smoke,
+  deltas: async () => (await import("./deltas.js")).deltas,
   codec: async () => (await import("./codec.js")).codec,
 };
 
