@@ -42,3 +42,5 @@ process.exitCode = await run(process.argv.slice(2), {
   stop: stop.signal,
   onHangup: (reload) => process.on("SIGHUP", () => (isTerminalGone() ? onSignal("SIGTERM") : reload())),
 });
+// A library may have left a socket open that it gave up on. By then all that was written is out.
+setTimeout(() => process.exit(), 1_000).unref();
