@@ -28,7 +28,7 @@ const OPTIONS = {
   "rooms-each": { default: 3, help: "rooms of each client; the first is everybody's" },
   rooms: { default: 1_001, help: "rooms in all" },
   bytes: { default: 100, help: "bytes of a message's data" },
-  "connect-rate": { default: 3_500, help: "new connections a second" },
+  "connect-rate": { default: 3_000, help: "new connections a second" },
   "answer-seconds": { default: 30, help: "after which a handshake without an answer is looked into" },
   "warm-up": { default: 200, help: "connections a worker that come and go before" },
   "settle-seconds": { default: 5, help: "rest before memory is read" },

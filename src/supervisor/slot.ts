@@ -1,6 +1,7 @@
 import type { Logger } from "../server/log.js";
 import { Child, type ChildOptions, endingText, type Role } from "./child.js";
 import { RestartPolicy } from "./restart-policy.js";
+import type { Turns } from "./turns.js";
 
 export interface SlotOptions {
   readonly role: Role;
@@ -8,6 +9,8 @@ export interface SlotOptions {
   /** What the next child of this place is started with. */
   readonly optionsOf: () => ChildOptions;
   readonly log: Logger;
+  /** Shared by places that need not be filled at once: a start takes half a second of a core from those that serve. */
+  readonly restarts?: Turns | undefined;
   /** It crashes again and again: the node cannot go on. */
   readonly onCrashLoop: (text: string) => void;
 }
@@ -140,18 +143,26 @@ export class Slot {
         return;
       }
       this.#options.log.error({ ...about, restartInMs: verdict.delayMs }, "a process ended: it is replaced");
-      this.#restart = setTimeout(() => this.#refill(), verdict.delayMs);
+      this.#restart = setTimeout(() => void this.#refill(), verdict.delayMs);
     });
   }
 
-  #refill(): void {
-    const child = this.#spawn();
-    this.#guard(child);
-    this.#child = child;
-    this.#readyInTime(child).then(
-      () => this.#options.log.info({ child: child.name, pid: child.pid }, "serves again"),
-      // Told and counted as a crash by the guard.
-      () => {},
-    );
+  /** Never rejects. */
+  async #refill(): Promise<void> {
+    const done = await this.#options.restarts?.take();
+    try {
+      // The place was filled, or given up, while this waited.
+      if (this.#ending || this.#child !== undefined) return;
+      const child = this.#spawn();
+      this.#guard(child);
+      this.#child = child;
+      await this.#readyInTime(child).then(
+        () => this.#options.log.info({ child: child.name, pid: child.pid }, "serves again"),
+        // Told and counted as a crash by the guard.
+        () => {},
+      );
+    } finally {
+      done?.();
+    }
   }
 }

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { ApiKeys } from "../server/auth/api-keys.js";
 import { capacityWarnings } from "../server/capacity.js";
@@ -15,6 +15,7 @@ import { whyNotReloadable } from "./reload-rules.js";
 import { RevocationDesk } from "./revocation-desk.js";
 import { Slot } from "./slot.js";
 import { type NodeStatus, statusOf } from "./status.js";
+import { Turns } from "./turns.js";
 import { Watchdog } from "./watchdog.js";
 
 export interface SupervisorOptions {
@@ -53,6 +54,8 @@ export class Supervisor {
   /** Children that were killed because they stood still. */
   stalls = 0;
   readonly #log: Logger;
+  /** Half of the cores, where several workers died at once. */
+  readonly #restarts = new Turns(Math.max(1, Math.floor(availableParallelism() / 2)));
   readonly #watchdog: Watchdog;
   readonly #desk: RevocationDesk;
   #config: Config;
@@ -204,7 +207,10 @@ export class Supervisor {
       },
       onSpread: (from, id, kept) => this.#desk.take(from, id, kept),
     });
-    return new Slot({ role, index, optionsOf, log: this.#log, onCrashLoop: (text) => this.#giveUp(text) });
+    // Without a hub nobody is served; of workers those that are left have the cores.
+    const restarts = role === "worker" ? this.#restarts : undefined;
+    const onCrashLoop = (text: string): void => this.#giveUp(text);
+    return new Slot({ role, index, optionsOf, log: this.#log, restarts, onCrashLoop });
   }
 
   /** What still runs may still send its clients elsewhere; whoever watches this process starts it again. */
