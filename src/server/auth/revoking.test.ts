@@ -17,7 +17,7 @@ function start(t: Parameters<typeof startTestServer>[0], auth: object = {}): Pro
       { name: "feed", sha256: digestOf(PLAIN), rooms: [["chat.>", "p"]] },
     ],
     namespaces: { chat: { publish: "client" } },
-    limits: { connectionsPerSub: 0 },
+    limits: { connectionsPerSub: 0, handshakesPerSecond: 1_000_000, handshakeLagMs: 60_000 },
   });
 }
 
