@@ -61,7 +61,7 @@ export interface RunningServer {
 export async function startServer(port = 0, environment: NodeJS.ProcessEnv = {}): Promise<RunningServer> {
   const program = new Program(
     "dist/cli/main.js",
-    ["serve", "--demo", "--port", String(port), "--admin.port", "0"],
+    ["serve", "--demo", "--port", String(port), "--admin.port", "0", "--limits.handshake-lag-ms", "5000"],
     environment,
   );
   const [, url = ""] = await program.says(/listens on (http:\/\/[^\s/]+)/);
