@@ -5,6 +5,7 @@
 
 import { Audience } from "./audience/audience.js";
 import type { AudiencePhase } from "./audience/audience-protocol.js";
+import { rawOf } from "./audience/raw.js";
 import { delay } from "./support/clock.js";
 import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
@@ -124,13 +125,6 @@ function report({ subscribers, bytes }: Options, all: readonly Measured[]): Tabl
       "Latency from the time a message was due; the publisher sends what is due every millisecond, over HTTP.",
       "CPU is the server's, publishing included, divided by deliveries. Both engines share a core, measured in turn.",
     ],
-    raw: all.map(({ phase: { ageMicros, ...phase }, ...rest }) => {
-      const age = Histogram.from(ageMicros);
-      return {
-        ...rest,
-        ...phase,
-        ageMicros: { p50: age.quantile(0.5), p99: age.quantile(0.99), max: age.max },
-      };
-    }),
+    raw: all.map(rawOf),
   };
 }

@@ -5,6 +5,7 @@
 
 import { Audience } from "./audience/audience.js";
 import type { AudiencePhase } from "./audience/audience-protocol.js";
+import { rawOf } from "./audience/raw.js";
 import { delay } from "./support/clock.js";
 import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
@@ -119,13 +120,6 @@ function report(options: Options, all: readonly Measured[]): Table {
       "Messages, frames and bytes are a client's. Age: from the time an update was due to be published to its arrival.",
       "Server CPU is of one core, publishing over HTTP included. No hole, no duplicate, every chain checked.",
     ],
-    raw: all.map(({ phase: { ageMicros, ...phase }, ...rest }) => {
-      const age = Histogram.from(ageMicros);
-      return {
-        ...rest,
-        ...phase,
-        ageMicros: { p50: age.quantile(0.5), p99: age.quantile(0.99), max: age.max },
-      };
-    }),
+    raw: all.map(rawOf),
   };
 }

@@ -5,6 +5,7 @@
 
 import { Audience } from "./audience/audience.js";
 import type { AudiencePhase } from "./audience/audience-protocol.js";
+import { rawOf } from "./audience/raw.js";
 import { delay } from "./support/clock.js";
 import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
@@ -97,13 +98,6 @@ function report({ people, moves, bytes }: Options, all: readonly Measured[]): Ta
       "Frames, messages and bytes are a client's, own moves left out. Age: from the sending of a move to its arrival.",
       "Server CPU is of one core, taking the moves included.",
     ],
-    raw: all.map(({ phase: { ageMicros, ...phase }, ...rest }) => {
-      const age = Histogram.from(ageMicros);
-      return {
-        ...rest,
-        ...phase,
-        ageMicros: { p50: age.quantile(0.5), p99: age.quantile(0.99), max: age.max },
-      };
-    }),
+    raw: all.map(rawOf),
   };
 }
