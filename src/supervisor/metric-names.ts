@@ -202,6 +202,7 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   invalidData: counter("fanwire_broker_invalid_total", { kind: "data" }),
   invalidKeys: counter("fanwire_broker_invalid_total", { kind: "key" }),
   strayMessages: counter("fanwire_broker_invalid_total", { kind: "subject" }),
+  misplacedMessages: counter("fanwire_broker_invalid_total", { kind: "room" }),
   retriedPublishes: counter("fanwire_broker_retries_total", { kind: "publish" }),
   publishHolds: counter("fanwire_broker_retries_total", { kind: "publishHold" }),
   retriedReads: counter("fanwire_broker_retries_total", { kind: "read" }),
