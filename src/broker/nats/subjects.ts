@@ -63,6 +63,11 @@ export class Subjects {
       : `${this.prefix}.in${suffix}.${partition}.*`;
   }
 
+  /** What the subjects of a partition's stored messages begin with, up to the room. */
+  storedBegin({ keyed, suffix }: SetName, partition: number): string {
+    return `${this.prefix}.${keyed ? "key" : "in"}${suffix}.${partition}.`;
+  }
+
   /** All of a partition's live messages, for its stream's RePublish and for who wants the partition whole. */
   liveIn({ keyed, suffix }: SetName, partition: number): string {
     return keyed
