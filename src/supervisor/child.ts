@@ -1,6 +1,9 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { EngineLook, RoomReport } from "../core/engine.js";
+import type { RoomName } from "../protocol/room-name.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
+import { Inspections } from "./inspections.js";
 import type { BeatMessage, FromChild, StartMessage, ToChild } from "./ipc.js";
 import { WORKER_NODE_ARGS } from "./node-args.js";
 
@@ -44,6 +47,11 @@ export class Child {
   /** When it last showed that its loop turns, by `performance.now()`. */
   beatMs = performance.now();
   report: BeatMessage | undefined;
+  /** When that came, by `performance.now()`. */
+  reportMs = 0;
+  /** What it said when it was last asked by {@link Child.askLook}. */
+  look: EngineLook | undefined;
+  readonly #inspections = new Inspections();
   readonly #process: ChildProcess;
   readonly #onSpread: ChildOptions["onSpread"];
   #refusal: string | undefined;
@@ -116,11 +124,29 @@ export class Child {
         break;
       case "beat":
         this.report = message;
+        this.reportMs = this.beatMs;
+        break;
+      case "look":
+        this.look = message.look;
+        break;
+      case "inspected":
+        this.#inspections.answered(message.id, message.report);
         break;
       case "spread":
         this.#onSpread(this, message.id, message.kept);
         break;
     }
+  }
+
+  /** Only workers answer. */
+  askLook(): void {
+    if (this.state.kind === "ready") this.tell({ kind: "look" });
+  }
+
+  /** What a worker has of a room; undefined where the room is not open there, or no answer comes in time. */
+  inspect(room: RoomName): Promise<RoomReport | undefined> {
+    if (this.state.kind !== "ready") return Promise.resolve(undefined);
+    return this.#inspections.ask((id) => this.tell({ kind: "inspect", id, room }));
   }
 
   tell(message: ToChild): void {

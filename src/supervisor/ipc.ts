@@ -1,4 +1,6 @@
 import type { Counters } from "../core/counters.js";
+import type { EngineLook, RoomReport } from "../core/engine.js";
+import type { RoomName } from "../protocol/room-name.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
 import type { Config } from "../server/config.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
@@ -24,6 +26,10 @@ export type ToChild =
   | { readonly kind: "drain"; readonly seconds: number }
   /** Tokens are void from now on. */
   | { readonly kind: "revoke"; readonly kept: KeptRevocation }
+  /** An operator looks: which rooms are the largest, who is slow. Answered by `look`. */
+  | { readonly kind: "look" }
+  /** What a worker has of a room. Answered by `inspected` with the same number. */
+  | { readonly kind: "inspect"; readonly id: number; readonly room: RoomName }
   /** Every process knows of what this one said under that number, or why they cannot. */
   | { readonly kind: "spread"; readonly id: number; readonly problem: string | undefined };
 
@@ -61,6 +67,8 @@ export interface WorkerReport {
 export interface HubReport {
   /** Workers that are linked. */
   readonly links: number;
+  /** What waits for workers to read it. */
+  readonly waitingBytes?: number;
   readonly brokerAvailable: boolean;
   readonly counters: {
     readonly hub: Readonly<Record<string, number>>;
@@ -75,6 +83,9 @@ export type FromChild =
   | { readonly kind: "refused"; readonly reason: string }
   /** A worker was told that tokens are void: everybody is to know, and this one that they do. */
   | { readonly kind: "spread"; readonly id: number; readonly kept: KeptRevocation }
+  | { readonly kind: "look"; readonly look: EngineLook }
+  /** Without a report where the room is not open there. */
+  | { readonly kind: "inspected"; readonly id: number; readonly report?: RoomReport }
   | BeatMessage;
 
 /** How often a child sends a beat, in step with the watchdog's limit. */
