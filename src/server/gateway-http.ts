@@ -98,6 +98,7 @@ export class HttpFront {
 
   /**
    * Takes one request within its handler. Never throws.
+   * @param nowMs By `performance.now()`, as everywhere here.
    * @param address Of the client, where somebody wants to know.
    */
   take(res: ResponseSocket, req: RequestSocket, nowMs: number, address?: string): void {
@@ -246,7 +247,7 @@ export class HttpFront {
     exchange.state = "sending";
     exchange.replyBytes = body.length;
     this.#replyBytes += body.length;
-    exchange.deadlineMs = Date.now() + this.#limits.replyMs;
+    exchange.deadlineMs = performance.now() + this.#limits.replyMs;
     let taken = 0;
     exchange.res.onWritable((offset) => {
       if (exchange.state !== "sending") return true;

@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
-import { Engine } from "../core/engine.js";
+import { Engine, type EngineLook, type RoomReport } from "../core/engine.js";
 import { softWatermark } from "../core/limits.js";
+import type { RoomName } from "../protocol/room-name.js";
 import { createAuth } from "./auth/index.js";
 import { RevocationMemory } from "./auth/revocation-memory.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
@@ -67,6 +68,9 @@ export interface RunningServer {
   readonly isBrokerAvailable: boolean;
   /** Rooms that are open now. */
   readonly openRooms: number;
+  /** See `Engine.look` and `Engine.inspect`. */
+  look(): EngineLook | undefined;
+  inspect(room: RoomName): RoomReport | undefined;
   /**
    * Makes tokens void in this process, and closes connections that have one. What cannot be remembered is logged, and all else
    * is done; rejects with the last CodedError of these.
@@ -208,6 +212,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get openRooms() {
       return engine?.openRooms ?? 0;
     },
+    look: () => engine?.look(Date.now()),
+    inspect: (room) => engine?.inspect(room),
     revoke: (kept) => memory.revoke(kept),
     drain,
     stop,
