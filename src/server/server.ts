@@ -239,6 +239,7 @@ async function brokerOf(
 function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log: Logger): GatewayLimits {
   const {
     connections: configured,
+    inboxBytes,
     idleSeconds,
     bodyBytes,
     flushMsMax,
@@ -268,6 +269,7 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     ...fitting,
     ...handshakes,
     ...addresses,
+    inboxBytes,
     idleSeconds,
     bodyBytes,
     flushMsMax,
