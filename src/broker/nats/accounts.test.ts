@@ -87,9 +87,7 @@ describe("the documented accounts, as they are", () => {
     const everybody: AccountUser[] = ["engine", "provisioner", "publisher", "reader"];
     const nobody = [
       ...["fw.live.0.log~a", "fw.livekey.0.keyed~a.k", "fw.livectl.plan", "fw.ctl.other", "other.in.0.a"],
-      ...["STREAM.PURGE.FW_0", "STREAM.DELETE.FW_0", "STREAM.MSG.DELETE.FW_0", "STREAM.PURGE.FW_CTL"].map(
-        api,
-      ),
+      ...["STREAM.DELETE.FW_0", "STREAM.MSG.DELETE.FW_0", "STREAM.DELETE.FW_CTL"].map(api),
       ...["STREAM.RESTORE.FW_0", "STREAM.SNAPSHOT.FW_0", "STREAM.LEADER.STEPDOWN.FW_0", "STREAM.NAMES"].map(
         api,
       ),
@@ -99,7 +97,9 @@ describe("the documented accounts, as they are", () => {
     const publishes: Record<AccountUser, string[]> = {
       engine: [
         "fw.ctl.plan",
+        "fw.ctl.purges",
         "_INBOX_publisher.a",
+        api("STREAM.PURGE.FW_0"),
         api("STREAM.CREATE.X"),
         api("STREAM.UPDATE.FW_0"),
         api("INFO"),
@@ -109,6 +109,7 @@ describe("the documented accounts, as they are", () => {
         "fw.ctl.plan",
         "fw.ctl.epochs",
         "_INBOX_engine.a",
+        api("STREAM.PURGE.FW_0"),
         api("STREAM.INFO.FW_0"),
         api("DIRECT.GET.FW_0"),
       ],
@@ -117,6 +118,7 @@ describe("the documented accounts, as they are", () => {
         "fw.key.0.a.k",
         "fw.eph.0.a",
         "fw.ctl.plan",
+        api("STREAM.PURGE.FW_0"),
         api("CONSUMER.CREATE.FW_0.x.fw.in.0.a"),
       ],
     };
