@@ -36,7 +36,7 @@ const DESIGN: readonly (readonly [Crowd, ...Row[]])[] = [
     [320, 16, 100, "held out"],
   ],
   [{ subscribers: 1_000, rooms: 10, roomsEach: 10 }, [5, 1, 100], [20, 4, 100]],
-  [{ subscribers: 200, rooms: 200, roomsEach: 1 }, [50, 50, 100], [100, 50, 100], [8, 1, 100]],
+  [{ subscribers: 200, rooms: 200, roomsEach: 1 }, [75, 50, 100], [150, 50, 100], [8, 1, 100]],
   [{ subscribers: 3_000, rooms: 1, roomsEach: 1 }, [8, 1, 100]],
   [{ subscribers: 1_000, rooms: 4, roomsEach: 2 }, [80, 4, 500, "held out"]],
   [{ subscribers: 200, rooms: 100, roomsEach: 2 }, [200, 50, 100, "held out"]],

@@ -83,7 +83,7 @@ async function grow(roomsEach: number, { connections, settleMs, idleMs }: Memory
       idle: await idleOf(server, connections + first, idleMs),
     };
   } finally {
-    await Promise.all([warm.child.stop(), clients.child.stop(), server.stop()]);
+    await Promise.all([warm.stop(), clients.stop(), server.stop()]);
   }
 }
 

@@ -34,10 +34,7 @@ export class Stages {
 
   async stop(): Promise<void> {
     await Promise.all(
-      [...this.#stages.values()].flatMap(({ server, subscribers }) => [
-        subscribers.child.stop(),
-        server.stop(),
-      ]),
+      [...this.#stages.values()].flatMap(({ server, subscribers }) => [subscribers.stop(), server.stop()]),
     );
   }
 
