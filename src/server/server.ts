@@ -23,6 +23,7 @@ import {
 } from "./gateway-limits.js";
 import { createHttpApi } from "./http-api.js";
 import { createLogger, type Logger } from "./log.js";
+import { streamOf } from "./nats-options.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
 import { SubjectCounts } from "./subject-counts.js";
@@ -49,7 +50,7 @@ export interface ServerOptions {
 }
 
 /** A broker outside of this process, with the totals of the way to it. */
-export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable"> {
+export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable" | "away"> {
   readonly availability: Availability;
 }
 
@@ -66,6 +67,8 @@ export interface RunningServer {
   readonly brokerCounters: Readonly<Record<string, number>>;
   /** Whether the broker can be reached and can store. */
   readonly isBrokerAvailable: boolean;
+  /** Streams of the broker in this process that do not answer, though others do. */
+  readonly brokerAway: readonly string[];
   /** Rooms that are open now. */
   readonly openRooms: number;
   /** See `Engine.look` and `Engine.inspect`. */
@@ -209,6 +212,9 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get isBrokerAvailable() {
       return isAvailable();
     },
+    get brokerAway() {
+      return running.away();
+    },
     get openRooms() {
       return engine?.openRooms ?? 0;
     },
@@ -227,9 +233,10 @@ async function brokerOf(
   onRevoked: (kept: readonly KeptRevocation[]) => void,
 ): Promise<SharedBroker & Pick<RunningBroker, "stop" | "revoke">> {
   if (broker !== undefined) return { ...broker, stop: async () => {} };
-  const availability = new Availability(() => 0);
+  const availability = new Availability(() => 0, streamOf(config));
   const own = await startBroker(config, log, {
     onAvailable: (isAvailable) => availability.set(0, isAvailable),
+    onAway: (streams) => availability.setAway(0, streams),
     onRevoked,
   });
   return { ...own, availability };

@@ -16,6 +16,8 @@ import { RecordReader } from "./record-reader.js";
 export interface PeerOwner extends ReadsOwner {
   /** Whether the broker can be reached. */
   readonly isAvailable: boolean;
+  /** Parts of it that cannot. */
+  readonly away: readonly string[];
   /** Of all peers. */
   readonly keys: HeldKeys<HubPeer>;
   /** The room, which is being opened at the broker where nobody had it open. */
@@ -121,7 +123,8 @@ export class HubPeer implements RoomPeer {
 
   /** Says whether the broker can be reached. */
   tellStatus(): void {
-    if (this.#worker !== undefined) this.#write({ type: "status", available: this.#owner.isAvailable });
+    const { isAvailable: available, away } = this.#owner;
+    if (this.#worker !== undefined) this.#write({ type: "status", available, away });
   }
 
   checkpoint({ room }: RoomMember, offset: number): void {
@@ -173,7 +176,7 @@ export class HubPeer implements RoomPeer {
     this.#worker = worker;
     this.#write({ type: "welcome", version: WIRE_VERSION });
     if (version === WIRE_VERSION) {
-      if (!this.#owner.isAvailable) this.tellStatus();
+      if (!this.#owner.isAvailable || this.#owner.away.length > 0) this.tellStatus();
       return;
     }
     this.#owner.fault(new Error(`worker ${worker} speaks version ${version}, this hub ${WIRE_VERSION}`));
