@@ -100,6 +100,8 @@ export class Engine implements SessionHost {
     this.#packer.take();
     this.reader.forgetAnswered();
     this.newest.forget();
+    // What earlier ticks published has reached the sockets' buffers by now.
+    this.lanes.look(this.#slow.lookBytes);
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
@@ -143,6 +145,10 @@ export class Engine implements SessionHost {
 
   watch(session: Session, nowMs: number): void {
     this.#slow.watch(session, nowMs);
+  }
+
+  lookAt(session: Session): void {
+    this.#slow.look(session);
   }
 
   noteDrain(session: Session): void {

@@ -189,6 +189,7 @@ export class RoomLane implements Flushable {
     const { counters } = this.#room;
     counters.topicPublishes += 1;
     counters.topicBytes += chunk.length;
+    this.lane.published(chunk.length, wire.binary ? this.#binary : this.#text);
     fanout.publish(topic, chunk, wire.binary);
   }
 
