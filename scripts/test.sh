@@ -17,8 +17,8 @@ install() {
 }
 
 [ -x /usr/bin/chromium ] || install chromium
-# A WebSocket client that others wrote.
-/usr/bin/python3 -c "import websockets" 2>/dev/null || install python3-websockets
+# A WebSocket client that others wrote, and what the Python example needs.
+/usr/bin/python3 -c "import websockets, msgpack" 2>/dev/null || install python3-websockets python3-msgpack
 command -v openssl >/dev/null || install openssl
 [ -n "${FANWIRE_NATS_SERVER:-}" ] || [ -x /usr/sbin/nats-server ] || install nats-server
 command -v promtool >/dev/null || install prometheus

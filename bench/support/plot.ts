@@ -14,7 +14,7 @@ export interface Plot {
   readonly places: readonly string[];
   /** What the values are, with their unit. */
   readonly y: string;
-  /** For values that are far apart; all must be above 0. */
+  /** For values that are far apart. */
   readonly isLogarithmic?: boolean;
   readonly series: readonly Series[];
 }
@@ -81,13 +81,16 @@ class Scale {
     const values = series.flatMap((one) => one.values.filter((value) => value !== undefined));
     const high = Math.max(...values, 0);
     this.#map = isLogarithmic ? Math.log10 : (value) => value;
-    this.ticks = isLogarithmic ? decades(Math.min(...values), high) : evenly(high);
+    this.ticks = isLogarithmic
+      ? decades(Math.min(...values.filter((value) => value > 0)), high)
+      : evenly(high);
     this.#low = this.#map(this.ticks[0] ?? 0);
     this.#high = this.#map(this.ticks[this.ticks.length - 1] ?? 1);
   }
 
   y(value: number): number {
-    const share = (this.#map(value) - this.#low) / (this.#high - this.#low || 1);
+    // What has no logarithm stands on the axis.
+    const share = Math.max(0, (this.#map(value) - this.#low) / (this.#high - this.#low || 1));
     return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP);
   }
 }
@@ -173,7 +176,7 @@ function evenly(high: number): number[] {
 
 /** 1, 2 and 5 of every decade, from at or below the lowest to at or above the highest. */
 function decades(low: number, high: number): number[] {
-  if (!(low > 0)) throw new RangeError("a logarithmic plot has values above 0");
+  if (high <= 0) return [0.1, 1];
   const all: number[] = [];
   for (let decade = Math.floor(Math.log10(low)); decade <= Math.ceil(Math.log10(high)); decade += 1)
     for (const factor of [1, 2, 5]) all.push(factor * 10 ** decade);

@@ -15,7 +15,8 @@ import { controlConfig, nanos, partitionConfig } from "./stream-config.js";
 import { type NamespaceSettings, placeOf, planStreams, type StoredSettings } from "./stream-plan.js";
 import { Subjects } from "./subjects.js";
 
-const STORAGE = { replicas: 1, maxBytes: -1, dataBytes: 15_360 };
+const REVOCATIONS = { count: 1_000, seconds: 600 };
+const STORAGE = { replicas: 1, maxBytes: -1, dataBytes: 15_360, revocations: REVOCATIONS };
 
 function settings(messages: number, seconds: number, rest: Partial<StoredSettings> = {}): StoredSettings {
   return { history: { messages, seconds }, state: false, ephemeral: false, ...rest };
@@ -137,6 +138,7 @@ describe("what provisioning does", () => {
       [
         ["create", "FW_0"],
         ["create", "FW_1"],
+        ["create", "FW_REVOKED"],
       ],
     );
     assert.equal(first.record?.generation, 0);
