@@ -25,6 +25,8 @@ export interface Parted {
   readonly topic: string;
   readonly flow: Flow;
   readonly counters: Counters;
+  /** So many bytes went to sockets, those of each socket counted. */
+  wrote(bytes: number): void;
   /** Nobody is in this part any more. */
   forget(part: RoomLane): void;
 }
@@ -154,7 +156,10 @@ export class RoomLane implements Flushable {
 
   #sendMessages(messages: readonly Message[], fanout: Fanout, packer: Packer): void {
     if (this.#alone !== undefined) {
-      for (const frame of this.#framesFor(this.#alone, messages)) this.lane.post(this.#alone, frame);
+      for (const frame of this.#framesFor(this.#alone, messages)) {
+        this.#room.wrote(frame.length);
+        this.lane.post(this.#alone, frame);
+      }
       return;
     }
     const own = this.#echoless === undefined ? undefined : authors(messages, this.#echoless);
@@ -189,7 +194,9 @@ export class RoomLane implements Flushable {
     const { counters } = this.#room;
     counters.topicPublishes += 1;
     counters.topicBytes += chunk.length;
-    this.lane.published(chunk.length, wire.binary ? this.#binary : this.#text);
+    const members = wire.binary ? this.#binary : this.#text;
+    this.lane.published(chunk.length, members);
+    this.#room.wrote(chunk.length * members);
     fanout.publish(topic, chunk, wire.binary);
   }
 

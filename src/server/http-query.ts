@@ -2,6 +2,9 @@ import { CodedError } from "../protocol/errors.js";
 import type { Position } from "../protocol/frames.js";
 import { positionOf } from "../protocol/parse-request.js";
 
+/** Says who asks, not what for. */
+export const TOKEN_PARAMETER = "token";
+
 /** What a request for messages may ask for. */
 export interface PageQuery {
   readonly after: Position | undefined;
@@ -21,6 +24,7 @@ export function parsePageQuery(
 ): PageQuery {
   const given = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(query)) {
+    if (name === TOKEN_PARAMETER) continue;
     if (!allowed.some((known) => known === name))
       throw bad(`the query parameter ${JSON.stringify(name)} is unknown; allowed are ${allowed.join(", ")}`);
     if (given.has(name)) throw bad(`the query parameter ${name} is given twice`);

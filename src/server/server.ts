@@ -2,14 +2,16 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
-import { Engine } from "../core/engine.js";
+import { Engine, type EngineLook, type RoomReport } from "../core/engine.js";
 import { softWatermark } from "../core/limits.js";
+import type { RoomName } from "../protocol/room-name.js";
 import { createAuth } from "./auth/index.js";
 import { RevocationMemory } from "./auth/revocation-memory.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
 import { TokenWatch } from "./auth/token-watch.js";
 import { Availability } from "./availability.js";
 import { type RunningBroker, startBroker } from "./broker.js";
+import { CallerRates } from "./caller-rates.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
 import { type Gateway, startGateway } from "./gateway.js";
@@ -20,10 +22,10 @@ import {
   type GatewayLimits,
 } from "./gateway-limits.js";
 import { createHttpApi } from "./http-api.js";
-import { KeyRates } from "./key-rates.js";
 import { createLogger, type Logger } from "./log.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
+import { SubjectCounts } from "./subject-counts.js";
 import { checkTlsFiles } from "./tls-files.js";
 import { urlOf } from "./url.js";
 
@@ -66,6 +68,9 @@ export interface RunningServer {
   readonly isBrokerAvailable: boolean;
   /** Rooms that are open now. */
   readonly openRooms: number;
+  /** See `Engine.look` and `Engine.inspect`. */
+  look(): EngineLook | undefined;
+  inspect(room: RoomName): RoomReport | undefined;
   /**
    * Makes tokens void in this process, and closes connections that have one. What cannot be remembered is logged, and all else
    * is done; rejects with the last CodedError of these.
@@ -115,14 +120,16 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   let closer: Gateway | undefined;
   await memory.attach(revocations, { closeRevoked: async () => closer?.closeRevoked() }, log);
   const watch = authority && new TokenWatch(revocations, gatewayCounters, Date.now());
+  const subjects = new SubjectCounts(config.limits.connectionsPerSub, gatewayCounters);
   const guard: Guard = {
-    authenticate: authority && ((token, guest) => authority.refresh(token, guest)),
+    authenticate: authority && ((token) => authority.accessLater(token)),
+    enter: (_, sub) => subjects.enter(sub),
     subscribe: hooks?.subscribe,
     publish: hooks?.publish,
   };
-  const keyRates = new KeyRates(config.limits.httpRequestsPerSecondPerKey, gatewayCounters);
+  const rates = new CallerRates(config.limits, gatewayCounters);
   const api = createHttpApi({
-    checkRate: (authorization) => keyRates.check(authorization, performance.now()),
+    checkRate: (caller, writes) => rates.check(caller, writes, performance.now()),
     broker,
     settingsOf: settings,
     config,
@@ -157,6 +164,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     log,
     door,
     watch,
+    subjects,
+    onEntered: hooks && ((session, address) => hooks.entered(session, address)),
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
       const outages = availability;
@@ -203,6 +212,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get openRooms() {
       return engine?.openRooms ?? 0;
     },
+    look: () => engine?.look(Date.now()),
+    inspect: (room) => engine?.inspect(room),
     revoke: (kept) => memory.revoke(kept),
     drain,
     stop,
@@ -234,7 +245,6 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     handshakesPerSecond,
     handshakeLagMs,
     connectionsPerAddress,
-    connectionsPerSub,
     handshakesPerSecondPerAddress,
     acceptsPerSecondPerAddress,
     httpRequestsPerSecondPerAddress,
@@ -249,7 +259,6 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
   const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
   const addresses = {
     connectionsPerAddress,
-    connectionsPerSub,
     acceptsPerSecondPerAddress,
     httpRequestsPerSecondPerAddress,
     requestsPerSecondPerAddress,

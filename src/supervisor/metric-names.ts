@@ -160,6 +160,7 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   requestsOverAddress: limit("requestsPerSecondPerAddress"),
   httpOverAddress: limit("httpRequestsPerSecondPerAddress"),
   httpOverKey: limit("httpRequestsPerSecondPerKey"),
+  httpOverSub: limit("httpRequestsPerSecondPerSub"),
   connectionsOverSub: limit("connectionsPerSub"),
   acceptsOverAddress: limit("acceptsPerSecondPerAddress"),
   connectionsRefused: limit("plainConnections"),
