@@ -141,7 +141,7 @@ export class Engine implements SessionHost {
     this.reader.forgetAnswered();
     this.newest.forget();
     // What earlier ticks published has reached the sockets' buffers by now.
-    this.lanes.look(this.#slow.lookBytes);
+    this.lanes.look(this.#slow.checkBytes);
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
@@ -192,7 +192,7 @@ export class Engine implements SessionHost {
   }
 
   lookAt(session: Session): void {
-    this.#slow.look(session);
+    this.#slow.check(session);
   }
 
   noteDrain(session: Session): void {

@@ -41,14 +41,14 @@ interface Watched {
   asked: boolean;
 }
 
-/** Looks are not closer together than this many bytes. */
-const LOOK_BYTES_MIN = 4_096;
+/** Checks are not closer together than this many bytes. */
+const CHECK_BYTES_MIN = 4_096;
 
 /**
  * Watches sockets that have something waiting. Nothing calls back when a socket that takes nothing comes above the soft
  * watermark, and a flood takes it from there to where frames are dropped in a fraction of a second. So whoever was sent
- * {@link SlowWatch.lookBytes} is looked at, besides everybody about once a second. Those above the soft watermark are slowed down, and let go when they have been
- * calm for a while; those where nothing moves for too long are closed.
+ * {@link SlowWatch.checkBytes} is looked at, besides everybody about once a second. Those above the soft watermark are slowed
+ * down, and let go when they have been calm for a while; those where nothing moves for too long are closed.
  */
 export class SlowWatch {
   readonly #limits: Limits;
@@ -61,14 +61,14 @@ export class SlowWatch {
     this.#counters = counters;
   }
 
-  /** How much a socket may be sent between two looks: then one comes before it has got from the soft watermark to the hard one. */
-  get lookBytes(): number {
+  /** How much a socket may be sent between two checks: then one comes before it has got from the soft watermark to the hard one. */
+  get checkBytes(): number {
     const { bufferBytes, softWatermarkBytes } = this.#limits;
-    return Math.max(LOOK_BYTES_MIN, (bufferBytes - softWatermarkBytes) / 2);
+    return Math.max(CHECK_BYTES_MIN, (bufferBytes - softWatermarkBytes) / 2);
   }
 
   /** Asks that it be slowed down where its buffer is above the soft watermark. */
-  look(session: Session): void {
+  check(session: Session): void {
     if (session.bufferedBytes <= this.#limits.softWatermarkBytes) return;
     let watched = this.#watched.get(session);
     if (watched === undefined) {
