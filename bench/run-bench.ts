@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { nearest } from "../server/nearest.js";
+import { runAgent } from "./fleet/remote/agent-command.js";
 import { loadScenario, SCENARIO_NAMES } from "./scenarios.js";
 import { environment } from "./support/environment.js";
 import { plotPage } from "./support/plot.js";
@@ -15,7 +16,9 @@ export interface BenchIo {
   readonly err: (text: string) => void;
 }
 
-const OWN_OPTIONS = `  ${"--json=FILE".padEnd(22)} write the result there: unrounded numbers, machine, kernel, versions, sysctls; where there are plots, beside it as .html
+/** Not a scenario: it lets others use this machine's. */
+const AGENT = "agent";
+const OWN_OPTIONS = `  ${"--json=FILE".padEnd(22)} write the result there: unrounded numbers, machine, kernel, versions, sysctls; plots beside it as .html
   ${"--help".padEnd(22)} this`;
 
 /**
@@ -28,8 +31,9 @@ export async function runBench(args: readonly string[], command: string, io: Ben
     io.out(await benchHelp(command));
     return 0;
   }
+  if (name === AGENT) return await agent(rest, command, io);
   if (!SCENARIO_NAMES.includes(name)) {
-    const near = nearest(name, SCENARIO_NAMES);
+    const near = nearest(name, [...SCENARIO_NAMES, AGENT]);
     const meant = near === undefined ? "" : `; did you mean ${near}?`;
     io.err(
       `there is no scenario ${JSON.stringify(name)}${meant}\nThere are ${SCENARIO_NAMES.join(", ")}; "${command} --help" explains.`,
@@ -54,6 +58,15 @@ export async function runBench(args: readonly string[], command: string, io: Ben
   }
 }
 
+async function agent(args: readonly string[], command: string, io: BenchIo): Promise<BenchCode> {
+  try {
+    return await runAgent(args, io);
+  } catch (cause) {
+    io.err(`${command} ${AGENT}: ${cause instanceof Error ? cause.message : String(cause)}`);
+    return cause instanceof BadOption ? 2 : 1;
+  }
+}
+
 /** What can be measured, a line each. */
 export async function benchHelp(command: string): Promise<string> {
   const lines = await Promise.all(
@@ -70,6 +83,7 @@ export async function benchHelp(command: string): Promise<string> {
   ${command} SCENARIO [options]          its tables as Markdown
   ${command} SCENARIO --json FILE        the same with unrounded numbers, for programs
   ${command} SCENARIO --help             its options
+  ${command} agent --listen HOST:PORT    clients here for benches elsewhere, which name it by --fleet
 
 Scenarios:
 ${lines.join("\n")}
