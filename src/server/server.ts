@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { ownLine, PresenceHub } from "../broker/presence/presence-hub.js";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
 import { softWatermark } from "../core/limits.js";
+import { listLimits } from "../core/presence/desk.js";
+import type { PresenceLine } from "../core/presence/line.js";
+import { CodedError } from "../protocol/errors.js";
 import { createAuth } from "./auth/index.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
 import { TokenWatch } from "./auth/token-watch.js";
@@ -45,6 +49,7 @@ export interface ServerOptions {
 /** A broker outside of this process, with the totals of the way to it. */
 export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable"> {
   readonly availability: Availability;
+  readonly presence: PresenceLine;
 }
 
 /** A server that listens. */
@@ -99,6 +104,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     counters: brokerCounters,
     isAvailable,
     availability,
+    presence,
     stop: stopBroker,
   } = await brokerOf(config, options, log);
   let stopping: Promise<void> | undefined;
@@ -131,6 +137,10 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
       await options.spread?.(kept);
     },
     counters,
+    occupants: (room) => {
+      if (engine === undefined) throw new CodedError("unavailable", "the server is just starting", 100);
+      return engine.presence.ask(room);
+    },
     version,
     health: () => ({
       ok: stopping === undefined,
@@ -155,7 +165,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
       const outages = availability;
-      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters, outages, guard });
+      const ports = { broker, fanout, outages, guard, presence };
+      engine = new Engine({ node, settingsOf: settings, limits, counters, ...ports });
       return engine;
     },
   }).catch(async (cause: unknown) => {
@@ -215,7 +226,12 @@ async function brokerOf(
   const own = await startBroker(config, log, {
     onAvailable: (isAvailable) => availability.set(0, isAvailable),
   });
-  return { ...own, availability };
+  const hub = new PresenceHub({ name: config.node, limits: listLimits(config.limits) });
+  const stop = async (deadlineMs: number): Promise<void> => {
+    hub.stop();
+    await own.stop(deadlineMs);
+  };
+  return { ...own, availability, presence: ownLine(hub), stop };
 }
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */
