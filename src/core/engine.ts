@@ -1,6 +1,9 @@
+import type { Position, Rate } from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
 import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
 import { type Allowances, allowances } from "./allowance.js";
+import { Census, type RoomCounts } from "./census.js";
 import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
 import { Lanes } from "./lanes.js";
@@ -16,7 +19,7 @@ import { Rooms } from "./rooms.js";
 import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
 import { Signatures } from "./signatures.js";
-import { SlowWatch } from "./slow-watch.js";
+import { type SlowLook, SlowWatch } from "./slow-watch.js";
 
 export type { Session } from "./session.js";
 
@@ -36,6 +39,22 @@ export interface EngineOptions {
   readonly presence?: PresenceLine;
 }
 
+/** What {@link Engine.look} tells. */
+export interface EngineLook {
+  readonly rooms: RoomCounts;
+  readonly slow: SlowLook;
+}
+
+/** What {@link Engine.inspect} tells. */
+export interface RoomReport {
+  readonly subscribers: number;
+  /** Live members by class; who is being replayed is none yet. */
+  readonly classes: readonly { readonly rate: Rate; readonly members: number }[];
+  readonly head: Position;
+  /** Messages that can be replayed without the broker. */
+  readonly ringMessages: number;
+}
+
 const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
 
 /**
@@ -44,7 +63,10 @@ const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
  */
 const TURN_BYTES_MIN = 512;
 
-/** One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. */
+/**
+ * One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. Every `nowMs` is in
+ * milliseconds on one clock that never goes back; where it begins does not matter.
+ */
 export class Engine implements SessionHost {
   readonly broker: Broker;
   readonly outages: Outages;
@@ -63,6 +85,7 @@ export class Engine implements SessionHost {
   readonly #fanout: Fanout;
   readonly #packer = new Packer();
   readonly #slow: SlowWatch;
+  readonly #census = new Census();
   #turns: Session[] = [];
   #lagging: Session[] = [];
   #retries: Session[] = [];
@@ -90,6 +113,23 @@ export class Engine implements SessionHost {
   /** Open rooms, for health and metrics. */
   get openRooms(): number {
     return this.rooms.size;
+  }
+
+  /**
+   * Who and what is large and slow, for operators. Each call goes on with a pass over the rooms for a bounded number of
+   * them, so that it costs about a millisecond however many there are. To be called about once a second while somebody
+   * looks, and not at all otherwise.
+   */
+  look(nowMs: number): EngineLook {
+    return { rooms: this.#census.step(this.rooms, nowMs), slow: this.#slow.look(nowMs) };
+  }
+
+  /** One room as it is here; undefined where it is not open. */
+  inspect(name: RoomName): RoomReport | undefined {
+    const found = this.rooms.find(name);
+    if (found?.room === undefined) return undefined;
+    const { head, ring } = found.room;
+    return { subscribers: found.members, classes: found.room.classMembers(), head, ringMessages: ring.size };
   }
 
   /** Takes a connection and sends it `welcome`. `id` is unique for the life of the deployment. */
@@ -127,12 +167,16 @@ export class Engine implements SessionHost {
 
   /** About once a second: closes idle rooms, retries reads, closes sockets that are too slow for too long. */
   sweep(nowMs: number): void {
-    this.rooms.sweep(nowMs);
+    this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
     this.presence.sweep(nowMs);
     const retries = this.#retries;
     this.#retries = [];
     for (const session of retries) this.wantTurn(session);
+  }
+
+  wallMs(): number {
+    return this.#fanout.wallMs();
   }
 
   wantTurn(session: Session): void {

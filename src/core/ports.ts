@@ -13,6 +13,12 @@ export interface Outgoing {
   readonly id?: string | undefined;
   /** Session that publishes, handed through to {@link Message.origin}. */
   readonly origin?: string | undefined;
+  /**
+   * The key stands for its sender. "take": this process holds it from now on, until it publishes nil; who hosts a broker for
+   * several processes takes out what nobody holds any more when one ends. "release", with nil: this process holds it no
+   * more, and it is taken out unless another does.
+   */
+  readonly hold?: "take" | "release" | undefined;
 }
 
 /** Where a broker puts an open room's flow: ordered and gapless (each `prev` is the offset before), or a reset. */
@@ -84,6 +90,11 @@ export interface Fanout {
   requestFlush(): void;
   /** Asks for an `Engine.tick` at this time or soon after it, besides those asked for otherwise. In milliseconds, on the clock of `Engine.tick`. */
   wakeAt(atMs: number): void;
+  /**
+   * Milliseconds since 1970, a whole number: for what is shown, and for what is measured against stored times. It may be set at any
+   * time, and by any amount; how long something takes is measured on the clock of `Engine.tick`, which never is.
+   */
+  wallMs(): number;
   /** Asks for one `Engine.tick` soon, outside of any socket handler. Asking again before it comes changes nothing. */
   requestTick(): void;
 }

@@ -42,7 +42,7 @@ export function handle(asker: Asker, host: SessionHost, input: ClientInput, nowM
       asker.refuse(input.ref, input.error);
       break;
     case "ping":
-      asker.answer(input.ref, { time: nowMs });
+      asker.answer(input.ref, { time: host.wallMs() });
       break;
     case "subscribe":
       subscribe(asker, host, input, nowMs);
@@ -86,7 +86,7 @@ function authenticate(
   if (asker.busy(ref, limits.requestsInFlight)) return;
   asker.wait(ref, guard.authenticate(token, asker), (access) => {
     counters.authenticated += 1;
-    asker.answer(ref, { expiresMs: Math.max(0, Math.round(access.expiresAt * 1_000 - nowMs)) });
+    asker.answer(ref, { expiresMs: Math.max(0, Math.round(access.expiresAt * 1_000 - host.wallMs())) });
     asker.renew(access, nowMs);
   });
 }
@@ -177,12 +177,13 @@ function publish(
     return;
   }
   if (asker.busy(ref, limits.requestsInFlight)) return;
-  const key = settings.key === "sender" ? signatures.sign(asker, room, data) : given;
+  const isSigned = settings.key === "sender";
+  const key = isSigned ? signatures.sign(asker, room, data) : given;
   if (key instanceof CodedError) {
     asker.refuse(ref, key);
     return;
   }
-  const outgoing = { room, data, key, origin: asker.id };
+  const outgoing = { room, data, key, origin: asker.id, hold: isSigned ? ("take" as const) : undefined };
   const stored = publishGuarded(asker, host, outgoing).catch((cause: unknown) => {
     counters.publishErrors += 1;
     throw cause;

@@ -25,6 +25,8 @@ export interface Parted {
   readonly topic: string;
   readonly flow: Flow;
   readonly counters: Counters;
+  /** So many bytes went to sockets, those of each socket counted. */
+  wrote(bytes: number): void;
   /** Nobody is in this part any more. */
   forget(part: RoomLane): void;
 }
@@ -154,7 +156,10 @@ export class RoomLane implements Flushable {
 
   #sendMessages(messages: readonly Message[], fanout: Fanout, packer: Packer): void {
     if (this.#alone !== undefined) {
-      for (const frame of this.#framesFor(this.#alone, messages)) this.lane.post(this.#alone, frame);
+      for (const frame of this.#framesFor(this.#alone, messages)) {
+        this.#room.wrote(frame.length);
+        this.lane.post(this.#alone, frame);
+      }
       return;
     }
     const own = this.#echoless === undefined ? undefined : authors(messages, this.#echoless);
@@ -189,6 +194,7 @@ export class RoomLane implements Flushable {
     const { counters } = this.#room;
     counters.topicPublishes += 1;
     counters.topicBytes += chunk.length;
+    this.#room.wrote(chunk.length * (wire.binary ? this.#binary : this.#text));
     fanout.publish(topic, chunk, wire.binary);
   }
 

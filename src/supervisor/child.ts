@@ -1,7 +1,9 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { KeptRevocation } from "../server/auth/revocations.js";
-import type { BeatMessage, FromChild, StartMessage, ToChild } from "./ipc.js";
+import type { EngineLook, RoomReport } from "../core/engine.js";
+import type { RoomName } from "../protocol/room-name.js";
+import { Inspections } from "./inspections.js";
+import type { BeatMessage, FromChild, RevocationMessage, StartMessage, ToChild } from "./ipc.js";
 import { WORKER_NODE_ARGS } from "./node-args.js";
 
 export type Role = "worker" | "hub";
@@ -9,8 +11,8 @@ export type Role = "worker" | "hub";
 export interface ChildOptions {
   readonly role: Role;
   readonly start: StartMessage;
-  /** It was told of a revocation, which all are to know. */
-  readonly onSpread: (from: Child, id: number, kept: KeptRevocation) => void;
+  /** Told what it says of revocations. */
+  readonly onRevocation: (from: Child, message: RevocationMessage) => void;
 }
 
 export type ChildState =
@@ -44,13 +46,18 @@ export class Child {
   /** When it last showed that its loop turns, by `performance.now()`. */
   beatMs = performance.now();
   report: BeatMessage | undefined;
+  /** When that came, by `performance.now()`. */
+  reportMs = 0;
+  /** What it said when it was last asked by {@link Child.askLook}. */
+  look: EngineLook | undefined;
+  readonly #inspections = new Inspections();
   readonly #process: ChildProcess;
-  readonly #onSpread: ChildOptions["onSpread"];
+  readonly #onRevocation: ChildOptions["onRevocation"];
   #refusal: string | undefined;
 
-  constructor({ role, start, onSpread }: ChildOptions) {
+  constructor({ role, start, onRevocation }: ChildOptions) {
     this.role = role;
-    this.#onSpread = onSpread;
+    this.#onRevocation = onRevocation;
     this.index = start.index;
     const { file, nodeArgs } = PROGRAMS[role];
     // What stdin says is for nobody; logs of all processes go to the one stderr.
@@ -116,11 +123,31 @@ export class Child {
         break;
       case "beat":
         this.report = message;
+        this.reportMs = this.beatMs;
+        break;
+      case "look":
+        this.look = message.look;
+        break;
+      case "inspected":
+        this.#inspections.answered(message.id, message.report);
         break;
       case "spread":
-        this.#onSpread(this, message.id, message.kept);
+      case "carried":
+      case "learnt":
+        this.#onRevocation(this, message);
         break;
     }
+  }
+
+  /** Only workers answer. */
+  askLook(): void {
+    if (this.state.kind === "ready") this.tell({ kind: "look" });
+  }
+
+  /** What a worker has of a room; undefined where the room is not open there, or no answer comes in time. */
+  inspect(room: RoomName): Promise<RoomReport | undefined> {
+    if (this.state.kind !== "ready") return Promise.resolve(undefined);
+    return this.#inspections.ask((id) => this.tell({ kind: "inspect", id, room }));
   }
 
   tell(message: ToChild): void {

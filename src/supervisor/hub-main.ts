@@ -5,8 +5,11 @@ import { type Hub, startHub } from "../broker/hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { PresenceHub } from "../broker/presence/presence-hub.js";
 import { listLimits } from "../core/presence/desk.js";
+import type { KeptRevocation } from "../server/auth/revocations.js";
 import { startBroker } from "../server/broker.js";
 import { type Program, runChild } from "./child-program.js";
+import { CARRIER_INDEX } from "./ipc.js";
+import { RevocationCarrier } from "./revocation-carrier.js";
 
 /** For workers that have drained and are still closing. */
 const WORKERS_MS = 10_000;
@@ -18,7 +21,11 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   if (socketPath === undefined) throw new Error(`there is no socket for hub ${index}`);
   let hub: Hub | undefined;
   const onAvailable = (available: boolean): void => hub?.setAvailable(available);
-  const running = await startBroker(config, log, { share: hubs.length, onAvailable });
+  // One of them speaks for the node.
+  const carrier = index === CARRIER_INDEX ? new RevocationCarrier() : undefined;
+  const onRevoked = carrier && ((kept: readonly KeptRevocation[]): void => carrier.learn(kept));
+  const running = await startBroker(config, log, { share: hubs.length, onAvailable, onRevoked });
+  carrier?.attach(running);
   const { broker, counters, isAvailable, stop } = running;
   const presence = new PresenceHub({ name: `${config.node}.${index}`, limits: listLimits(config.limits) });
   hub = await startHub({
@@ -33,13 +40,14 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
     report: () => ({
       hub: {
         links: hub.links,
+        waitingBytes: hub.waitingBytes,
         brokerAvailable: isAvailable(),
         counters: { hub: { ...hub.counters }, broker: counters() },
       },
     }),
     drain: async (seconds) => {
-      const endMs = Date.now() + (seconds > 0 ? seconds * 1_000 + WORKERS_MS : 0);
-      while (hub.links > 0 && Date.now() < endMs) await sleep(POLL_MS);
+      const endMs = performance.now() + (seconds > 0 ? seconds * 1_000 + WORKERS_MS : 0);
+      while (hub.links > 0 && performance.now() < endMs) await sleep(POLL_MS);
       await hub.stop(STOP_MS);
       presence.stop();
       await stop(STOP_MS);

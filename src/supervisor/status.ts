@@ -40,6 +40,10 @@ export interface ProcessStatus<R> {
   readonly lag: LagReport | undefined;
   /** As of its last beat. */
   readonly report: R | undefined;
+  /** How long ago that was; more than a few seconds: it stands still. */
+  readonly reportAgeMs?: number | undefined;
+  /** How the last process of this place ended that nobody had asked to, in words. */
+  readonly lastCrash?: string | undefined;
 }
 
 export function statusOf(node: Supervisor): NodeStatus {
@@ -87,7 +91,7 @@ function processesOf<R>(
 ): ProcessStatus<R>[] {
   const nowMs = performance.now();
   return slots.flatMap((slot) => {
-    const { index, crashes } = slot;
+    const { index, crashes, lastCrash } = slot;
     const rows = slot.children.map((child) => ({
       index,
       pid: child.pid,
@@ -98,10 +102,13 @@ function processesOf<R>(
       cpuMs: child.report?.cpuMs,
       lag: child.report?.lag,
       report: reportOf(child),
+      reportAgeMs: child.report === undefined ? undefined : Math.round(nowMs - child.reportMs),
+      lastCrash,
     }));
     if (rows.length > 0) return rows;
     const none = { pid: undefined, rssBytes: undefined, cpuMs: undefined, lag: undefined, report: undefined };
-    return [{ index, state: "ended" as const, crashes, uptimeSeconds: 0, ...none }];
+    const ended = { index, state: "ended" as const, crashes, uptimeSeconds: 0, lastCrash };
+    return [{ ...ended, ...none, reportAgeMs: undefined }];
   });
 }
 

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { ApiKeys } from "../server/auth/api-keys.js";
+import { usesTokens } from "../server/auth/uses-tokens.js";
 import { capacityWarnings } from "../server/capacity.js";
 import { readFacts } from "../server/capacity-facts.js";
 import { processesOf } from "../server/capacity-limits.js";
@@ -10,6 +11,8 @@ import type { Logger } from "../server/log.js";
 import { urlOf } from "../server/url.js";
 import { type Admin, startAdmin } from "./admin.js";
 import type { Child, ChildOptions, Role } from "./child.js";
+import { CARRIER_INDEX } from "./ipc.js";
+import { Ops } from "./ops.js";
 import { freePort } from "./port-probe.js";
 import { whyNotReloadable } from "./reload-rules.js";
 import { RevocationDesk } from "./revocation-desk.js";
@@ -77,8 +80,8 @@ export class Supervisor {
     this.#config = config;
     this.#log = log;
     this.version = version;
-    const workers = (): Child[] => this.#workers.flatMap((slot) => slot.children);
-    this.#desk = new RevocationDesk(config.auth.revocations, workers);
+    const workers = () => this.workerProcesses;
+    this.#desk = new RevocationDesk({ config, workers, carrier: () => this.#carrier(), log });
     this.#watchdog = new Watchdog(config.watchdogMs, performance.now());
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -97,6 +100,10 @@ export class Supervisor {
     return this.#workers;
   }
 
+  get workerProcesses(): readonly Child[] {
+    return this.#workers.flatMap((slot) => slot.children);
+  }
+
   /** The admin port's address such as `http://127.0.0.1:9002`. */
   get adminUrl(): string {
     return this.#admin?.url ?? "";
@@ -113,7 +120,9 @@ export class Supervisor {
       this.#admin = await startAdmin({
         ...admin,
         apiKeys: () => new ApiKeys(this.#config.apiKeys),
+        asksTokens: () => usesTokens(this.#config),
         node: this,
+        ops: new Ops({ source: this, node: this.#config.node, log: this.#log }),
       });
       // Workers share it, and so would any other program in silence.
       this.port = await freePort(host, port);
@@ -205,12 +214,19 @@ export class Supervisor {
         hubs: this.#sockets,
         revocations: this.#desk.list(),
       },
-      onSpread: (from, id, kept) => this.#desk.take(from, id, kept),
+      onRevocation: (from, message) => this.#desk.take(from, message),
     });
     // Without a hub nobody is served; of workers those that are left have the cores.
     const restarts = role === "worker" ? this.#restarts : undefined;
     const onCrashLoop = (text: string): void => this.#giveUp(text);
     return new Slot({ role, index, optionsOf, log: this.#log, restarts, onCrashLoop });
+  }
+
+  /** The hub that tells other nodes of revocations. */
+  #carrier(): Child | "away" | undefined {
+    const slot = this.#hubs[CARRIER_INDEX];
+    if (slot === undefined || this.#config.broker === "memory") return undefined;
+    return slot.isReady && slot.child !== undefined ? slot.child : "away";
   }
 
   /** What still runs may still send its clients elsewhere; whoever watches this process starts it again. */
@@ -250,6 +266,7 @@ export class Supervisor {
   async #release(): Promise<void> {
     clearInterval(this.#watching);
     process.off("exit", this.#onExit);
+    this.#desk.close();
     await this.#admin?.close();
     this.#removeFolder();
   }

@@ -10,7 +10,7 @@ import type { Config } from "../server/config.js";
 import type { Logger } from "../server/log.js";
 import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
 import { type Program, runChild } from "./child-program.js";
-import type { WorkerReport } from "./ipc.js";
+import type { FromChild, ToChild, WorkerReport } from "./ipc.js";
 import { RevocationLine } from "./revocation-line.js";
 
 /** Hubs are started first; one that just crashed is back long before. */
@@ -18,7 +18,7 @@ const HUBS_MS = 10_000;
 const STOP_MS = 1_000;
 
 runChild("worker", async ({ config, index, workers, hubs, revocations }, log): Promise<Program> => {
-  const line = new RevocationLine(log);
+  const line = new RevocationLine();
   const connections = connectionsOfWorker(config.limits.connections, workers);
   const connectionsPerAddress = connectionsOfWorker(config.limits.connectionsPerAddress, workers);
   const connectionsPerSub = connectionsOfWorker(config.limits.connectionsPerSub, workers);
@@ -42,6 +42,7 @@ runChild("worker", async ({ config, index, workers, hubs, revocations }, log): P
   const spread = (kept: KeptRevocation): Promise<void> => line.spread(kept);
   const server = await startServer(own, { log, sharePort: true, revocations, spread, ...shared });
   line.attach(server);
+  answerLooks(server);
   return {
     report: () => ({ worker: reportOf(server) }),
     drain: async (seconds) => {
@@ -51,6 +52,20 @@ runChild("worker", async ({ config, index, workers, hubs, revocations }, log): P
     },
   };
 });
+
+/** Only when asked, which is while an operator looks. */
+function answerLooks(server: RunningServer): void {
+  const tell = (message: FromChild): void => {
+    if (process.connected) process.send?.(message);
+  };
+  process.on("message", (message: ToChild) => {
+    const look = message.kind === "look" ? server.look() : undefined;
+    if (look !== undefined) tell({ kind: "look", look });
+    if (message.kind !== "inspect") return;
+    const report = server.inspect(message.room);
+    tell({ kind: "inspected", id: message.id, ...(report && { report }) });
+  });
+}
 
 interface LinkEvents {
   isEnding(): boolean;

@@ -5,6 +5,7 @@ import { ApiError, ERR_CODE, insist, JsApi, type Json, numberOf, objectOf } from
 import { type ExistingStream, type PlanChange, planChange, type Step } from "./plan-change.js";
 import { canonical, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
+import type { RevocationBounds } from "./stream-config.js";
 import { type NamespaceSettings, planStreams } from "./stream-plan.js";
 import { Subjects } from "./subjects.js";
 
@@ -19,6 +20,8 @@ export interface ProvisionOptions {
   readonly maxBytes: number;
   /** Data of one message as nodes take it. */
   readonly dataBytes: number;
+  /** Default: {@link DEFAULT_REVOCATIONS}. */
+  readonly revocations?: RevocationBounds | undefined;
   /** For everything together. Default: 2 minutes. */
   readonly deadlineMs?: number;
   /** A cluster that knows of less than three servers is given this long to find more. Default: 30 seconds. */
@@ -59,6 +62,9 @@ export async function prepareProvisioning(options: ProvisionOptions): Promise<Pr
   }
 }
 
+/** For tokens that live a day. */
+export const DEFAULT_REVOCATIONS: RevocationBounds = Object.freeze({ count: 100_000, seconds: 86_400 + 60 });
+
 const DEADLINE_MS = 120_000;
 
 /** A cluster finds a leader, or there is no JetStream. */
@@ -93,8 +99,8 @@ async function prepare(link: NatsLink, options: ProvisionOptions, deadlineMs: nu
     options.replicas ??
     replicasNow(streams, subjects) ??
     (await replicasFor(link, Math.min(deadlineMs, options.clusterMs ?? CLUSTER_MS), options.signal));
-  const { maxBytes, dataBytes } = options;
-  const storage = { replicas, maxBytes, dataBytes };
+  const { maxBytes, dataBytes, revocations = DEFAULT_REVOCATIONS } = options;
+  const storage = { replicas, maxBytes, dataBytes, revocations };
   const change = planChange(plan, namespacesOf(options.settings), storage, {
     streams,
     record: record?.value,
@@ -103,7 +109,7 @@ async function prepare(link: NatsLink, options: ProvisionOptions, deadlineMs: nu
     change,
     replicas,
     server: version,
-    apply: (force) => apply({ api, control, change, record, force, end: Date.now() + deadlineMs }),
+    apply: (force) => apply({ api, control, change, record, force, end: performance.now() + deadlineMs }),
     close: () => link.close(),
   };
 }
@@ -114,7 +120,7 @@ interface Work {
   readonly change: PlanChange;
   readonly record: Versioned<PlanRecord> | undefined;
   readonly force: boolean;
-  /** When to give up: a cluster that has just begun finds no place for a stream for half a minute. */
+  /** When to give up, by `performance.now()`: a cluster that has just begun finds no place for a stream for half a minute. */
   readonly end: number;
 }
 
@@ -142,7 +148,7 @@ async function applyStep(api: JsApi, { kind, config }: Step, end: number): Promi
   const verb = kind === "create" ? "CREATE" : "UPDATE";
   const what = `NATS did not ${kind} ${config.name}`;
   try {
-    await insist(what, Math.max(STEP_MS, end - Date.now()), () =>
+    await insist(what, Math.max(STEP_MS, end - performance.now()), () =>
       api.call(`STREAM.${verb}.${config.name}`, body, STEP_MS),
     );
   } catch (cause) {
@@ -207,11 +213,11 @@ function replicasNow(streams: ReadonlyMap<string, ExistingStream>, subjects: Sub
  * one joins. Streams that got one replica because two servers were up first would stay so.
  */
 async function replicasFor(link: NatsLink, waitMs: number, signal?: AbortSignal): Promise<1 | 3> {
-  const end = Date.now() + waitMs;
+  const end = performance.now() + waitMs;
   for (;;) {
     const { info } = link.connection;
     if (new Set(info?.connect_urls ?? []).size >= 3) return 3;
-    if (info?.cluster === undefined || Date.now() >= end || signal?.aborted) return 1;
+    if (info?.cluster === undefined || performance.now() >= end || signal?.aborted) return 1;
     await new Promise((resolve) => setTimeout(resolve, CLUSTER_LOOK_MS));
   }
 }
