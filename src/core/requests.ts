@@ -8,7 +8,7 @@ import type {
 } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
-import { type Access, forbidden, type Right } from "./access.js";
+import { type Access, forbidden, type Right, whyNotAs } from "./access.js";
 import { forgetAsked, openGuarded, publishGuarded, type Visitor } from "./guarded.js";
 import { fittingPage, presencePage } from "./presence/page.js";
 import type { SessionHost } from "./session.js";
@@ -84,7 +84,13 @@ function authenticate(
     return;
   }
   if (asker.busy(ref, limits.requestsInFlight)) return;
-  asker.wait(ref, guard.authenticate(token, asker), (access) => {
+  asker.wait(ref, guard.authenticate(token), (access) => {
+    // Only now: another one of this connection may have been faster.
+    const refusal = whyNotAs(asker, access, guard);
+    if (refusal !== undefined) {
+      asker.refuse(ref, refusal);
+      return;
+    }
     counters.authenticated += 1;
     asker.answer(ref, { expiresMs: Math.max(0, Math.round(access.expiresAt * 1_000 - host.wallMs())) });
     asker.renew(access, nowMs);

@@ -193,6 +193,13 @@ const limits = z
       "writing HTTP requests a second of a worker with one API key, two seconds' worth at once; more are told 429 with " +
         "Retry-After. 0: any number",
     ),
+    httpRequestsPerSecondPerSub: integer(
+      0,
+      1_000_000,
+      1_000,
+      "HTTP requests a second of a worker with tokens of one subject, two seconds' worth at once; more are told 429 with " +
+        "Retry-After. 0: any number",
+    ),
     hubBufferBytes: integer(
       MIB,
       GIB,
@@ -327,6 +334,13 @@ export const configSchema = z.strictObject({
         allowed: "path; empty: none",
         alias: "tlsKey",
       }),
+      hstsSeconds: integer(
+        0,
+        63_072_000,
+        2_592_000,
+        "with TLS: browsers that were here take nothing but https from this host, whatever the port, for so long " +
+          "(Strict-Transport-Security); 0: they are not told",
+      ),
     })
     .prefault({}),
   proxies: z

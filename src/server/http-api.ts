@@ -41,8 +41,8 @@ export interface HttpApiOptions {
   readonly occupants: (room: RoomName) => Promise<View>;
   readonly version: string;
   readonly health: () => Health;
-  /** Called for every request that writes, once its key was found valid. @throws CodedError `rate_limited` */
-  readonly checkRate?: (authorization: string | undefined) => void;
+  /** Called for every request once it is known whose it is. @throws CodedError `rate_limited` */
+  readonly checkRate?: (caller: Caller, writes: boolean) => void;
   /** Told what was thrown that is no coded error: a bug. Must not throw. */
   readonly onFault: (cause: unknown, request: HttpRequest) => void;
 }
@@ -94,10 +94,9 @@ class HttpApi {
     try {
       const route = this.#route(request);
       if (accepted === undefined) throw notAcceptable();
-      const caller =
-        route.needs === "nothing" ? NOBODY : await this.#auth.callerOf(request, route.needs === "writer");
-      if (caller.by === "key" && route.needs === "writer")
-        this.#options.checkRate?.(request.headers.get("authorization"));
+      const writes = route.needs === "writer";
+      const caller = route.needs === "nothing" ? NOBODY : await this.#auth.callerOf(request, writes);
+      this.#options.checkRate?.(caller, writes);
       return await route.answer({ request, format, caller });
     } catch (cause) {
       return errorReply(format, this.#coded(cause, request));

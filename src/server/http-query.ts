@@ -2,6 +2,9 @@ import { CodedError } from "../protocol/errors.js";
 import type { Position, PresenceOptions } from "../protocol/frames.js";
 import { positionOf } from "../protocol/parse-request.js";
 
+/** Says who asks, not what for. */
+export const TOKEN_PARAMETER = "token";
+
 /** What a request for messages may ask for. */
 export interface PageQuery {
   readonly after: Position | undefined;
@@ -45,6 +48,7 @@ export function parsePresenceQuery(query: string): PresenceOptions {
 function parametersOf(query: string, allowed: readonly string[]): ReadonlyMap<string, string> {
   const given = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(query)) {
+    if (name === TOKEN_PARAMETER) continue;
     if (!allowed.includes(name))
       throw bad(`the query parameter ${JSON.stringify(name)} is unknown; allowed are ${allowed.join(", ")}`);
     if (given.has(name)) throw bad(`the query parameter ${name} is given twice`);

@@ -15,6 +15,7 @@ import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocati
 import { TokenWatch } from "./auth/token-watch.js";
 import { Availability } from "./availability.js";
 import { type RunningBroker, startBroker } from "./broker.js";
+import { CallerRates } from "./caller-rates.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
 import { type Gateway, startGateway } from "./gateway.js";
@@ -25,10 +26,10 @@ import {
   type GatewayLimits,
 } from "./gateway-limits.js";
 import { createHttpApi } from "./http-api.js";
-import { KeyRates } from "./key-rates.js";
 import { createLogger, type Logger } from "./log.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
+import { SubjectCounts } from "./subject-counts.js";
 import { checkTlsFiles } from "./tls-files.js";
 import { urlOf } from "./url.js";
 
@@ -124,14 +125,16 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   let closer: Gateway | undefined;
   await memory.attach(revocations, { closeRevoked: async () => closer?.closeRevoked() }, log);
   const watch = authority && new TokenWatch(revocations, gatewayCounters, Date.now());
+  const subjects = new SubjectCounts(config.limits.connectionsPerSub, gatewayCounters);
   const guard: Guard = {
-    authenticate: authority && ((token, guest) => authority.refresh(token, guest)),
+    authenticate: authority && ((token) => authority.accessLater(token)),
+    enter: (_, sub) => subjects.enter(sub),
     subscribe: hooks?.subscribe,
     publish: hooks?.publish,
   };
-  const keyRates = new KeyRates(config.limits.httpRequestsPerSecondPerKey, gatewayCounters);
+  const rates = new CallerRates(config.limits, gatewayCounters);
   const api = createHttpApi({
-    checkRate: (authorization) => keyRates.check(authorization, performance.now()),
+    checkRate: (caller, writes) => rates.check(caller, writes, performance.now()),
     broker,
     settingsOf: settings,
     config,
@@ -170,6 +173,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     log,
     door,
     watch,
+    subjects,
+    onEntered: hooks && ((session, address) => hooks.entered(session, address)),
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
       const outages = availability;
@@ -255,7 +260,6 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     handshakesPerSecond,
     handshakeLagMs,
     connectionsPerAddress,
-    connectionsPerSub,
     handshakesPerSecondPerAddress,
     acceptsPerSecondPerAddress,
     httpRequestsPerSecondPerAddress,
@@ -270,7 +274,6 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
   const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
   const addresses = {
     connectionsPerAddress,
-    connectionsPerSub,
     acceptsPerSecondPerAddress,
     httpRequestsPerSecondPerAddress,
     requestsPerSecondPerAddress,

@@ -165,6 +165,7 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   requestsOverAddress: limit("requestsPerSecondPerAddress"),
   httpOverAddress: limit("httpRequestsPerSecondPerAddress"),
   httpOverKey: limit("httpRequestsPerSecondPerKey"),
+  httpOverSub: limit("httpRequestsPerSecondPerSub"),
   connectionsOverSub: limit("connectionsPerSub"),
   acceptsOverAddress: limit("acceptsPerSecondPerAddress"),
   connectionsRefused: limit("plainConnections"),
