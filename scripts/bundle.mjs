@@ -1,5 +1,6 @@
 // Makes the pages of src/web, the demo's into dist/page and the operators' into dist/ops-page: index.html, a script, a style sheet,
-// favicon.svg; and lays the programs of peers that
+// favicon.svg; the client into single files for a page without a build, dist/cdn/fanwire.js (global `fanwire`) and
+// fanwire.mjs; and lays the programs of peers that
 // the bench measures beside the compiled benches, so that `fanwire bench` has them too. Part of `npm run build`.
 import { copyFile, cp, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -28,6 +29,23 @@ async function makePage({ folder, html, js, css }) {
   await build({ ...settings, entryPoints: files(css) });
   await copyFile(from + html, `${to}index.html`);
   await copyFile(`${from}favicon.svg`, `${to}favicon.svg`);
+}
+
+for (const [format, file] of [
+  ["iife", "fanwire.js"],
+  ["esm", "fanwire.mjs"],
+]) {
+  await build({
+    entryPoints: [`${root}src/client/index.ts`],
+    outfile: `${root}dist/cdn/${file}`,
+    bundle: true,
+    format,
+    ...(format === "iife" ? { globalName: "fanwire" } : {}),
+    platform: "browser",
+    target: ["chrome111", "firefox113", "safari16.4"],
+    minify: true,
+    logLevel: "warning",
+  });
 }
 
 await cp(`${root}bench/peers/servers`, `${root}dist/bench/peers/servers`, { recursive: true });

@@ -13,6 +13,8 @@ import type { Outages } from "./outages.js";
 import { Paces } from "./paces.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
+import { listLimits, PresenceDesk } from "./presence/desk.js";
+import { type PresenceLine, SoloLine } from "./presence/line.js";
 import { Rooms } from "./rooms.js";
 import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
@@ -33,6 +35,8 @@ export interface EngineOptions {
   readonly outages?: Outages;
   /** Default: nobody but the rights decides. */
   readonly guard?: Guard;
+  /** Tells who is in rooms of other processes. Default: there are none. */
+  readonly presence?: PresenceLine;
 }
 
 /** What {@link Engine.look} tells. */
@@ -59,7 +63,10 @@ const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
  */
 const TURN_BYTES_MIN = 512;
 
-/** One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. */
+/**
+ * One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. Every `nowMs` is in
+ * milliseconds on one clock that never goes back; where it begins does not matter.
+ */
 export class Engine implements SessionHost {
   readonly broker: Broker;
   readonly outages: Outages;
@@ -68,6 +75,7 @@ export class Engine implements SessionHost {
   readonly reader: HistoryReader;
   readonly newest = new Newest();
   readonly paces: Paces;
+  readonly presence: PresenceDesk;
   readonly signatures: Signatures;
   readonly limits: Limits;
   readonly allowances: Allowances;
@@ -82,7 +90,8 @@ export class Engine implements SessionHost {
   #lagging: Session[] = [];
   #retries: Session[] = [];
 
-  constructor({ node, broker, fanout, settingsOf, limits, counters, guard = {}, outages }: EngineOptions) {
+  constructor(options: EngineOptions) {
+    const { node, broker, fanout, settingsOf, limits, counters, guard = {}, outages } = options;
     this.#node = node;
     this.broker = broker;
     this.outages = outages ?? NO_OUTAGES;
@@ -95,6 +104,8 @@ export class Engine implements SessionHost {
     this.lanes = new Lanes(limits.laneSockets, counters);
     this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
+    const line = options.presence ?? new SoloLine(listLimits(limits));
+    this.presence = new PresenceDesk({ line, settingsOf, limits, counters, fanout });
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
     this.#slow = new SlowWatch(limits, counters);
   }
@@ -144,6 +155,7 @@ export class Engine implements SessionHost {
     try {
       if (takeIn) this.rooms.takeIn(this.lanes, nowMs);
       this.paces.flushDue(nowMs);
+      this.presence.tick(this.lanes, nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
       this.#takeTurns(nowMs);
     } finally {
@@ -155,11 +167,16 @@ export class Engine implements SessionHost {
 
   /** About once a second: closes idle rooms, retries reads, closes sockets that are too slow for too long. */
   sweep(nowMs: number): void {
-    this.rooms.sweep(nowMs);
+    this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
+    this.presence.sweep(nowMs);
     const retries = this.#retries;
     this.#retries = [];
     for (const session of retries) this.wantTurn(session);
+  }
+
+  wallMs(): number {
+    return this.#fanout.wallMs();
   }
 
   wantTurn(session: Session): void {

@@ -30,6 +30,8 @@ export interface SessionHost extends Shared {
   wantLag(session: Session): void;
   /** The socket's buffer is to be watched until it drains. */
   watch(session: Session, nowMs: number): void;
+  /** Milliseconds since 1970; see `Fanout.wallMs`. */
+  wallMs(): number;
   /** The socket took something of what waited for it. */
   noteDrain(session: Session): void;
 }
@@ -203,7 +205,7 @@ export class Session implements Owner, Asker {
     this.sendControl({ type: "error", ref: 0, code: "unavailable", text, retryMs: undefined });
   }
 
-  /** Tells the client that its token expires soon. */
+  /** Tells the client that its token expires soon. `nowMs`: since 1970, as in tokens. */
   warnOfExpiry(nowMs: number): void {
     const seconds = Math.max(0, Math.ceil(this.#access.expiresAt - nowMs / 1_000));
     const text = `the token expires within ${seconds} s: authenticate with a fresh one`;
@@ -321,12 +323,14 @@ export class Session implements Owner, Asker {
 
   /** Has new rights from now on; leaves the rooms that they do not allow. */
   renew(access: Access, nowMs: number): void {
+    this.#host.presence.rename(this, this.subscriptions.attended(), access);
     this.#access = access;
     for (const room of this.subscriptions.rooms()) {
-      if (access.rights.allows("subscribe", room)) continue;
+      const isSeen = !this.subscriptions.watches(room) || access.rights.allows("members", room);
+      if (isSeen && access.rights.allows("subscribe", room)) continue;
       this.subscriptions.close(room, nowMs);
       this.#host.counters.forbidden += 1;
-      const { code, message: text } = forbidden("subscribe", room);
+      const { code, message: text } = forbidden(isSeen ? "subscribe" : "members", room);
       this.sendControl({ type: "error", ref: 0, code, text, retryMs: undefined, room });
     }
   }

@@ -115,6 +115,7 @@ export class OpsFeed {
         requestTick: tick,
         requestFlush: tick,
         wakeAt: (atMs) => this.#wakeAt(atMs),
+        wallMs: Date.now,
       },
       settingsOf,
       limits: LIMITS,
