@@ -16,7 +16,7 @@ import { cacheFolder, install } from "./peers/install.js";
 import { comparePage } from "./peers/plot.js";
 import { type Entry, type Outcome, standings, tablesOf } from "./peers/standings.js";
 import { digits, progress, type Table } from "./support/report.js";
-import { BadOption, defineScenario, type OptionValues } from "./support/scenario.js";
+import { defineScenario, type OptionValues, parseCounts } from "./support/scenario.js";
 
 const OPTIONS = {
   peers: { default: "all", help: `who takes part: all, or of ${PEERS.map(({ name }) => name).join(",")}` },
@@ -45,7 +45,7 @@ export const compare = defineScenario({
 
 async function measure(options: Options): Promise<Table[]> {
   const peers = choosePeers(options.peers);
-  const numbers = (name: "subscribers" | "bursts"): number[] => parseList(name, options[name]);
+  const numbers = (name: "subscribers" | "bursts"): number[] => parseCounts(name, options[name]);
   const bursts = numbers("bursts");
   const sizes = numbers("subscribers");
   const cache = cacheFolder(options.cache);
@@ -95,14 +95,6 @@ function choosePeers(list: string): readonly Peer[] {
     throw new Error(
       `--peers ${list}: "${name}" is not one of ${PEERS.map((known) => known.name).join(", ")}`,
     );
-  });
-}
-
-function parseList(name: string, text: string): number[] {
-  return text.split(",").map((part) => {
-    const value = Number(part);
-    if (Number.isInteger(value) && value >= 1) return value;
-    throw new BadOption(`--${name} ${text}: "${part}" is not an integer of 1 or more`);
   });
 }
 
