@@ -43,7 +43,7 @@ function kept({ defaults, namespaces }: Config): unknown {
 }
 
 /**
- * All but what workers alone act on: who may publish, whose a key is (publishes say it to the hub, `Outgoing.hold`), and at
+ * All but what workers alone act on: who may publish, whose a key is (publishes say it to the hub, `Outgoing.hold`), who is told who is there, and at
  * which pace a room is delivered. Clients of a worker that is replaced subscribe anew, and so in the classes that there are.
  */
 function keptOf({
@@ -53,6 +53,7 @@ function keptOf({
   rates: _rates,
   rate: _rate,
   slow: _slow,
+  presence: _presence,
   ...settings
 }: Config["namespaces"][string]): object {
   return settings;
