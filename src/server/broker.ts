@@ -1,13 +1,16 @@
 import { createBrokerCounters } from "../broker/counters.js";
 import { KeyAge } from "../broker/key-age.js";
 import { MemoryBroker } from "../broker/memory.js";
+import { PresenceHub } from "../broker/presence/presence-hub.js";
 import type { Broker } from "../core/ports.js";
+import { listLimits } from "../core/presence/desk.js";
 import { idOfRevocation, parseKept, textOfKept } from "./auth/kept-revocation.js";
 import type { KeptRevocation } from "./auth/revocations.js";
 import { usesTokens } from "./auth/uses-tokens.js";
 import { type Config, settingsOf } from "./config.js";
 import type { Logger } from "./log.js";
 import { natsAccessOf, provisionOptionsOf } from "./nats-options.js";
+import { usesPresence } from "./uses-presence.js";
 
 /** A broker that this process hosts. */
 export interface RunningBroker {
@@ -56,6 +59,13 @@ export async function startBroker(
   return config.broker === "memory"
     ? startMemory(config, log, options.share ?? 1)
     : startNats(config, log, options);
+}
+
+/** Who is in rooms, for all workers of this process's broker. `name`: unique, and the same after a restart. Stop it before the broker. */
+export function startPresence(config: Config, broker: Broker, name: string): PresenceHub {
+  // In memory there is nobody to tell: each process has rooms of its own.
+  const gossip = usesPresence(config) && config.broker !== "memory" ? broker.gossip : undefined;
+  return new PresenceHub({ name, limits: listLimits(config.limits), gossip });
 }
 
 function startMemory(config: Config, log: Logger, share: number): RunningBroker {
@@ -107,6 +117,7 @@ async function startNats(
     provision: config.nats.provision === "auto",
     name: `fanwire ${config.node}`,
     startMs: START_MS,
+    gossips: usesPresence(config),
     ...(shares ? { revoked: { bounds, onRevoked: (texts) => onRevoked(parsed(texts, log)) } } : {}),
     limits: {
       depth,

@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { ownLine, PresenceHub } from "../broker/presence/presence-hub.js";
+import { ownLine } from "../broker/presence/presence-hub.js";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine, type EngineLook, type RoomReport } from "../core/engine.js";
 import { softWatermark } from "../core/limits.js";
-import { listLimits } from "../core/presence/desk.js";
 import type { PresenceLine } from "../core/presence/line.js";
 import { CodedError } from "../protocol/errors.js";
 import type { RoomName } from "../protocol/room-name.js";
@@ -14,7 +13,7 @@ import { RevocationMemory } from "./auth/revocation-memory.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
 import { TokenWatch } from "./auth/token-watch.js";
 import { Availability } from "./availability.js";
-import { type RunningBroker, startBroker } from "./broker.js";
+import { type RunningBroker, startBroker, startPresence } from "./broker.js";
 import { CallerRates } from "./caller-rates.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
@@ -249,12 +248,13 @@ async function brokerOf(
     onAway: (streams) => availability.setAway(0, streams),
     onRevoked,
   });
-  const hub = new PresenceHub({ name: config.node, limits: listLimits(config.limits) });
+  const hub = startPresence(config, own.broker, config.node);
   const stop = async (deadlineMs: number): Promise<void> => {
     hub.stop();
     await own.stop(deadlineMs);
   };
-  return { ...own, availability, presence: ownLine(hub), stop };
+  const counters = (): Record<string, number> => ({ ...own.counters(), ...hub.counters });
+  return { ...own, counters, availability, presence: ownLine(hub), stop };
 }
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */

@@ -3,10 +3,8 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Hub, startHub } from "../broker/hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
-import { PresenceHub } from "../broker/presence/presence-hub.js";
-import { listLimits } from "../core/presence/desk.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
-import { startBroker } from "../server/broker.js";
+import { startBroker, startPresence } from "../server/broker.js";
 import { type Program, runChild } from "./child-program.js";
 import { CARRIER_INDEX } from "./ipc.js";
 import { RevocationCarrier } from "./revocation-carrier.js";
@@ -28,7 +26,7 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   const running = await startBroker(config, log, { share: hubs.length, onAvailable, onAway, onRevoked });
   carrier?.attach(running);
   const { broker, counters, isAvailable, away, stop } = running;
-  const presence = new PresenceHub({ name: `${config.node}.${index}`, limits: listLimits(config.limits) });
+  const presence = startPresence(config, broker, `${config.node}.${index}`);
   hub = await startHub({
     broker,
     presence,
@@ -45,7 +43,7 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
         waitingBytes: hub.waitingBytes,
         brokerAvailable: isAvailable(),
         brokerAway: away(),
-        counters: { hub: { ...hub.counters }, broker: counters() },
+        counters: { hub: { ...hub.counters }, broker: { ...counters(), ...presence.counters } },
       },
     }),
     drain: async (seconds) => {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
@@ -41,6 +41,10 @@ export class NatsBroker implements Broker {
 
   get counters(): NatsCounters {
     return this.#parts.delivery.counters;
+  }
+
+  get gossip(): Gossip {
+    return this.#parts.gossip;
   }
 
   /** Whether NATS is there and serves this node. */
