@@ -1,7 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { nearest } from "../server/nearest.js";
+import { runAgent } from "./fleet/remote/agent-command.js";
 import { loadScenario, SCENARIO_NAMES } from "./scenarios.js";
 import { environment } from "./support/environment.js";
+import { plotPage } from "./support/plot.js";
 import { formatTable, PartialResult, type Table } from "./support/report.js";
 import { type BenchResult, parseResult } from "./support/result.js";
 import { BadOption, describeOptions, type Scenario } from "./support/scenario.js";
@@ -14,7 +16,9 @@ export interface BenchIo {
   readonly err: (text: string) => void;
 }
 
-const OWN_OPTIONS = `  ${"--json=FILE".padEnd(22)} write the result there: unrounded numbers, machine, kernel, versions, sysctls
+/** Not a scenario: it lets others use this machine's. */
+const AGENT = "agent";
+const OWN_OPTIONS = `  ${"--json=FILE".padEnd(22)} write the result there: unrounded numbers, machine, kernel, versions, sysctls; plots beside it as .html
   ${"--help".padEnd(22)} this`;
 
 /**
@@ -27,8 +31,9 @@ export async function runBench(args: readonly string[], command: string, io: Ben
     io.out(await benchHelp(command));
     return 0;
   }
+  if (name === AGENT) return await agent(rest, command, io);
   if (!SCENARIO_NAMES.includes(name)) {
-    const near = nearest(name, SCENARIO_NAMES);
+    const near = nearest(name, [...SCENARIO_NAMES, AGENT]);
     const meant = near === undefined ? "" : `; did you mean ${near}?`;
     io.err(
       `there is no scenario ${JSON.stringify(name)}${meant}\nThere are ${SCENARIO_NAMES.join(", ")}; "${command} --help" explains.`,
@@ -42,13 +47,22 @@ export async function runBench(args: readonly string[], command: string, io: Ben
       return 0;
     }
     const { file, others } = takeJsonFile(rest);
-    const result = await measure(scenario, others, `${command} ${[name, ...others].join(" ")}`);
+    const { result, pages } = await measure(scenario, others, `${command} ${[name, ...others].join(" ")}`);
     io.out(resultText(result));
-    if (file !== undefined) writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+    if (file !== undefined) write(file, result, pages);
     for (const problem of result.problems) io.err(problem);
     return result.status === "complete" && result.valid ? 0 : 1;
   } catch (cause) {
     io.err(`${command} ${name}: ${cause instanceof Error ? cause.message : String(cause)}`);
+    return cause instanceof BadOption ? 2 : 1;
+  }
+}
+
+async function agent(args: readonly string[], command: string, io: BenchIo): Promise<BenchCode> {
+  try {
+    return await runAgent(args, io);
+  } catch (cause) {
+    io.err(`${command} ${AGENT}: ${cause instanceof Error ? cause.message : String(cause)}`);
     return cause instanceof BadOption ? 2 : 1;
   }
 }
@@ -69,6 +83,7 @@ export async function benchHelp(command: string): Promise<string> {
   ${command} SCENARIO [options]          its tables as Markdown
   ${command} SCENARIO --json FILE        the same with unrounded numbers, for programs
   ${command} SCENARIO --help             its options
+  ${command} agent --listen HOST:PORT    clients here for benches elsewhere, which name it by --fleet
 
 Scenarios:
 ${lines.join("\n")}
@@ -78,7 +93,21 @@ Exit codes: 0 measured; 1 not, or in part (marked INCOMPLETE), or the clients we
 `;
 }
 
-async function measure(scenario: Scenario, args: readonly string[], command: string): Promise<BenchResult> {
+interface Measurement {
+  readonly result: BenchResult;
+  /** What there is to look at, a page a table. */
+  readonly pages: readonly string[];
+}
+
+/** The result, and its pages beside it under the same name. */
+function write(file: string, result: BenchResult, pages: readonly string[]): void {
+  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+  const base = file.replace(/\.json$/, "");
+  for (const [index, page] of pages.entries())
+    writeFileSync(`${base}${index === 0 ? "" : `-${index + 1}`}.html`, page);
+}
+
+async function measure(scenario: Scenario, args: readonly string[], command: string): Promise<Measurement> {
   const startedAt = new Date().toISOString();
   const startedMs = performance.now();
   const before = environment();
@@ -100,10 +129,14 @@ async function measure(scenario: Scenario, args: readonly string[], command: str
       valid: invalid.length === 0,
       problems: [...incomplete.map((what) => `INCOMPLETE: ${what}`), ...invalid],
       environment: before,
-      tables: tables.map(({ raw, ...table }) => ({ ...table, raw: raw ?? null })),
+      tables: tables.map(({ raw, plots: _, ...table }) => ({ ...table, raw: raw ?? null })),
     }),
   );
-  return parseResult(plain);
+  const result = parseResult(plain);
+  const pages = tables.flatMap(({ title, notes, plots }) =>
+    plots === undefined ? [] : [plotPage(title, [...notes, ...factsOf(result), ...result.problems], plots)],
+  );
+  return { result, pages };
 }
 
 async function tablesOf(
@@ -119,12 +152,17 @@ async function tablesOf(
   }
 }
 
-function resultText({ tables, environment: on, command }: BenchResult): string {
-  const facts = [
-    `${on.cores} × ${on.cpu}, ${on.memoryGiB} GiB, Linux ${on.kernel}, Node ${on.node}, ${on.uws}`,
-    `fanwire ${on.fanwire} (${on.revision}), ${on.sysctls["net.ipv4.tcp_congestion_control"] ?? "?"}, load ${on.loadAverage}`,
-  ];
-  return `${tables.map((table) => `${formatTable(table)}\n\n`).join("")}${facts.join(", ")}\n${command}\n`;
+function resultText(result: BenchResult): string {
+  const tables = result.tables.map((table) => `${formatTable(table)}\n\n`);
+  return `${tables.join("")}${factsOf(result).join("\n")}\n`;
+}
+
+/** Where it was measured, and how to have it again. */
+function factsOf({ environment: on, command }: BenchResult): string[] {
+  const machine = `${on.cores} × ${on.cpu}, ${on.memoryGiB} GiB, Linux ${on.kernel}, Node ${on.node}, ${on.uws}`;
+  const congestion = on.sysctls["net.ipv4.tcp_congestion_control"] ?? "?";
+  const version = `fanwire ${on.fanwire} (${on.revision}), ${congestion}, load ${on.loadAverage}`;
+  return [`${machine}, ${version}`, command];
 }
 
 function takeJsonFile(args: readonly string[]): { file: string | undefined; others: string[] } {
