@@ -15,6 +15,7 @@ import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
 import { Signatures } from "./signatures.js";
 import { SlowWatch } from "./slow-watch.js";
+import { Telemetry } from "./telemetry.js";
 
 export type { Session } from "./session.js";
 
@@ -26,6 +27,8 @@ export interface EngineOptions {
   readonly settingsOf: SettingsOf;
   readonly limits: Limits;
   readonly counters: Counters;
+  /** Default: one that tells no namespaces apart. */
+  readonly telemetry?: Telemetry;
   /** Default: there are none. */
   readonly outages?: Outages;
   /** Default: nobody but the rights decides. */
@@ -54,6 +57,7 @@ export class Engine implements SessionHost {
   readonly allowances: Allowances;
   readonly counters: Counters;
   readonly guard: Guard;
+  readonly telemetry: Telemetry;
   readonly #node: string;
   readonly #fanout: Fanout;
   readonly #packer = new Packer();
@@ -62,7 +66,8 @@ export class Engine implements SessionHost {
   #lagging: Session[] = [];
   #retries: Session[] = [];
 
-  constructor({ node, broker, fanout, settingsOf, limits, counters, guard = {}, outages }: EngineOptions) {
+  constructor(options: EngineOptions) {
+    const { node, broker, fanout, settingsOf, limits, counters, guard = {}, outages } = options;
     this.#node = node;
     this.broker = broker;
     this.outages = outages ?? NO_OUTAGES;
@@ -72,7 +77,8 @@ export class Engine implements SessionHost {
     this.counters = counters;
     this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestFlush());
-    this.lanes = new Lanes(limits.laneSockets, counters);
+    this.telemetry = options.telemetry ?? new Telemetry();
+    this.lanes = new Lanes(limits.laneSockets, counters, this.telemetry);
     this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
@@ -100,6 +106,7 @@ export class Engine implements SessionHost {
     this.#packer.take();
     this.reader.forgetAnswered();
     this.newest.forget();
+    this.telemetry.nowMs = nowMs;
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
@@ -120,6 +127,7 @@ export class Engine implements SessionHost {
   sweep(nowMs: number): void {
     this.rooms.sweep(nowMs);
     this.#slow.sweep(nowMs);
+    this.telemetry.sweep();
     const retries = this.#retries;
     this.#retries = [];
     for (const session of retries) this.wantTurn(session);

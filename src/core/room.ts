@@ -68,6 +68,10 @@ export class Room extends Delivery {
     return this.name;
   }
 
+  get rate(): Rate {
+    return "all";
+  }
+
   /** The class of this rate: itself for every message, undefined where nobody is in a conflated one. */
   find(rate: Rate): Delivery | undefined {
     return rate === "all" ? this : this.#classes?.get(rate);

@@ -106,6 +106,7 @@ export class Session implements Owner, Asker {
     if (this.#state === "closed") return;
     const clock = allowanceClock(nowMs);
     const { limits, counters, allowances } = this.#host;
+    counters.receivedBytes += payload.length;
     this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
     if (payload.length > limits.payloadBytes) {
       if (!this.#floods(clock)) this.tooLarge(payload.length);
@@ -175,9 +176,11 @@ export class Session implements Owner, Asker {
     this.goOn();
   }
 
-  /** About once a second: notices what no callback tells, that something waits and nothing is taken. */
-  lookAtBuffer(): void {
-    if (this.bufferedBytes > this.#host.limits.softWatermarkBytes) this.wantPace("slow");
+  /** About once a second: notices what no callback tells, that something waits and nothing is taken. Returns what waits. */
+  lookAtBuffer(): number {
+    const { bufferedBytes } = this;
+    if (bufferedBytes > this.#host.limits.softWatermarkBytes) this.wantPace("slow");
+    return bufferedBytes;
   }
 
   /** Goes on with what waits for the buffer to drain, if it has. */
@@ -346,6 +349,7 @@ export class Session implements Owner, Asker {
 
   #put(bytes: Uint8Array): void {
     if (this.#state === "closed") return;
+    this.#host.counters.sentBytes += bytes.length;
     if (this.#outbox.send(bytes) === "dropped") this.dropped();
   }
 

@@ -421,8 +421,7 @@ class UwsGateway implements Gateway {
 
   #sweep(): void {
     try {
-      // Some 0.1 µs each. Who takes nothing at all is not told of by any callback.
-      for (const { session } of this.#connections) session?.lookAtBuffer();
+      this.#lookAtBuffers();
       this.#engine.sweep(Date.now());
       this.#http.sweep(Date.now());
       this.#doorman.sweep(performance.now());
@@ -434,6 +433,20 @@ class UwsGateway implements Gateway {
       this.#fault("sweep", cause);
     }
     this.#log.sweep();
+  }
+
+  /** Some 0.1 µs each. Who takes nothing at all is not told of by any callback. */
+  #lookAtBuffers(): void {
+    const { counters } = this.#options;
+    let bytes = 0;
+    let sockets = 0;
+    for (const { session } of this.#connections) {
+      const waiting = session?.lookAtBuffer() ?? 0;
+      bytes += waiting;
+      if (waiting > 0) sockets += 1;
+    }
+    counters.waitingBytes = bytes;
+    counters.waitingSockets = sockets;
   }
 
   /** Rather than turn in circles: without a free descriptor nothing can be accepted, and nothing refused. */

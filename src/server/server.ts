@@ -3,7 +3,9 @@ import { fileURLToPath } from "node:url";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine } from "../core/engine.js";
+import type { HistogramReport } from "../core/histogram.js";
 import { softWatermark } from "../core/limits.js";
+import { Telemetry, type TelemetryReport } from "../core/telemetry.js";
 import { createAuth } from "./auth/index.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
 import { TokenWatch } from "./auth/token-watch.js";
@@ -23,6 +25,7 @@ import { KeyRates } from "./key-rates.js";
 import { createLogger, type Logger } from "./log.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
+import { type BrokerOperation, TimedBroker } from "./timed-broker.js";
 import { checkTlsFiles } from "./tls-files.js";
 import { urlOf } from "./url.js";
 
@@ -47,6 +50,12 @@ export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" 
   readonly availability: Availability;
 }
 
+/** What was measured since the start. */
+export interface ServerTelemetry extends TelemetryReport {
+  /** How long the broker took to answer. */
+  readonly broker: Readonly<Record<BrokerOperation, HistogramReport>>;
+}
+
 /** A server that listens. */
 export interface RunningServer {
   /** The port listened on, also where the configuration said 0. */
@@ -58,6 +67,7 @@ export interface RunningServer {
   readonly gatewayCounters: GatewayCounters;
   /** Of the embedded broker, or of the way to the shared one as it is now. */
   readonly brokerCounters: Readonly<Record<string, number>>;
+  readonly telemetry: ServerTelemetry;
   /** Whether the broker can be reached and can store. */
   readonly isBrokerAvailable: boolean;
   /** Rooms that are open now. */
@@ -77,6 +87,9 @@ export interface RunningServer {
 }
 
 const STOP_MS = 10_000;
+const SWEEP_MS = 1_000;
+/** Namespaces that metrics tell apart. Each is a set of series of its own; the rest is one together. */
+const NAMESPACES_TOLD_MAX = 100;
 const PAGE_FOLDER = fileURLToPath(new URL("../page/", import.meta.url));
 const PACKAGE_FILE = new URL("../../package.json", import.meta.url);
 
@@ -95,12 +108,15 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const counters = createCounters();
   const gatewayCounters = createGatewayCounters();
   const {
-    broker,
+    broker: bareBroker,
     counters: brokerCounters,
     isAvailable,
     availability,
     stop: stopBroker,
   } = await brokerOf(config, options, log);
+  const broker = new TimedBroker(bareBroker);
+  const telemetry = new Telemetry(Object.keys(config.namespaces).slice(0, NAMESPACES_TOLD_MAX));
+  const sweeper = setInterval(() => broker.sweep(), SWEEP_MS).unref();
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
   const auth = await createAuth(config, gatewayCounters, log).catch(async (cause: unknown) => {
@@ -155,7 +171,18 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
       const outages = availability;
-      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters, outages, guard });
+      const face = {
+        node,
+        broker,
+        fanout,
+        settingsOf: settings,
+        limits,
+        counters,
+        telemetry,
+        outages,
+        guard,
+      };
+      engine = new Engine(face);
       return engine;
     },
   }).catch(async (cause: unknown) => {
@@ -174,6 +201,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const stopAll = async (deadlineMs: number): Promise<void> => {
     log.info({ connections: counters.connections, deadlineMs }, "stopping");
     await gateway.close(deadlineMs);
+    clearInterval(sweeper);
     availability.stop();
     await stopBroker(deadlineMs);
     log.info({}, "stopped");
@@ -192,6 +220,9 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     gatewayCounters,
     get brokerCounters() {
       return brokerCounters();
+    },
+    get telemetry() {
+      return { ...telemetry.report(), broker: broker.times() };
     },
     get isBrokerAvailable() {
       return isAvailable();

@@ -11,6 +11,8 @@ export interface ChildOptions {
   readonly start: StartMessage;
   /** It was told of a revocation, which all are to know. */
   readonly onSpread: (from: Child, id: number, kept: KeptRevocation) => void;
+  /** It has ended; its totals are as it said them last. */
+  readonly onEnd: (last: BeatMessage) => void;
 }
 
 export type ChildState =
@@ -48,7 +50,7 @@ export class Child {
   readonly #onSpread: ChildOptions["onSpread"];
   #refusal: string | undefined;
 
-  constructor({ role, start, onSpread }: ChildOptions) {
+  constructor({ role, start, onSpread, onEnd }: ChildOptions) {
     this.role = role;
     this.#onSpread = onSpread;
     this.index = start.index;
@@ -70,6 +72,7 @@ export class Child {
       const ending: Ending = { code, signal, reason };
       this.state = { kind: "ended", ending };
       ready.reject(new Error(`${this.name} ${endingText(ending)}`));
+      if (this.report !== undefined) onEnd(this.report);
       ended.resolve(ending);
     };
     // Could not be forked, or not be told: the exit follows, or there never was a process.

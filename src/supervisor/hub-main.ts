@@ -29,6 +29,7 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
     report: () => ({
       hub: {
         links: hub.links,
+        waitingBytes: hub.waitingBytes,
         brokerAvailable: isAvailable(),
         counters: { hub: { ...hub.counters }, broker: counters() },
       },

@@ -2,6 +2,7 @@ import type { Counters } from "../core/counters.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
 import type { Config } from "../server/config.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
+import type { ServerTelemetry } from "../server/server.js";
 
 /** The first thing a child is told; config travels once. */
 export interface StartMessage {
@@ -38,6 +39,8 @@ export interface LagReport {
 export interface BeatMessage {
   readonly kind: "beat";
   readonly lag: LagReport;
+  /** Share of its time, 0 to 1, that the event loop worked since the last beat. */
+  readonly utilization: number;
   readonly rssBytes: number;
   /** User and system, since its start. */
   readonly cpuMs: number;
@@ -56,11 +59,14 @@ export interface WorkerReport {
     /** Of the broker in this process, or of its links to the hubs. */
     readonly broker: Readonly<Record<string, number>>;
   };
+  readonly telemetry: ServerTelemetry;
 }
 
 export interface HubReport {
   /** Workers that are linked. */
   readonly links: number;
+  /** Bytes that wait for workers. */
+  readonly waitingBytes: number;
   readonly brokerAvailable: boolean;
   readonly counters: {
     readonly hub: Readonly<Record<string, number>>;

@@ -98,5 +98,6 @@ function reportOf(server: RunningServer): WorkerReport {
     rooms: server.openRooms,
     brokerAvailable: server.isBrokerAvailable,
     counters: { engine: server.counters, gateway: server.gatewayCounters, broker: server.brokerCounters },
+    telemetry: server.telemetry,
   };
 }
