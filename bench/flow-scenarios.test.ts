@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { chat } from "./chat.js";
 import { coalesce } from "./coalesce.js";
 import { conflation } from "./conflation.js";
 import { cursors } from "./cursors.js";
@@ -43,4 +44,19 @@ test("slow: whoever stops reading is noticed, and the others go on", { timeout: 
     ["before", "stalled", "still stalled", "after"],
   );
   for (const row of rows) assert.equal(row[5], "0", "no reader was lost");
+});
+
+test("chat: everybody hears everything in one order", { timeout: 120_000 }, async () => {
+  const [row = []] = await rowsOf(
+    chat,
+    "--servers=fanwire",
+    "--people=40",
+    "--rooms=4",
+    "--says=40",
+    "--rounds=1",
+  );
+  assert.equal(row[0], "fanwire");
+  assert.deepEqual(row.slice(6), ["0", "0", "0"]);
+  await assert.rejects(rowsOf(chat, "--people=41", "--rooms=4"), /--people 41: .* a multiple of --rooms 4/);
+  await assert.rejects(rowsOf(chat, "--servers=xmpp"), /"xmpp" is not one of fanwire, socket\.io/);
 });

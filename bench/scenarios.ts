@@ -10,6 +10,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   slow: async () => (await import("./slow.js")).slow,
   compare: async () => (await import("./compare.js")).compare,
   board: async () => (await import("./board.js")).board,
+  chat: async () => (await import("./chat.js")).chat,
   http: async () => (await import("./http.js")).http,
   replay: async () => (await import("./replay.js")).replay,
   soak: async () => (await import("./soak.js")).soak,

@@ -30,4 +30,8 @@ await build({
 for (const file of ["index.html", "favicon.svg"]) await copyFile(from + file, to + file);
 
 await cp(`${root}bench/peers/servers`, `${root}dist/bench/peers/servers`, { recursive: true });
+await cp(`${root}bench/chat`, `${root}dist/bench/chat`, {
+  recursive: true,
+  filter: (file) => !file.endsWith(".ts"),
+});
 await copyFile(`${root}bench/peers/package.json`, `${root}dist/bench/peers/package.json`);

@@ -19,7 +19,7 @@ test("nats provision shows its plan, does it, and says what would lose data", as
   const dry = await provision("--dry-run", "--namespaces", MARKET);
   assert.equal(dry.code, 0, dry.stderr);
   assert.match(dry.stdout, /^nats-server \d+\.\d+\.\d+, 1 replica\n/);
-  assert.match(dry.stdout, /create FW_CTL, FW_0, FW_1, FW_KEY_0, FW_KEY_1, 1 replica\n/);
+  assert.match(dry.stdout, /create FW_CTL, FW_0, FW_1, FW_KEY_0, FW_KEY_1, FW_REVOKED, 1 replica\n/);
   assert.doesNotMatch(dry.stdout, /done/);
   const done = await provision("--namespaces", MARKET);
   assert.deepEqual([done.code, done.stdout.endsWith("done\n")], [0, true], done.stderr);
@@ -43,7 +43,7 @@ test("who may make streams does it, and who may not is told so", async (t) => {
     /^fanwire nats: forbidden: NATS does not let this user publish to "\$JS\.API\.INFO"/,
   );
   const dry = await as("provisioner", "--dry-run");
-  assert.match(dry.stdout, /create FW_CTL, FW_0, FW_1, 1 replica\n/);
+  assert.match(dry.stdout, /create FW_CTL, FW_0, FW_1, FW_REVOKED, 1 replica\n/);
   assert.match((await as("provisioner")).stdout, /done\n$/);
   assert.match((await as("provisioner")).stdout, /nothing to do\n/);
 });

@@ -1,4 +1,4 @@
-import { usesTokens } from "../server/auth/index.js";
+import { usesTokens } from "../server/auth/uses-tokens.js";
 import { type Config, ConfigError, loadConfig } from "../server/config.js";
 import { createLogger, type Logger } from "../server/log.js";
 import { isLoopbackHost } from "../server/loopback.js";

@@ -58,6 +58,7 @@ export function historyPageOf<T>(
       room,
       epoch,
       offset,
+      prev: messages.at(-1)?.offset ?? 0,
       time,
       data,
       key: typeof key === "string" ? key : undefined,

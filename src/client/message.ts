@@ -6,6 +6,8 @@ import type { Position, ResetReason } from "../protocol/frames.js";
  */
 export interface Message<T = unknown> extends Position {
   readonly room: string;
+  /** Offset of the message before it in this subscription, or page; 0: there is none, or it is not known. */
+  readonly prev: number;
   readonly data: T;
   /** The part of the room's state that this message replaces. */
   readonly key: string | undefined;

@@ -233,13 +233,13 @@ export class Subscriptions {
       entry.offset = frame.offset;
       entry.gaps = 0;
     }
-    const { room, offset, time, data, key } = frame;
+    const { room, offset, prev, time, data, key } = frame;
     const replayed = entry.phase.kind === "replaying";
     const reset = entry.broken;
     entry.broken = undefined;
     this.#tell(entry, {
       kind: "message",
-      message: { room, epoch: entry.epoch, offset, time, data, key, replayed, reset },
+      message: { room, epoch: entry.epoch, offset, prev, time, data, key, replayed, reset },
     });
   }
 

@@ -13,6 +13,12 @@ export interface Outgoing {
   readonly id?: string | undefined;
   /** Session that publishes, handed through to {@link Message.origin}. */
   readonly origin?: string | undefined;
+  /**
+   * The key stands for its sender. "take": this process holds it from now on, until it publishes nil; who hosts a broker for
+   * several processes takes out what nobody holds any more when one ends. "release", with nil: this process holds it no
+   * more, and it is taken out unless another does.
+   */
+  readonly hold?: "take" | "release" | undefined;
 }
 
 /** Where a broker puts an open room's flow: ordered and gapless (each `prev` is the offset before), or a reset. */

@@ -175,12 +175,13 @@ function publish(
     return;
   }
   if (asker.busy(ref, limits.requestsInFlight)) return;
-  const key = settings.key === "sender" ? signatures.sign(asker, room, data) : given;
+  const isSigned = settings.key === "sender";
+  const key = isSigned ? signatures.sign(asker, room, data) : given;
   if (key instanceof CodedError) {
     asker.refuse(ref, key);
     return;
   }
-  const outgoing = { room, data, key, origin: asker.id };
+  const outgoing = { room, data, key, origin: asker.id, hold: isSigned ? ("take" as const) : undefined };
   const stored = publishGuarded(asker, host, outgoing).catch((cause: unknown) => {
     counters.publishErrors += 1;
     throw cause;

@@ -1,13 +1,11 @@
 import { CodedError } from "../protocol/errors.js";
+import { isNil, nil } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { utf8Length } from "../protocol/text.js";
 import type { Guest } from "./access.js";
 import type { Counters } from "./counters.js";
 import type { Limits } from "./limits.js";
 import type { Broker } from "./ports.js";
-
-/** Nil, which takes a key out. */
-const NIL = 0xc0;
 
 /**
  * In which rooms each session has left a key of its own (`key: "sender"`), so that its keys go when it does. Kept apart
@@ -37,12 +35,12 @@ export class Signatures {
     const key = sub === "" || utf8Length(sub) > keyBytes ? id : sub;
     let keys = this.#bySession.get(id);
     const before = keys?.get(room);
-    if (before !== undefined && (before !== key || data[0] === NIL)) {
+    if (before !== undefined && (before !== key || isNil(data))) {
       keys?.delete(room);
       // With another token it is another user, and nil itself goes out anyway.
       if (this.#letGo(room, before) && before !== key) this.#remove(room, before, id);
     }
-    if (data[0] === NIL || before === key) return key;
+    if (isNil(data) || before === key) return key;
     if (keys === undefined) {
       keys = new Map();
       this.#bySession.set(id, keys);
@@ -77,7 +75,7 @@ export class Signatures {
 
   #remove(room: RoomName, key: string, origin: string): void {
     this.#counters.keysRemoved += 1;
-    this.#broker.publish({ room, data: Uint8Array.of(NIL), key, origin }).catch(() => {
+    this.#broker.publish({ room, data: nil(), key, origin, hold: "release" }).catch(() => {
       this.#counters.publishErrors += 1;
     });
   }

@@ -96,6 +96,16 @@ export function isRemoval({ key, frame, dataStart }: Message): boolean {
   return key !== undefined && frame[dataStart] === NIL;
 }
 
+/** Whether data is nil, with which a key is taken out. */
+export function isNil(data: Uint8Array): boolean {
+  return data[0] === NIL;
+}
+
+/** Nil as data. */
+export function nil(): Uint8Array {
+  return Uint8Array.of(NIL);
+}
+
 /** The data as MessagePack bytes: a view, not a copy. */
 export function dataOf(message: Message): Uint8Array {
   return message.frame.subarray(message.dataStart, message.dataEnd);

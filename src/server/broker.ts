@@ -2,6 +2,9 @@ import { createBrokerCounters } from "../broker/counters.js";
 import { KeyAge } from "../broker/key-age.js";
 import { MemoryBroker } from "../broker/memory.js";
 import type { Broker } from "../core/ports.js";
+import { idOfRevocation, parseKept, textOfKept } from "./auth/kept-revocation.js";
+import type { KeptRevocation } from "./auth/revocations.js";
+import { usesTokens } from "./auth/uses-tokens.js";
 import { type Config, settingsOf } from "./config.js";
 import type { Logger } from "./log.js";
 import { natsAccessOf, provisionOptionsOf } from "./nats-options.js";
@@ -13,6 +16,11 @@ export interface RunningBroker {
   readonly counters: () => Readonly<Record<string, number>>;
   /** Whether it can store and read now. */
   readonly isAvailable: () => boolean;
+  /**
+   * Tells all nodes that use this broker, those that start later too. Rejects with a CodedError where it is not stored.
+   * Undefined: there are no others.
+   */
+  readonly revoke?: ((kept: KeptRevocation) => Promise<void>) | undefined;
   stop(deadlineMs: number): Promise<void>;
 }
 
@@ -25,6 +33,11 @@ export interface BrokerOptions {
   readonly share?: number;
   /** Told when it cannot be reached any more, and when it can again. */
   readonly onAvailable?: (isAvailable: boolean) => void;
+  /**
+   * Told which tokens are void by the word of any node: what is known already before the start resolves. Default: this process
+   * need not know.
+   */
+  readonly onRevoked?: ((kept: readonly KeptRevocation[]) => void) | undefined;
 }
 
 /**
@@ -34,11 +47,11 @@ export interface BrokerOptions {
 export async function startBroker(
   config: Config,
   log: Logger,
-  { share = 1, onAvailable = () => undefined }: BrokerOptions = {},
+  options: BrokerOptions = {},
 ): Promise<RunningBroker> {
   return config.broker === "memory"
-    ? startMemory(config, log, share)
-    : startNats(config, log, share, onAvailable);
+    ? startMemory(config, log, options.share ?? 1)
+    : startNats(config, log, options);
 }
 
 function startMemory(config: Config, log: Logger, share: number): RunningBroker {
@@ -62,8 +75,7 @@ function startMemory(config: Config, log: Logger, share: number): RunningBroker 
 async function startNats(
   config: Config,
   log: Logger,
-  share: number,
-  onAvailable: (isAvailable: boolean) => void,
+  { share = 1, onAvailable = () => undefined, onRevoked }: BrokerOptions,
 ): Promise<RunningBroker> {
   const access = natsAccessOf(config);
   if (access === undefined) throw new Error("broker names no NATS server");
@@ -71,7 +83,15 @@ async function startNats(
   const { startNatsBroker } = await import("../broker/nats/index.js");
   const { bytes, rooms, keysPerRoom } = config.memory;
   const { depth, elements, dataBytes, keyBytes } = config.limits;
-  const { replicas, maxBytes, settings, prefix, partitions } = provisionOptionsOf(config, access);
+  const {
+    replicas,
+    maxBytes,
+    settings,
+    prefix,
+    partitions,
+    revocations: bounds,
+  } = provisionOptionsOf(config, access);
+  const shares = usesTokens(config) && onRevoked !== undefined && bounds !== undefined;
   const broker = await startNatsBroker({
     access,
     settings,
@@ -82,6 +102,7 @@ async function startNats(
     provision: config.nats.provision === "auto",
     name: `fanwire ${config.node}`,
     startMs: START_MS,
+    ...(shares ? { revoked: { bounds, onRevoked: (texts) => onRevoked(parsed(texts, log)) } } : {}),
     limits: {
       depth,
       elements,
@@ -103,6 +124,19 @@ async function startNats(
     broker: new KeyAge(broker, settingsOf(config)),
     counters: () => ({ ...broker.counters }),
     isAvailable: () => broker.available,
+    revoke: shares ? (kept) => broker.revoke(idOfRevocation(kept.revocation), textOfKept(kept)) : undefined,
     stop: (deadlineMs) => broker.stop(deadlineMs),
   };
+}
+
+/** What a later version has written may be of a kind that is not known here. */
+function parsed(texts: readonly string[], log: Logger): readonly KeptRevocation[] {
+  return texts.flatMap((text) => {
+    try {
+      return [parseKept(text)];
+    } catch (cause) {
+      log.error({ err: cause }, "a revocation from NATS is not understood");
+      return [];
+    }
+  });
 }

@@ -72,7 +72,16 @@ export const auth = z
       10,
       "least time between two fetches, whatever unknown keys tokens name",
     ),
-    revocations: integer(1, 10_000_000, 100_000, "revocations that are remembered at once"),
+    revocations: integer(
+      1,
+      10_000_000,
+      100_000,
+      "revocations that are remembered at once; with NATS the deployment's, as provisioned",
+    ),
+    revocationsFile: text(
+      "file that keeps revocations over a restart of this node, which alone writes it; nodes with NATS keep them there, too",
+      "path",
+    ),
   })
   .prefault({});
 

@@ -1,6 +1,7 @@
 import { type NatsAccess, parseServers } from "../broker/nats/connection.js";
 import type { ProvisionOptions } from "../broker/nats/provision.js";
 import type { NamespaceSettings } from "../broker/nats/stream-plan.js";
+import { keepSeconds } from "./auth/revocations.js";
 import type { Config } from "./config.js";
 import { resolveSettings } from "./config-rules.js";
 
@@ -33,6 +34,7 @@ export function provisionOptionsOf(config: Config, access: NatsAccess): Provisio
     replicas: replicas === "auto" ? undefined : replicas,
     maxBytes,
     dataBytes: config.limits.dataBytes,
+    revocations: { count: config.auth.revocations, seconds: keepSeconds(config.auth) },
   };
 }
 

@@ -3,11 +3,11 @@ import { connect, createServer, type Socket } from "node:net";
 
 /** How long a test waits for anything before it fails. */
 export const DEADLINE_MS = 20_000;
-/** As long as a timer can wait. */
-const FOREVER_MS = 2 ** 31 - 1;
 
 /** Fails with what was waited for, instead of hanging. */
 export async function within<T>(promise: Promise<T>, what: string, ms = DEADLINE_MS): Promise<T> {
+  // No timer: one that is set for ever keeps the process for as long.
+  if (ms === Number.POSITIVE_INFINITY) return promise;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${what}`)), ms);
@@ -92,6 +92,8 @@ export class RawSocket {
 
   static async connect(port: number): Promise<RawSocket> {
     const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+    // A test that fails leaves its sockets as they are; one that is paused would never see its end, nor let the process go.
+    socket.unref();
     const raw = new RawSocket(socket);
     await within(
       new Promise<void>((resolve, reject) => {
@@ -289,7 +291,7 @@ export class RawWebSocket {
 
   /** All frames that are here, at least one; waits without a deadline. */
   async frames(): Promise<readonly ServerFrameBytes[]> {
-    const frames = await this.raw.read(parseFrames, "WebSocket frames", FOREVER_MS);
+    const frames = await this.raw.read(parseFrames, "WebSocket frames", Number.POSITIVE_INFINITY);
     for (const frame of frames) this.#note(frame);
     return frames;
   }

@@ -7,13 +7,14 @@ import type { HistogramReport } from "../core/histogram.js";
 import { softWatermark } from "../core/limits.js";
 import { Telemetry, type TelemetryReport } from "../core/telemetry.js";
 import { createAuth } from "./auth/index.js";
+import { RevocationMemory } from "./auth/revocation-memory.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
 import { TokenWatch } from "./auth/token-watch.js";
 import { Availability } from "./availability.js";
 import { type RunningBroker, startBroker } from "./broker.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
-import { startGateway } from "./gateway.js";
+import { type Gateway, startGateway } from "./gateway.js";
 import {
   createGatewayCounters,
   DEFAULT_GATEWAY_LIMITS,
@@ -41,7 +42,10 @@ export interface ServerOptions {
   readonly sharePort?: boolean;
   /** Revocations that were made before this process started. */
   readonly revocations?: readonly KeptRevocation[];
-  /** Tells other processes of a revocation; resolves when they know. Default: there are none. */
+  /**
+   * Tells other processes of a revocation, and whoever remembers it; resolves when they know. Default: there are none, and this
+   * one keeps the file that the configuration names.
+   */
   readonly spread?: (kept: KeptRevocation) => Promise<void>;
 }
 
@@ -72,8 +76,11 @@ export interface RunningServer {
   readonly isBrokerAvailable: boolean;
   /** Rooms that are open now. */
   readonly openRooms: number;
-  /** Makes tokens void in this process, and closes connections that have one. @throws CodedError where no more can be remembered. */
-  revoke(kept: KeptRevocation): Promise<void>;
+  /**
+   * Makes tokens void in this process, and closes connections that have one. What cannot be remembered is logged, and all else
+   * is done; rejects with the last CodedError of these.
+   */
+  revoke(kept: readonly KeptRevocation[]): Promise<void>;
   /**
    * Takes nothing new and sends every client elsewhere, in even portions over this time: `goaway`, then 1001 for those
    * that stay. Then {@link RunningServer.stop}.
@@ -107,24 +114,22 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const settings = settingsOf(config);
   const counters = createCounters();
   const gatewayCounters = createGatewayCounters();
-  const {
-    broker: bareBroker,
-    counters: brokerCounters,
-    isAvailable,
-    availability,
-    stop: stopBroker,
-  } = await brokerOf(config, options, log);
-  const broker = new TimedBroker(bareBroker);
+  const memory = RevocationMemory.open(config, options);
+  const running = await brokerOf(config, options, log, (kept) => memory.learn(kept));
+  const { counters: brokerCounters, isAvailable, availability, stop: stopBroker } = running;
+  const broker = new TimedBroker(running.broker);
   const telemetry = new Telemetry(Object.keys(config.namespaces).slice(0, NAMESPACES_TOLD_MAX));
   const sweeper = setInterval(() => broker.sweep(), SWEEP_MS).unref();
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
   const auth = await createAuth(config, gatewayCounters, log).catch(async (cause: unknown) => {
     await stopBroker(STOP_MS);
+    memory.close();
     throw cause;
   });
   const { authority, apiKeys, hooks, revocations, door } = auth;
-  for (const kept of options.revocations ?? []) revocations.add(kept);
+  let closer: Gateway | undefined;
+  await memory.attach(revocations, { closeRevoked: async () => closer?.closeRevoked() }, log);
   const watch = authority && new TokenWatch(revocations, gatewayCounters, Date.now());
   const guard: Guard = {
     authenticate: authority && ((token, guest) => authority.refresh(token, guest)),
@@ -143,8 +148,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
       const nowSeconds = Date.now() / 1_000;
       const revocation = parseRevocation(body, nowSeconds);
       const kept = { revocation, until: keepUntil(config.auth, nowSeconds) };
-      await revoke(kept);
-      await options.spread?.(kept);
+      await memory.revoke([kept]);
+      await memory.spread(kept, running.revoke);
     },
     counters,
     version,
@@ -187,12 +192,10 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     },
   }).catch(async (cause: unknown) => {
     await stopBroker(STOP_MS);
+    memory.close();
     throw cause;
   });
-  const revoke = async (kept: KeptRevocation): Promise<void> => {
-    revocations.add(kept);
-    await gateway.closeRevoked();
-  };
+  closer = gateway;
   availability.onOutage(() => gateway.tellOutage());
   const stop = async (deadlineMs = STOP_MS): Promise<void> => {
     stopping ??= stopAll(deadlineMs);
@@ -204,6 +207,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     clearInterval(sweeper);
     availability.stop();
     await stopBroker(deadlineMs);
+    memory.close();
     log.info({}, "stopped");
   };
   const drain = async (drainMs: number): Promise<void> => {
@@ -230,7 +234,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get openRooms() {
       return engine?.openRooms ?? 0;
     },
-    revoke,
+    revoke: (kept) => memory.revoke(kept),
     drain,
     stop,
   };
@@ -240,11 +244,13 @@ async function brokerOf(
   config: Config,
   { broker }: ServerOptions,
   log: Logger,
-): Promise<SharedBroker & Pick<RunningBroker, "stop">> {
+  onRevoked: (kept: readonly KeptRevocation[]) => void,
+): Promise<SharedBroker & Pick<RunningBroker, "stop" | "revoke">> {
   if (broker !== undefined) return { ...broker, stop: async () => {} };
   const availability = new Availability(() => 0);
   const own = await startBroker(config, log, {
     onAvailable: (isAvailable) => availability.set(0, isAvailable),
+    onRevoked,
   });
   return { ...own, availability };
 }

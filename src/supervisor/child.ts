@@ -1,7 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { KeptRevocation } from "../server/auth/revocations.js";
-import type { BeatMessage, FromChild, StartMessage, ToChild } from "./ipc.js";
+import type { BeatMessage, FromChild, RevocationMessage, StartMessage, ToChild } from "./ipc.js";
 import { WORKER_NODE_ARGS } from "./node-args.js";
 
 export type Role = "worker" | "hub";
@@ -9,8 +8,8 @@ export type Role = "worker" | "hub";
 export interface ChildOptions {
   readonly role: Role;
   readonly start: StartMessage;
-  /** It was told of a revocation, which all are to know. */
-  readonly onSpread: (from: Child, id: number, kept: KeptRevocation) => void;
+  /** Told what it says of revocations. */
+  readonly onRevocation: (from: Child, message: RevocationMessage) => void;
   /** It has ended; its totals are as it said them last. */
   readonly onEnd: (last: BeatMessage) => void;
 }
@@ -47,12 +46,12 @@ export class Child {
   beatMs = performance.now();
   report: BeatMessage | undefined;
   readonly #process: ChildProcess;
-  readonly #onSpread: ChildOptions["onSpread"];
+  readonly #onRevocation: ChildOptions["onRevocation"];
   #refusal: string | undefined;
 
-  constructor({ role, start, onSpread, onEnd }: ChildOptions) {
+  constructor({ role, start, onRevocation, onEnd }: ChildOptions) {
     this.role = role;
-    this.#onSpread = onSpread;
+    this.#onRevocation = onRevocation;
     this.index = start.index;
     const { file, nodeArgs } = PROGRAMS[role];
     // What stdin says is for nobody; logs of all processes go to the one stderr.
@@ -121,7 +120,9 @@ export class Child {
         this.report = message;
         break;
       case "spread":
-        this.#onSpread(this, message.id, message.kept);
+      case "carried":
+      case "learnt":
+        this.#onRevocation(this, message);
         break;
     }
   }

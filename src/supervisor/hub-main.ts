@@ -3,8 +3,11 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Hub, startHub } from "../broker/hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
+import type { KeptRevocation } from "../server/auth/revocations.js";
 import { startBroker } from "../server/broker.js";
 import { type Program, runChild } from "./child-program.js";
+import { CARRIER_INDEX } from "./ipc.js";
+import { RevocationCarrier } from "./revocation-carrier.js";
 
 /** For workers that have drained and are still closing. */
 const WORKERS_MS = 10_000;
@@ -16,7 +19,11 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   if (socketPath === undefined) throw new Error(`there is no socket for hub ${index}`);
   let hub: Hub | undefined;
   const onAvailable = (available: boolean): void => hub?.setAvailable(available);
-  const running = await startBroker(config, log, { share: hubs.length, onAvailable });
+  // One of them speaks for the node.
+  const carrier = index === CARRIER_INDEX ? new RevocationCarrier() : undefined;
+  const onRevoked = carrier && ((kept: readonly KeptRevocation[]): void => carrier.learn(kept));
+  const running = await startBroker(config, log, { share: hubs.length, onAvailable, onRevoked });
+  carrier?.attach(running);
   const { broker, counters, isAvailable, stop } = running;
   hub = await startHub({
     broker,

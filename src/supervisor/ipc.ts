@@ -18,13 +18,18 @@ export interface StartMessage {
   readonly hubs: readonly string[];
 }
 
+/** The hub that shares revocations with other nodes. */
+export const CARRIER_INDEX = 0;
+
 /** From the supervisor. Control only: no message of a room ever travels here. */
 export type ToChild =
   | StartMessage
   /** Takes nothing new, sends clients elsewhere over this time, then ends. A hub ends when its workers have. */
   | { readonly kind: "drain"; readonly seconds: number }
   /** Tokens are void from now on. */
-  | { readonly kind: "revoke"; readonly kept: KeptRevocation }
+  | { readonly kind: "revoke"; readonly kept: readonly KeptRevocation[] }
+  /** To a hub: other nodes are to know, and this end what became of that, under this number. */
+  | { readonly kind: "carry"; readonly id: number; readonly kept: KeptRevocation }
   /** Every process knows of what this one said under that number, or why they cannot. */
   | { readonly kind: "spread"; readonly id: number; readonly problem: string | undefined };
 
@@ -81,7 +86,14 @@ export type FromChild =
   | { readonly kind: "refused"; readonly reason: string }
   /** A worker was told that tokens are void: everybody is to know, and this one that they do. */
   | { readonly kind: "spread"; readonly id: number; readonly kept: KeptRevocation }
+  /** A hub's answer to "carry": other nodes know or will, or why not. */
+  | { readonly kind: "carried"; readonly id: number; readonly problem: string | undefined }
+  /** A hub was told by its broker that tokens are void, by this node or another. */
+  | { readonly kind: "learnt"; readonly kept: readonly KeptRevocation[] }
   | BeatMessage;
+
+/** What of that concerns revocations. */
+export type RevocationMessage = Extract<FromChild, { readonly kind: "spread" | "carried" | "learnt" }>;
 
 /** How often a child sends a beat, in step with the watchdog's limit. */
 export function beatEveryMs(watchdogMs: number): number {

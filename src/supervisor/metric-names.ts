@@ -51,7 +51,8 @@ export const METRIC_HELP = {
   fanwire_rate_changes_total: "Subscribes that moved a subscription to another delivery class",
   fanwire_outages_told_total: "Connections told that rooms of theirs get nothing new, once an outage",
   fanwire_checkpoints_total: "Quiet rooms whose position was moved on, as nothing came",
-  fanwire_keys_removed_total: "Keys taken out because the connection that they were of has ended",
+  fanwire_keys_removed_total:
+    "Keys taken out because the connection, or the process, that they were of has ended",
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
@@ -84,6 +85,7 @@ export const METRIC_HELP = {
     "Foreign messages that are not what they say, by kind; delivered as bytes, or left out",
   fanwire_hub_links: "Workers linked to the hub now",
   fanwire_hub_rooms: "Rooms that workers have open at the hub",
+  fanwire_hub_held_keys: "Keys that stand for connected senders, held by workers at the hub",
   fanwire_hub_deliveries_total: "Messages handed to workers",
   fanwire_link_changes_total: "Times that a link between a worker and a hub came up or was lost",
   fanwire_link_bytes_total: "Bytes between hubs and workers, by direction as its end sees it",
@@ -225,6 +227,7 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   invalidData: counter("fanwire_broker_invalid_total", { kind: "data" }),
   invalidKeys: counter("fanwire_broker_invalid_total", { kind: "key" }),
   strayMessages: counter("fanwire_broker_invalid_total", { kind: "subject" }),
+  misplacedMessages: counter("fanwire_broker_invalid_total", { kind: "room" }),
   retriedPublishes: counter("fanwire_broker_retries_total", { kind: "publish" }),
   publishHolds: counter("fanwire_broker_retries_total", { kind: "publishHold" }),
   retriedReads: counter("fanwire_broker_retries_total", { kind: "read" }),
@@ -258,6 +261,9 @@ export const HUB_NAMES: NamesOf<HubCounters> = {
   replayedMessages: counter("fanwire_replayed_messages_total", { at: "hub" }),
   lagged: counter("fanwire_lagged_total", { kind: "worker" }),
   resets: counter("fanwire_resets_total", { at: "hub" }),
+  heldKeys: gauge("fanwire_hub_held_keys"),
+  keysRemoved: counter("fanwire_keys_removed_total"),
+  untrackedKeys: limit("heldKeys"),
   refused: limit("hubRequests"),
   malformed: bug("hubRecord"),
 };

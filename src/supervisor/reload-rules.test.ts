@@ -25,4 +25,9 @@ test("all that needs a restart is named at once", () => {
     "a restart is needed to change port, workers, memory, history, state or ephemeral of a namespace or of defaults",
   );
   assert.match(why({}, { defaults: { history: { seconds: 9 } } }) ?? "", /history, state or ephemeral/);
+  assert.match(why({}, { auth: { revocationsFile: "void" } }) ?? "", /auth\.revocationsFile/);
+  const nats = { broker: "nats://127.0.0.1:4222" };
+  const tokens = { auth: { secret: "0123456789abcdef0123456789abcdef" } };
+  assert.match(why(nats, { ...nats, ...tokens }) ?? "", /with NATS whether tokens are used/);
+  assert.equal(why({}, tokens), undefined);
 });

@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
+import { keepSeconds } from "../server/auth/revocations.js";
+import { usesTokens } from "../server/auth/uses-tokens.js";
 import type { Config } from "../server/config.js";
 
 /**
@@ -10,10 +12,18 @@ const FIXED = ["host", "port", "admin", "workers", "hubs", "watchdogMs", "broker
 /** Why a node that runs with one configuration cannot go on with another; undefined where it can. */
 export function whyNotReloadable(now: Config, next: Config): string | undefined {
   const changed: string[] = FIXED.filter((key) => !isDeepStrictEqual(now[key], next[key]));
+  if (now.auth.revocationsFile !== next.auth.revocationsFile) changed.push("auth.revocationsFile");
+  if (now.broker !== "memory" && !isDeepStrictEqual(sharedOf(now), sharedOf(next)))
+    changed.push("with NATS whether tokens are used, and for how long at most (auth)");
   if (!isDeepStrictEqual(kept(now), kept(next)))
     changed.push("history, state or ephemeral of a namespace or of defaults");
   if (changed.length === 0) return undefined;
   return `a restart is needed to change ${changed.join(", ")}`;
+}
+
+/** What of tokens the hub acts on, which shares revocations with other nodes. */
+function sharedOf(config: Config): unknown {
+  return [usesTokens(config), keepSeconds(config.auth)];
 }
 
 /** What of the rooms' settings the broker acts on. */

@@ -1,6 +1,5 @@
 import { CodedError } from "../protocol/errors.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
-import type { Logger } from "../server/log.js";
 import type { RunningServer } from "../server/server.js";
 import type { FromChild, ToChild } from "./ipc.js";
 
@@ -15,15 +14,13 @@ interface Waiting {
 
 /** A worker's side of the way that revocations take from one worker to all. */
 export class RevocationLine {
-  readonly #log: Logger;
   readonly #waiting = new Map<number, Waiting>();
   /** Those that came before the server. */
   #early: KeptRevocation[] = [];
   #server: RunningServer | undefined;
   #ids = 0;
 
-  constructor(log: Logger) {
-    this.#log = log;
+  constructor() {
     process.on("message", (message: ToChild) => {
       if (message.kind === "revoke") this.#revoke(message.kept);
       if (message.kind === "spread") this.#answered(message.id, message.problem);
@@ -35,7 +32,7 @@ export class RevocationLine {
     this.#server = server;
     const early = this.#early;
     this.#early = [];
-    for (const kept of early) this.#revoke(kept);
+    this.#revoke(early);
   }
 
   /** Resolves once the supervisor has told all others, and will tell those who start later. */
@@ -63,11 +60,9 @@ export class RevocationLine {
     else waiting.reject(new CodedError("unavailable", problem, ANSWER_MS));
   }
 
-  #revoke(kept: KeptRevocation): void {
-    if (this.#server === undefined) this.#early.push(kept);
-    else
-      this.#server
-        .revoke(kept)
-        .catch((cause: unknown) => this.#log.error({ err: cause }, "a revocation could not be remembered"));
+  #revoke(kept: readonly KeptRevocation[]): void {
+    if (this.#server === undefined) this.#early.push(...kept);
+    // What cannot be remembered is logged there.
+    else this.#server.revoke(kept).catch(() => undefined);
   }
 }

@@ -10,6 +10,7 @@ import type { Logger } from "../server/log.js";
 import { urlOf } from "../server/url.js";
 import { type Admin, startAdmin } from "./admin.js";
 import type { Child, ChildOptions, Role } from "./child.js";
+import { CARRIER_INDEX } from "./ipc.js";
 import { freePort } from "./port-probe.js";
 import { whyNotReloadable } from "./reload-rules.js";
 import { RevocationDesk } from "./revocation-desk.js";
@@ -81,7 +82,7 @@ export class Supervisor {
     this.#log = log;
     this.version = version;
     const workers = (): Child[] => this.#workers.flatMap((slot) => slot.children);
-    this.#desk = new RevocationDesk(config.auth.revocations, workers);
+    this.#desk = new RevocationDesk({ config, workers, carrier: () => this.#carrier(), log });
     this.#watchdog = new Watchdog(config.watchdogMs, performance.now());
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -208,7 +209,7 @@ export class Supervisor {
         hubs: this.#sockets,
         revocations: this.#desk.list(),
       },
-      onSpread: (from, id, kept) => this.#desk.take(from, id, kept),
+      onRevocation: (from, message) => this.#desk.take(from, message),
       onEnd: ({ worker }) => {
         this.past = addTelemetry(this.past, worker?.telemetry);
       },
@@ -217,6 +218,13 @@ export class Supervisor {
     const restarts = role === "worker" ? this.#restarts : undefined;
     const onCrashLoop = (text: string): void => this.#giveUp(text);
     return new Slot({ role, index, optionsOf, log: this.#log, restarts, onCrashLoop });
+  }
+
+  /** The hub that tells other nodes of revocations. */
+  #carrier(): Child | "away" | undefined {
+    const slot = this.#hubs[CARRIER_INDEX];
+    if (slot === undefined || this.#config.broker === "memory") return undefined;
+    return slot.isReady && slot.child !== undefined ? slot.child : "away";
   }
 
   /** What still runs may still send its clients elsewhere; whoever watches this process starts it again. */
@@ -256,6 +264,7 @@ export class Supervisor {
   async #release(): Promise<void> {
     clearInterval(this.#watching);
     process.off("exit", this.#onExit);
+    this.#desk.close();
     await this.#admin?.close();
     this.#removeFolder();
   }

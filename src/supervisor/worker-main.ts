@@ -17,7 +17,7 @@ const HUBS_MS = 10_000;
 const STOP_MS = 1_000;
 
 runChild("worker", async ({ config, index, workers, hubs, revocations }, log): Promise<Program> => {
-  const line = new RevocationLine(log);
+  const line = new RevocationLine();
   const connections = connectionsOfWorker(config.limits.connections, workers);
   const connectionsPerAddress = connectionsOfWorker(config.limits.connectionsPerAddress, workers);
   const connectionsPerSub = connectionsOfWorker(config.limits.connectionsPerSub, workers);

@@ -29,7 +29,17 @@ function clientOf({ first, head, page }: Store) {
 }
 
 function messageOf(offset: number): Message {
-  return { room: "r", epoch: "e", offset, data: offset, key: "k", time: 0, replayed: true, reset: undefined };
+  return {
+    room: "r",
+    epoch: "e",
+    offset,
+    prev: 0,
+    data: offset,
+    key: "k",
+    time: 0,
+    replayed: true,
+    reset: undefined,
+  };
 }
 
 async function read(store: Store, wanted: (seen: number) => boolean = () => true): Promise<number[]> {

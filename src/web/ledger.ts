@@ -1,4 +1,4 @@
-import type { Message, Position, Rate, Reset, ResetReason, Subscribed } from "../client/index.js";
+import type { Message, Position, Reset, ResetReason, Subscribed } from "../client/index.js";
 
 /** How one room came back after a break of the connection. */
 export type RoomResume =
@@ -22,22 +22,19 @@ export type RoomResume =
   | { readonly kind: "unnumbered"; readonly room: string };
 
 /**
- * Checks the delivery promise for one room by its offsets alone, without trust in the client: each must be the one
- * before plus one, which holds for every broker that numbers a room without holes, as the embedded one does. In NATS it
- * holds where no other room shares the room's partition: so it is for the demo's rooms with 64 partitions, the default.
+ * Checks the delivery promise for one room by the chain alone: every message says which one came before it. So it holds
+ * for whatever broker numbers the room, with holes in its numbers or without, and in every delivery class.
  */
 export class RoomLedger {
   readonly room: string;
   /** Messages received, replays and snapshots included. */
   received = 0;
-  /** Offsets that never came. */
+  /** Places in the chain where at least one message never came. */
   missing = 0;
   #epoch = "";
   #offset = 0;
   /** False until the room is live for the first time: a snapshot has holes by its nature. */
   #chained = false;
-  /** Every message is to come; a conflated class skips some by its nature. */
-  #whole = true;
   #resuming: { readonly from: number; replayed: number; readonly missingBefore: number } | undefined;
   /** The place before a break, until the room has come back from it. */
   #broken: Position | undefined;
@@ -57,8 +54,7 @@ export class RoomLedger {
     this.#resuming = undefined;
   }
 
-  subscribed({ position, recovered, rate }: Pick<Subscribed, "position" | "recovered" | "rate">): void {
-    this.#whole = rate === "all";
+  subscribed({ position, recovered }: Pick<Subscribed, "position" | "recovered">): void {
     if (recovered) {
       this.#resuming = { from: this.#offset, replayed: 0, missingBefore: this.missing };
       return;
@@ -67,25 +63,19 @@ export class RoomLedger {
     if (position !== undefined) this.#moveTo(position);
   }
 
-  message({ epoch, offset, replayed }: Message): void {
+  message({ epoch, offset, prev, replayed }: Message): void {
     this.received += 1;
     if (offset === 0) return;
     if (this.#resuming !== undefined) this.#resuming.replayed += 1;
     // A snapshot's messages are older than the position that it was taken at.
     else if (replayed) return;
-    if (this.#chained && epoch === this.#epoch) this.#skipTo(offset - 1);
+    if (this.#chained && epoch === this.#epoch && prev > this.#offset) this.missing += 1;
     this.#moveTo({ epoch, offset });
-  }
-
-  /** The server moved the room to another delivery class. */
-  paced(rate: Rate): void {
-    this.#whole = rate === "all";
   }
 
   /** The replay is over. Tells how the room came back where this ends a break. */
   live(position: Position | undefined): RoomResume | undefined {
     if (position === undefined) return this.#endBreak({ kind: "unnumbered", room: this.room });
-    if (this.#chained && position.epoch === this.#epoch) this.#skipTo(position.offset);
     this.#moveTo(position);
     this.#chained = true;
     const resuming = this.#resuming;
@@ -112,11 +102,6 @@ export class RoomLedger {
     if (this.#broken === undefined) return resume.kind === "lost" ? resume : undefined;
     this.#broken = undefined;
     return resume;
-  }
-
-  /** Everything up to this offset should have come. */
-  #skipTo(offset: number): void {
-    if (this.#whole) this.missing += Math.max(0, offset - this.#offset);
   }
 
   #moveTo({ epoch, offset }: Position): void {

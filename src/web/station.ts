@@ -79,7 +79,6 @@ export class Station {
     const staleness = new LatencyWindow(LATENCY_SECONDS);
     const subscription = this.client.subscribe(room, options);
     subscription.on("subscribed", (subscribed) => ledger.subscribed(subscribed));
-    subscription.on("rate", (moved) => ledger.paced(moved));
     subscription.on("live", (position) => this.#cameBack(room, ledger.live(position)));
     subscription.on("reset", (reset) => this.#cameBack(room, ledger.reset(reset)));
     subscription.on("error", (error) => {

@@ -22,6 +22,12 @@ export interface HubCounters {
   lagged: number;
   /** Resets told to workers: one a room and worker. */
   resets: number;
+  /** Keys that stand for their senders, held by workers now. */
+  heldKeys: number;
+  /** Keys taken out because the last worker that held them was gone. */
+  keysRemoved: number;
+  /** Publishes of keys above the bound of {@link HubCounters.heldKeys}: they stay where their worker ends without a word. */
+  untrackedKeys: number;
   /** Requests above a window. Always 0, or a worker with other limits. */
   refused: number;
   /** Links closed because of bytes that are no record. Always 0, or a bug. */
@@ -45,6 +51,9 @@ export function createHubCounters(): HubCounters {
     replayedMessages: 0,
     lagged: 0,
     resets: 0,
+    heldKeys: 0,
+    keysRemoved: 0,
+    untrackedKeys: 0,
     refused: 0,
     malformed: 0,
   };

@@ -17,6 +17,8 @@ export interface HubLimits {
   readonly waitingReads: number;
   /** Rooms of one worker that are replayed at once; more wait for their turn. */
   readonly replays: number;
+  /** Keys that stand for their senders, of all workers together, beyond which new ones are not known to the hub. */
+  readonly heldKeys: number;
   /** A request without an answer for this long rejects with `timeout`. */
   readonly requestMs: number;
 }
@@ -36,6 +38,8 @@ export const DEFAULT_HUB_LIMITS: HubLimits = Object.freeze({
   waitingReads: 50_000,
   // A worker that comes back with its rooms: the same.
   replays: 256,
+  // Twice what 100,000 connections with a cursor each hold, at some 400 bytes.
+  heldKeys: 200_000,
   requestMs: 10_000,
 });
 

@@ -3,6 +3,7 @@ import type { Outgoing } from "../../core/ports.js";
 import { CodedError, toCodedError } from "../../protocol/errors.js";
 import type { Position, ResetReason } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { HeldKeys } from "./held-keys.js";
 import { AWAY_RETRY_MS, lowWatermark, RECORD_BYTES_MAX } from "./hub-limits.js";
 import { type HubRoom, RoomMember, type RoomPeer } from "./hub-room.js";
 import { PeerReads, type ReadsOwner } from "./peer-reads.js";
@@ -15,12 +16,17 @@ import { RecordReader } from "./record-reader.js";
 export interface PeerOwner extends ReadsOwner {
   /** Whether the broker can be reached. */
   readonly isAvailable: boolean;
+  /** Of all peers. */
+  readonly keys: HeldKeys<HubPeer>;
   /** The room, which is being opened at the broker where nobody had it open. */
   room(name: RoomName): HubRoom;
   /** Takes a member out of its room, and closes that at the broker after the last. */
   leave(member: RoomMember): void;
   gone(peer: HubPeer): void;
 }
+
+/** Of what was not published. */
+const NOWHERE: Position = Object.freeze({ epoch: "", offset: 0 });
 
 /** "cutting": live messages were dropped; "cut": all rooms are left, and the peer is told so when it has read enough. */
 type Flow = "flowing" | "cutting" | "cut";
@@ -201,6 +207,10 @@ export class HubPeer implements RoomPeer {
       this.#write({ type: "failed", ref, error: new CodedError("unavailable", text, AWAY_RETRY_MS) });
       return;
     }
+    if (outgoing.hold !== undefined && this.#isHeldElsewhere(outgoing)) {
+      this.#write({ type: "published", ref, position: NOWHERE });
+      return;
+    }
     this.#publishes += 1;
     broker.publish(outgoing).then(
       (position) => {
@@ -213,6 +223,15 @@ export class HubPeer implements RoomPeer {
         this.#published({ type: "failed", ref, error: toCodedError(cause) });
       },
     );
+  }
+
+  /** Whether it is to take out a key that another worker holds, too. */
+  #isHeldElsewhere(outgoing: Outgoing): boolean {
+    const { keys, counters } = this.#owner;
+    const verdict = keys.note(this, outgoing);
+    counters.heldKeys = keys.size;
+    if (verdict === "untracked") counters.untrackedKeys += 1;
+    return verdict === "drop";
   }
 
   #published(answer: HubRecord): void {

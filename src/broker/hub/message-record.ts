@@ -13,6 +13,9 @@ const PUBLISH_BYTES = 18;
 const HAS_KEY = 1;
 const HAS_ID = 2;
 const HAS_ORIGIN = 4;
+/** Of a publish. A hub that does not know them yet takes such a publish for any other. */
+const TAKES_KEY = 8;
+const RELEASES_KEY = 16;
 const TEXT_BYTES_MAX = 0xffff;
 
 /** A message as one record: under its room's number (`RECORD.message`), or a request's ref (`RECORD.pageMessage`). */
@@ -73,7 +76,7 @@ export function readMessage(
 
 /** @throws CodedError `too_large` for a key, id or origin of 64 KiB and more, and for 63 MiB of all. Nothing is written then. */
 export function writePublish(target: RecordTarget, ref: number, outgoing: Outgoing): void {
-  const { room, data, key, id, origin } = outgoing;
+  const { room, data, key, id, origin, hold } = outgoing;
   const keyBytes = key === undefined ? 0 : textBytes("key", key);
   const idBytes = id === undefined ? 0 : textBytes("id", id);
   const originBytes = origin === undefined ? 0 : textBytes("origin", origin);
@@ -85,7 +88,8 @@ export function writePublish(target: RecordTarget, ref: number, outgoing: Outgoi
   view.setUint32(at, size, true);
   view.setUint8(at + 4, RECORD.publish);
   const flags = (key === undefined ? 0 : HAS_KEY) | (id === undefined ? 0 : HAS_ID);
-  view.setUint8(at + 5, flags | (origin === undefined ? 0 : HAS_ORIGIN));
+  const holds = hold === undefined ? 0 : hold === "take" ? TAKES_KEY : RELEASES_KEY;
+  view.setUint8(at + 5, flags | holds | (origin === undefined ? 0 : HAS_ORIGIN));
   view.setUint16(at + 6, room.length, true);
   view.setUint32(at + 8, ref, true);
   view.setUint16(at + 12, keyBytes, true);
@@ -118,7 +122,10 @@ export function readPublish(
   const id = (flags & HAS_ID) === 0 ? undefined : readText(bytes, keyEnd, idEnd);
   const origin = (flags & HAS_ORIGIN) === 0 ? undefined : readText(bytes, idEnd, originEnd);
   const data = bytes.subarray(originEnd, end);
-  return { type: "publish", ref, outgoing: { room, data, key, id, origin } };
+  if ((flags & (TAKES_KEY | RELEASES_KEY)) === 0)
+    return { type: "publish", ref, outgoing: { room, data, key, id, origin } };
+  const hold = (flags & TAKES_KEY) === 0 ? "release" : "take";
+  return { type: "publish", ref, outgoing: { room, data, key, id, origin, hold } };
 }
 
 /** @throws MalformedRecord */

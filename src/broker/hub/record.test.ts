@@ -37,7 +37,17 @@ const workerRecord: fc.Arbitrary<WorkerRecord> = fc.oneof(
   fc.record({
     type: fc.constant("publish" as const),
     ref: uint32,
-    outgoing: fc.record({ room, data: bytes, key: maybe(text), id: maybe(text), origin: maybe(text) }),
+    outgoing: fc.oneof(
+      fc.record({ room, data: bytes, key: maybe(text), id: maybe(text), origin: maybe(text) }),
+      fc.record({
+        room,
+        data: bytes,
+        key: maybe(text),
+        id: maybe(text),
+        origin: maybe(text),
+        hold: fc.constantFrom("take" as const, "release" as const),
+      }),
+    ),
   }),
   fc.record({
     type: fc.constant("history" as const),

@@ -12,7 +12,7 @@ import { ACCOUNTS_FILE, type AccountUser, accessAs } from "./nats-accounts.testk
 import type { NatsBroker } from "./nats-broker.js";
 import { CONFORMANCE_NAMESPACES } from "./nats-broker.testkit.js";
 import { NatsServer, until } from "./nats-server.testkit.js";
-import { prepareProvisioning } from "./provision.js";
+import { DEFAULT_REVOCATIONS, prepareProvisioning } from "./provision.js";
 import { startNatsBroker } from "./start.js";
 import { encodeRoom, Subjects } from "./subjects.js";
 
@@ -87,6 +87,7 @@ describe("the documented accounts, as they are", () => {
     const everybody: AccountUser[] = ["engine", "provisioner", "publisher", "reader"];
     const nobody = [
       ...["fw.live.0.log~a", "fw.livekey.0.keyed~a.k", "fw.livectl.plan", "fw.ctl.other", "other.in.0.a"],
+      ...["fw.liverevoked.a", "fw.revoked.a.b", api("STREAM.PURGE.FW_REVOKED")],
       ...["STREAM.PURGE.FW_0", "STREAM.DELETE.FW_0", "STREAM.MSG.DELETE.FW_0", "STREAM.PURGE.FW_CTL"].map(
         api,
       ),
@@ -104,8 +105,12 @@ describe("the documented accounts, as they are", () => {
         api("STREAM.UPDATE.FW_0"),
         api("INFO"),
       ],
-      provisioner: ["fw.in.0.a", "fw.eph.0.a", "fw.ctl.epochs", "_INBOX_engine.a", api("DIRECT.GET.FW_0")],
+      provisioner: [
+        ...["fw.in.0.a", "fw.eph.0.a", "fw.ctl.epochs", "fw.revoked.a", "_INBOX_engine.a"],
+        api("DIRECT.GET.FW_0"),
+      ],
       publisher: [
+        "fw.revoked.a",
         "fw.ctl.plan",
         "fw.ctl.epochs",
         "_INBOX_engine.a",
@@ -117,6 +122,7 @@ describe("the documented accounts, as they are", () => {
         "fw.key.0.a.k",
         "fw.eph.0.a",
         "fw.ctl.plan",
+        "fw.revoked.a",
         api("CONSUMER.CREATE.FW_0.x.fw.in.0.a"),
       ],
     };
@@ -124,7 +130,14 @@ describe("the documented accounts, as they are", () => {
       engine: ["_INBOX_provisioner.>", "_INBOX.>", "fw.in.*.*", "$JS.API.>"],
       provisioner: ["_INBOX_engine.>", "fw.live.*.*", "$JS.ACK.>"],
       publisher: ["_INBOX_engine.>", "_INBOX.>", "fw.live.*.*", "fw.in.*.*", "fw.eph.*.*"],
-      reader: ["_INBOX_engine.>", "_INBOX_publisher.>", "fw.in.*.*", "fw.ctl.*", "fw.livectl.*"],
+      reader: [
+        "_INBOX_engine.>",
+        "_INBOX_publisher.>",
+        "fw.in.*.*",
+        "fw.ctl.*",
+        "fw.livectl.*",
+        "fw.liverevoked.*",
+      ],
     };
     for (const user of everybody) {
       const connection = await as(t, user, server);
@@ -148,6 +161,15 @@ describe("the documented accounts, as they are", () => {
       assert.equal(await violation("subscription", `_INBOX_${user}.x`), undefined);
       if (own !== "") assert.equal(await violation("publish", own, "none"), undefined, own);
     }
+  });
+
+  test("revocations are for nodes: readers, who read any stream directly, do not read those", async (t) => {
+    await node.revoke("sub eve", '{"sub":"eve"}');
+    const reader = await as(t, "reader", server);
+    const asked = (stream: string) =>
+      reader.request(`$JS.fanwire.API.DIRECT.GET.${stream}`, '{"seq":1}', { timeout: 1_000 });
+    await asked("FW_CTL");
+    await assert.rejects(asked("FW_REVOKED"));
   });
 
   test("an answer cannot be sent where its asker may not publish: no purge, record or live message by way of a reply", async (t) => {
@@ -273,6 +295,7 @@ function startNode(server: NatsServer, choice: NodeChoice = {}): Promise<NatsBro
     access: { ...accessAs("engine", server.url), user, inboxPrefix },
     settings: CONFORMANCE_NAMESPACES,
     ...{ prefix, partitions: PARTITIONS, provision, startMs: 30_000 },
+    revoked: { bounds: DEFAULT_REVOCATIONS, onRevoked: () => undefined },
     ...(onNotice === undefined ? {} : { onNotice }),
   });
 }

@@ -1,33 +1,21 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { after, before, describe, type TestContext, test } from "node:test";
+import { describe, type TestContext, test } from "node:test";
 import { encode } from "@msgpack/msgpack";
 import { headers } from "@nats-io/transport-node";
 import fc from "fast-check";
 import type { Message } from "../../protocol/message.js";
 import { parseRoom } from "../../protocol/room-name.js";
 import { assertChain, Collector } from "../conformance-rig.testkit.js";
-import { NatsAdmin } from "./nats-admin.testkit.js";
 import type { NatsBroker } from "./nats-broker.js";
 import { freshPrefix, startTestBroker } from "./nats-broker.testkit.js";
-import { NatsServer } from "./nats-server.testkit.js";
+import { serverOfFile } from "./server-of-file.testkit.js";
 
 const DEADLINE_MS = 60_000;
 const MESSAGES = 500;
 
-let server: NatsServer;
-let admin: NatsAdmin;
-
-before(async () => {
-  server = await NatsServer.start();
-  admin = await NatsAdmin.connect(server.url);
-});
-
-after(async () => {
-  await admin.close();
-  await server.dispose();
-});
+const system = serverOfFile();
 
 describe("whatever anybody publishes", () => {
   const seed = Math.floor(Math.random() * 0x7fff_ffff);
@@ -42,9 +30,9 @@ describe("whatever anybody publishes", () => {
       const room = parseRoom(name);
       const sink = new Collector(DEADLINE_MS);
       await node.open(room, sink);
-      await publishRaw(server.port, fc.sample(strange(subjectOf), { numRuns: MESSAGES, seed }));
-      await admin.publish(subjectOf("end"), '"end"');
-      const { state } = await admin.stream(stream);
+      await publishRaw(system.server.port, fc.sample(strange(subjectOf), { numRuns: MESSAGES, seed }));
+      await system.admin.publish(subjectOf("end"), '"end"');
+      const { state } = await system.admin.stream(stream);
       const live = await sink.until(state.last_seq);
       assertChain(live, 0);
       assert.deepEqual(sink.resets, []);
@@ -71,7 +59,7 @@ describe("whatever anybody publishes", () => {
       strange(() => `${prefix}.eph.0.eph~a`),
       { numRuns: MESSAGES, seed },
     );
-    await publishRaw(server.port, all);
+    await publishRaw(system.server.port, all);
     const messages = await sink.until(MESSAGES);
     assert.ok(messages.every(({ offset }) => offset === 0));
   });
@@ -81,7 +69,7 @@ test("headers that tell JetStream to drop, expire or count are refused: nothing 
   const { node, prefix } = await start(t);
   const room = parseRoom("log.a");
   const subject = `${prefix}.in.0.log~a`;
-  for (let index = 0; index < 5; index += 1) await admin.publish(subject, String(index));
+  for (let index = 0; index < 5; index += 1) await system.admin.publish(subject, String(index));
   for (const [name, value] of [
     ["Nats-Rollup", "sub"],
     ["Nats-Rollup", "all"],
@@ -90,7 +78,7 @@ test("headers that tell JetStream to drop, expire or count are refused: nothing 
   ] as const) {
     const options = { headers: headers(), timeout: 5_000 };
     options.headers.set(name, value);
-    const reply = await admin.connection.request(subject, "1", options);
+    const reply = await system.admin.connection.request(subject, "1", options);
     assert.ok(reply.json<{ error?: object }>().error !== undefined, `${name}: ${reply.string()}`);
   }
   const page = await node.history(room, "oldest", 10);
@@ -157,7 +145,7 @@ async function publishRaw(port: number, messages: readonly Raw[]): Promise<void>
 
 async function start(t: TestContext): Promise<{ node: NatsBroker; prefix: string }> {
   const prefix = freshPrefix();
-  const node = await startTestBroker(server.url, { prefix, partitions: 1 });
+  const node = await startTestBroker(system.server.url, { prefix, partitions: 1 });
   t.after(() => node.stop(0));
   return { node, prefix };
 }

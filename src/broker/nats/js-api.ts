@@ -30,6 +30,8 @@ export const ERR_CODE = {
   storageExceeded: 10_047,
   streamsExceeded: 10_027,
   subjectsOverlap: 10_065,
+  /** There is no place for more, mostly. */
+  storeFailed: 10_077,
 } as const;
 
 export type Json = { readonly [field: string]: unknown };

@@ -1,5 +1,5 @@
 import type { Msg } from "@nats-io/transport-node";
-import { LAST_SEQUENCE, lastNumber, lastValue, SEQUENCE, TIME_STAMP } from "./message-headers.js";
+import { LAST_SEQUENCE, lastNumber, lastValue, SEQUENCE, SUBJECT, TIME_STAMP } from "./message-headers.js";
 import type { StoredMessage } from "./stored-message.js";
 import { headersOf } from "./stream-reader.js";
 import { tokensOf } from "./subjects.js";
@@ -10,25 +10,49 @@ export interface LiveMessage extends StoredMessage {
   readonly previous: number;
 }
 
-/** Undefined: it is not one that a server republished. */
-export function liveOf(message: Msg): LiveMessage | undefined {
+/**
+ * Undefined: it is not one that a server republished. "misplaced": it was stored under another subject than the one that
+ * its live subject stands for.
+ * @param storedBegin What the subjects of its stream begin with, up to the room.
+ */
+export function liveOf(message: Msg, storedBegin: string): LiveMessage | "misplaced" | undefined {
   const { room, key } = tokensOf(message.subject);
-  return liveIn(message, room, key);
+  const stored = `${storedBegin}${room}${key === undefined ? "" : `.${key}`}${LINE_END}`;
+  return liveIn(message, room, key, stored);
 }
 
 /** As {@link liveOf}, of a room whose messages have no key in their subject, which need not be looked at. */
-export function liveOfRoom(message: Msg, roomToken: string): LiveMessage | undefined {
-  return liveIn(message, roomToken, undefined);
+export function liveOfRoom(
+  message: Msg,
+  roomToken: string,
+  storedLine: string,
+): LiveMessage | "misplaced" | undefined {
+  return liveIn(message, roomToken, undefined, storedLine);
 }
 
-function liveIn(message: Msg, roomToken: string, keyToken: string | undefined): LiveMessage | undefined {
+/** How the header of a room's stored subject goes on behind its name, for {@link liveOfRoom}. */
+export function storedLineOf(storedSubject: string): string {
+  return `${storedSubject}${LINE_END}`;
+}
+
+function liveIn(
+  message: Msg,
+  roomToken: string,
+  keyToken: string | undefined,
+  storedLine: string,
+): LiveMessage | "misplaced" | undefined {
   const headers = headersOf(message);
   const sequence = lastNumber(headers, SEQUENCE);
   const previous = lastNumber(headers, LAST_SEQUENCE);
   if (sequence === undefined || previous === undefined || sequence <= previous) return undefined;
+  // The server's own is the last; with the space that it writes behind the colon.
+  const subject = headers.lastIndexOf(SUBJECT);
+  if (subject < 0 || !headers.startsWith(storedLine, subject + SUBJECT.length + 1)) return "misplaced";
   const { data } = message;
   return { sequence, previous, storedMs: storedMs(headers), headers, data, roomToken, keyToken };
 }
+
+const LINE_END = "\r\n";
 
 /** What waits must not keep all that the socket read with it in memory. */
 export function keepMessage<M extends StoredMessage>(message: M): M {

@@ -78,8 +78,9 @@ export class LiveRooms {
       subjects,
       onRoom: (room, message, isRepeated) => this.#takeOfRoom(room, message, isRepeated),
       onStream: (stream, message) => this.#takeOfStream(stream, message),
-      onStray: () => {
-        counters.strayMessages += 1;
+      onStray: (kind) => {
+        if (kind === "stray") counters.strayMessages += 1;
+        else counters.misplacedMessages += 1;
       },
       onTrouble,
     });

@@ -1,34 +1,23 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { encode } from "@msgpack/msgpack";
 import type { Message } from "../../protocol/message.js";
 import { parseRoom, type RoomName } from "../../protocol/room-name.js";
 import { assertChain, Collector } from "../conformance-rig.testkit.js";
-import { NatsAdmin } from "./nats-admin.testkit.js";
 import type { NatsBroker } from "./nats-broker.js";
 import { freshPrefix, startTestBroker } from "./nats-broker.testkit.js";
-import { NatsServer, until } from "./nats-server.testkit.js";
+import { until } from "./nats-server.testkit.js";
+import { serverOfFile } from "./server-of-file.testkit.js";
 
 const ROOMS = 60;
 const DEADLINE_MS = 30_000;
 
-let server: NatsServer;
-let admin: NatsAdmin;
-
-before(async () => {
-  server = await NatsServer.start();
-  admin = await NatsAdmin.connect(server.url);
-});
-
-after(async () => {
-  await admin.close();
-  await server.dispose();
-});
+const system = serverOfFile();
 
 test("a partition of which most is open is followed by one subscription, and back, without a hole or a double", async (t) => {
   const prefix = freshPrefix();
   const options = { prefix, partitions: 1, limits: { sweepMs: 500 } };
-  const broker = await startTestBroker(server.url, options);
+  const broker = await startTestBroker(system.server.url, options);
   t.after(() => broker.stop(1_000));
   const rooms = Array.from({ length: ROOMS }, (_, index) => parseRoom(`log.r${index}`));
   const sinks = new Map(rooms.map((room) => [room, new Collector(DEADLINE_MS)] as const));

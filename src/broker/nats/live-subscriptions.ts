@@ -1,7 +1,7 @@
 import type { Msg, Subscription } from "@nats-io/transport-node";
 import type { NatsLink } from "./connection.js";
 import type { FlowRoom } from "./flow/flow-room.js";
-import { type LiveMessage, liveOf, liveOfRoom } from "./live-message.js";
+import { type LiveMessage, liveOf, liveOfRoom, storedLineOf } from "./live-message.js";
 import type { StoredMessage } from "./stored-message.js";
 import type { Stream } from "./streams.js";
 import type { Subjects } from "./subjects.js";
@@ -15,8 +15,8 @@ export interface LiveSubscriptionsOptions {
   readonly onRoom: (room: LiveRoom, message: LiveMessage, isRepeated: boolean) => void;
   /** A message of a keyed stream, whether its room is open or not. */
   readonly onStream: (stream: Stream, message: LiveMessage) => void;
-  /** One that no server republished. */
-  readonly onStray: () => void;
+  /** One that no server republished, or that was stored for another room than it came for. */
+  readonly onStray: (kind: "stray" | "misplaced") => void;
   /** A subscription ended, or a message could not be handled. */
   readonly onTrouble: (what: string) => void;
 }
@@ -71,10 +71,10 @@ export class LiveSubscriptions {
 
   addStream(stream: Stream): void {
     const { subjects, onStream } = this.#options;
+    const begin = subjects.storedBegin(stream.set, stream.partition);
     const subscription = this.#subscribe(subjects.liveIn(stream.set, stream.partition), (message) => {
-      const live = liveOf(message);
-      if (live === undefined) this.#options.onStray();
-      else onStream(stream, live);
+      const live = this.#own(liveOf(message, begin));
+      if (live !== undefined) onStream(stream, live);
     });
     this.#keyed.set(stream, subscription);
   }
@@ -133,14 +133,11 @@ export class LiveSubscriptions {
     const { subjects } = this.#options;
     const { stream, rooms } = plain;
     plain.mode = "widening";
+    const begin = subjects.storedBegin(stream.set, stream.partition);
     plain.wide = this.#subscribe(subjects.liveIn(stream.set, stream.partition), (message) => {
-      const live = liveOf(message);
-      if (live === undefined) {
-        this.#options.onStray();
-        return;
-      }
-      const listened = rooms.get(live.roomToken);
-      if (listened !== undefined) this.#take(plain, listened, live);
+      const live = this.#own(liveOf(message, begin));
+      const listened = live === undefined ? undefined : rooms.get(live.roomToken);
+      if (live !== undefined && listened !== undefined) this.#take(plain, listened, live);
     });
     await this.#inForce();
     if (this.#plain.get(stream) !== plain || this.#stopped) return;
@@ -162,14 +159,21 @@ export class LiveSubscriptions {
   }
 
   #listen(plain: Plain, listened: Listened): void {
-    const { stream } = plain;
+    const { subjects } = this.#options;
+    const { set, partition } = plain.stream;
     const { token } = listened.room;
-    const subject = this.#options.subjects.live(stream.set, stream.partition, token);
-    listened.single = this.#subscribe(subject, (message) => {
-      const live = liveOfRoom(message, token);
-      if (live === undefined) this.#options.onStray();
-      else this.#take(plain, listened, live);
+    const stored = storedLineOf(subjects.storedOf(set, partition, token, undefined));
+    listened.single = this.#subscribe(subjects.live(set, partition, token), (message) => {
+      const live = this.#own(liveOfRoom(message, token, stored));
+      if (live !== undefined) this.#take(plain, listened, live);
     });
+  }
+
+  /** Only what the server republished for the room that it came for; what is left out, the chain shows. */
+  #own(live: LiveMessage | "misplaced" | undefined): LiveMessage | undefined {
+    if (live !== undefined && live !== "misplaced") return live;
+    this.#options.onStray(live ?? "stray");
+    return undefined;
   }
 
   #take(plain: Plain, listened: Listened, message: LiveMessage): void {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { after, before, describe, type TestContext, test } from "node:test";
+import { describe, type TestContext, test } from "node:test";
 import { decode, encode } from "@msgpack/msgpack";
 import { headers } from "@nats-io/transport-node";
 import { DEFAULT_ROOM_SETTINGS } from "../../core/settings.js";
@@ -9,29 +9,18 @@ import { parseRoom, type RoomName } from "../../protocol/room-name.js";
 import { assertChain, at, Collector, offsetsOf } from "../conformance-rig.testkit.js";
 import { parseServers } from "./connection.js";
 import { ownHeaders } from "./message-headers.js";
-import { NatsAdmin } from "./nats-admin.testkit.js";
 import type { NatsBroker } from "./nats-broker.js";
 import { CONFORMANCE_NAMESPACES, freshPrefix, startTestBroker } from "./nats-broker.testkit.js";
-import { NatsServer, until } from "./nats-server.testkit.js";
+import { until } from "./nats-server.testkit.js";
 import { prepareProvisioning } from "./provision.js";
+import { serverOfFile } from "./server-of-file.testkit.js";
 import type { NatsBrokerOptions } from "./start.js";
 import { encodeRoom, Subjects, setName } from "./subjects.js";
 
 const MAPPING = 'mappings = { "fw.pub.*": "fw.in.{{partition(2,1)}}.{{wildcard(1)}}" }';
 const DEADLINE_MS = 15_000;
 
-let server: NatsServer;
-let admin: NatsAdmin;
-
-before(async () => {
-  server = await NatsServer.start({ account: MAPPING });
-  admin = await NatsAdmin.connect(server.url);
-});
-
-after(async () => {
-  await admin.close();
-  await server.dispose();
-});
+const system = serverOfFile({ account: MAPPING });
 
 describe("nodes", () => {
   test("share rooms: what one takes flows on the other, and a position of one is good on the other", async (t) => {
@@ -68,7 +57,7 @@ describe("nodes", () => {
     await nodes(t, 1, { prefix });
     const refused = (options: Partial<NatsBrokerOptions>, text: RegExp): Promise<void> =>
       assert.rejects(
-        startTestBroker(server.url, { prefix, ...options }),
+        startTestBroker(system.server.url, { prefix, ...options }),
         (error) => error instanceof CodedError && error.code === "bad_request" && text.test(error.message),
       );
     await refused({ partitions: 3 }, /the deployment: partitions is 3 here and 2 in the plan/);
@@ -80,13 +69,13 @@ describe("nodes", () => {
   test("do not start where nothing is provisioned and they may not, or something is missing", async (t) => {
     const prefix = freshPrefix();
     await assert.rejects(
-      startTestBroker(server.url, { prefix, provision: false }),
+      startTestBroker(system.server.url, { prefix, provision: false }),
       /nothing is provisioned in NATS: run "fanwire nats provision"/,
     );
     await nodes(t, 1, { prefix });
-    await admin.api(`STREAM.DELETE.${prefix.toUpperCase()}_KEY_1`);
+    await system.admin.api(`STREAM.DELETE.${prefix.toUpperCase()}_KEY_1`);
     await assert.rejects(
-      startTestBroker(server.url, { prefix }),
+      startTestBroker(system.server.url, { prefix }),
       /stream \w+_KEY_1 is missing: run "fanwire nats/,
     );
   });
@@ -95,7 +84,7 @@ describe("nodes", () => {
     const prefix = freshPrefix();
     const [node] = await nodes(t, 1, { prefix });
     const provisioning = await prepareProvisioning({
-      access: parseServers(server.url),
+      access: parseServers(system.server.url),
       settings: CONFORMANCE_NAMESPACES,
       prefix,
       partitions: 3,
@@ -125,8 +114,8 @@ describe("foreign publishers", () => {
     const type = headers();
     type.set("Content-Type", "application/msgpack");
     type.set("Fw-Key", "EUR%2FUSD");
-    const first = await admin.publish(subject, '{"bid": 1.08}');
-    await admin.connection.request(subject, encode({ bid: 1.09 }), { headers: type, timeout: 2_000 });
+    const first = await system.admin.publish(subject, '{"bid": 1.08}');
+    await system.admin.connection.request(subject, encode({ bid: 1.09 }), { headers: type, timeout: 2_000 });
     const live = await sink.until(2);
     assert.deepEqual(values(live), [{ bid: 1.08 }, { bid: 1.09 }]);
     assert.equal(at(live, 0).offset, first);
@@ -143,7 +132,7 @@ describe("foreign publishers", () => {
     for (const one of rooms) {
       const sink = new Collector(DEADLINE_MS);
       await node.open(one, sink);
-      await admin.publish(`fw.pub.${encodeRoom(one)}`, '"x"');
+      await system.admin.publish(`fw.pub.${encodeRoom(one)}`, '"x"');
       assert.deepEqual(values(await sink.until(1)), ["x"]);
     }
   });
@@ -160,10 +149,10 @@ describe("foreign publishers", () => {
     forged.append("Nats-Last-Sequence", "999998");
     forged.append("Nats-Subject", "elsewhere");
     const p = subjects.partitionOf(token);
-    await admin.publish(subject, "no JSON");
-    await admin.publish(subject, Uint8Array.of(0xc1));
-    await admin.publish(subject, "");
-    await admin.connection.request(subject, '"forged"', { headers: forged, timeout: 2_000 });
+    await system.admin.publish(subject, "no JSON");
+    await system.admin.publish(subject, Uint8Array.of(0xc1));
+    await system.admin.publish(subject, "");
+    await system.admin.connection.request(subject, '"forged"', { headers: forged, timeout: 2_000 });
     // A message that claims to be ours: its data is checked like any other.
     await rawPublish(
       subject,
@@ -171,10 +160,10 @@ describe("foreign publishers", () => {
       Uint8Array.of(0xdf),
     );
     // The wrong partition, a room that is none, and a status where a message should be.
-    await admin.publish(`${prefix}.in.${1 - p}.${token}`, '"lost"');
-    await admin.publish(`${prefix}.in.${p}.~`, '"lost"');
+    await system.admin.publish(`${prefix}.in.${1 - p}.${token}`, '"lost"');
+    await system.admin.publish(`${prefix}.in.${p}.~`, '"lost"');
     await rawPublish(subject, Buffer.from("NATS/1.0 503\r\n\r\n"), new Uint8Array());
-    await admin.publish(subject, '"end"');
+    await system.admin.publish(subject, '"end"');
     const live = await sink.until(7);
     assertChain(live, 0);
     const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text));
@@ -203,10 +192,10 @@ describe("foreign publishers", () => {
       new Subjects(prefix, 2).stored(setName("", true), keyed, key);
     const sink = new Collector(DEADLINE_MS);
     await node.open(keyed, sink);
-    await admin.publish(stored("EUR/USD"), "1");
-    await admin.publish(stored("EUR/USD"), "2");
-    await admin.publish(stored(undefined), '"an event"');
-    await admin.publish(stored("x").replace(/x$/, "%zz"), "3");
+    await system.admin.publish(stored("EUR/USD"), "1");
+    await system.admin.publish(stored("EUR/USD"), "2");
+    await system.admin.publish(stored(undefined), '"an event"');
+    await system.admin.publish(stored("x").replace(/x$/, "%zz"), "3");
     assert.deepEqual(
       (await sink.until(4)).map(({ key }) => key),
       ["EUR/USD", "EUR/USD", undefined, "%zz"],
@@ -225,7 +214,7 @@ describe("foreign publishers", () => {
     const prefix = freshPrefix();
     const [node] = await nodes(t, 1, { prefix });
     const subject = new Subjects(prefix, 2).stored(setName("", false), room, undefined);
-    const ack = await admin.connection.request(subject, new Uint8Array(30_000));
+    const ack = await system.admin.connection.request(subject, new Uint8Array(30_000));
     assert.match(ack.string(), /message size exceeds maximum allowed/);
     for (const bytes of [30_000, 2_000_000])
       await assert.rejects(
@@ -251,7 +240,7 @@ test("a foreign consumer reads what is stored: subject, headers and MessagePack 
     setName("", true),
     new Subjects(prefix, 2).partitionOf("keyed~a"),
   );
-  const { message } = await admin.api<{ message: { subject: string; hdrs: string; data: string } }>(
+  const { message } = await system.admin.api<{ message: { subject: string; hdrs: string; data: string } }>(
     `STREAM.MSG.GET.${name}`,
     { seq: offset },
   );
@@ -282,7 +271,7 @@ test("a key too long for a subject is kept whole", async (t) => {
 /** A message with a block of headers that the client would not make. */
 async function rawPublish(subject: string, block: Uint8Array, data: Uint8Array): Promise<void> {
   const raw = Object.assign(headers(), { encode: () => block });
-  await admin.connection.request(subject, data, { headers: raw, timeout: 2_000 });
+  await system.admin.connection.request(subject, data, { headers: raw, timeout: 2_000 });
 }
 
 async function nodes<N extends number>(
@@ -293,7 +282,7 @@ async function nodes<N extends number>(
   const prefix = freshPrefix();
   const started: NatsBroker[] = [];
   for (let index = 0; index < count; index += 1) {
-    const node = await startTestBroker(server.url, { prefix, ...options });
+    const node = await startTestBroker(system.server.url, { prefix, ...options });
     t.after(() => node.stop(1_000));
     started.push(node);
   }

@@ -142,6 +142,14 @@ export class NatsBroker implements Broker {
     );
   }
 
+  /** {@link RevokedLog.post}. @throws CodedError `bad_request` where this node does not share revocations. */
+  async revoke(id: string, text: string): Promise<void> {
+    const { revoked } = this.#parts;
+    if (revoked === undefined)
+      throw new CodedError("bad_request", "this node shares no revocations: it uses no tokens");
+    await revoked.post(id, text);
+  }
+
   async stop(deadlineMs: number): Promise<void> {
     this.#parts.desk.stop();
     this.#stopping ??= this.#parts.stop(deadlineMs);

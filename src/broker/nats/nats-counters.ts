@@ -27,6 +27,8 @@ export interface NatsCounters extends BrokerCounters, ContentCounters, FlowCount
   newEpochs: number;
   /** Messages in subjects of ours that are in no room's place. */
   strayMessages: number;
+  /** Live messages that were stored for another room than they came for: a mapping of subjects, or a RePublish, is wrong. */
+  misplacedMessages: number;
 }
 
 export function createNatsCounters(): NatsCounters {
@@ -48,5 +50,6 @@ export function createNatsCounters(): NatsCounters {
     disconnects: 0,
     newEpochs: 0,
     strayMessages: 0,
+    misplacedMessages: 0,
   };
 }

@@ -7,6 +7,7 @@ import type { LiveRooms } from "./live-rooms.js";
 import type { Delivery } from "./open-room.js";
 import type { Publisher } from "./publisher.js";
 import type { ReadDesk } from "./read-desk.js";
+import type { RevokedLog } from "./revoked-log.js";
 import type { RoomReader } from "./room-reader.js";
 import type { StreamPlan } from "./stream-plan.js";
 import type { Streams } from "./streams.js";
@@ -23,6 +24,7 @@ export interface NatsParts {
   readonly ephemeral: EphemeralRooms;
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
+  readonly revoked: RevokedLog | undefined;
   readonly rooms: RoomReader;
   readonly desk: ReadDesk;
   /** Holds back reads when there are many at once. */

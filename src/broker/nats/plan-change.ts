@@ -6,7 +6,13 @@ import {
   type Namespaces,
   type PlanRecord,
 } from "./plan-record.js";
-import { controlConfig, partitionConfig, type StorageOptions, type StreamConfig } from "./stream-config.js";
+import {
+  controlConfig,
+  partitionConfig,
+  revokedConfig,
+  type StorageOptions,
+  type StreamConfig,
+} from "./stream-config.js";
 import { idOf, type StreamPlan } from "./stream-plan.js";
 
 /** A stream as it is. */
@@ -34,7 +40,7 @@ export interface FieldChange {
 export interface PlanChange {
   /** Of the control stream, before all else. */
   readonly control: Step | undefined;
-  /** Of the rooms' streams. */
+  /** Of the rooms' streams, and of that of revocations. */
   readonly steps: readonly Step[];
   /** What would be lost; not empty: only with `--force`. */
   readonly losses: readonly string[];
@@ -79,7 +85,7 @@ export function planChange(
   const configs = plan.sets.flatMap((set) =>
     Array.from({ length: partitions }, (_, partition) => partitionConfig(plan, set, partition, storage)),
   );
-  const steps = configs.flatMap(step);
+  const steps = [...configs, revokedConfig(plan.subjects, storage)].flatMap(step);
   const names = new Set(configs.map(({ name }) => name));
   const left = [...now.streams.keys()].filter((name) => !names.has(name) && isOurs(plan, name)).sort();
   const record = nextRecord(plan, namespaces, settings, now);

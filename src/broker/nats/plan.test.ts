@@ -15,7 +15,8 @@ import { controlConfig, nanos, partitionConfig } from "./stream-config.js";
 import { type NamespaceSettings, placeOf, planStreams, type StoredSettings } from "./stream-plan.js";
 import { Subjects } from "./subjects.js";
 
-const STORAGE = { replicas: 1, maxBytes: -1, dataBytes: 15_360 };
+const REVOCATIONS = { count: 1_000, seconds: 600 };
+const STORAGE = { replicas: 1, maxBytes: -1, dataBytes: 15_360, revocations: REVOCATIONS };
 
 function settings(messages: number, seconds: number, rest: Partial<StoredSettings> = {}): StoredSettings {
   return { history: { messages, seconds }, state: false, ephemeral: false, ...rest };
@@ -137,6 +138,7 @@ describe("what provisioning does", () => {
       [
         ["create", "FW_0"],
         ["create", "FW_1"],
+        ["create", "FW_REVOKED"],
       ],
     );
     assert.equal(first.record?.generation, 0);
@@ -279,14 +281,13 @@ describe("the record that nodes compare with", () => {
 
 test("servers are known by their version", () => {
   const rows = [
-    ["2.8.4", false, false, false, false],
-    ["2.9.10", true, false, false, false],
-    ["2.10.27", true, true, true, false],
-    ["2.11.0-RC.1", true, true, true, true],
-    ["2.15.1", true, true, true, true],
-    ["3.0.0", true, true, true, true],
-    ["dev", false, false, false, false],
+    ["2.8.4", false, false],
+    ["2.9.10", true, false],
+    ["2.10.27", true, true],
+    ["2.11.0-RC.1", true, true],
+    ["3.0.0", true, true],
+    ["dev", false, false],
   ] as const;
-  for (const [version, enough, timeStamps, manyFilters, batchReads] of rows)
-    assert.deepEqual(serverFeatures(version), { version, enough, timeStamps, manyFilters, batchReads });
+  for (const [version, enough, manyFilters] of rows)
+    assert.deepEqual(serverFeatures(version), { version, enough, manyFilters });
 });

@@ -22,7 +22,7 @@ describe("provisioning", () => {
     const first = await prepare(t, url, {});
     assert.match(
       describeChange(first.change).join("\n"),
-      /create FW_CTL, FW_0 to FW_3, FW_KEY_0 to FW_KEY_3, 1 replica/,
+      /create FW_CTL, FW_0 to FW_3, FW_KEY_0 to FW_KEY_3, FW_REVOKED, 1 replica/,
     );
     await assert.rejects(admin.api("STREAM.INFO.FW_0"), /stream not found/);
     await first.apply(false);

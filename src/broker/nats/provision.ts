@@ -5,6 +5,7 @@ import { ApiError, ERR_CODE, insist, JsApi, type Json, numberOf, objectOf } from
 import { type ExistingStream, type PlanChange, planChange, type Step } from "./plan-change.js";
 import { canonical, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
+import type { RevocationBounds } from "./stream-config.js";
 import { type NamespaceSettings, planStreams } from "./stream-plan.js";
 import { Subjects } from "./subjects.js";
 
@@ -19,6 +20,8 @@ export interface ProvisionOptions {
   readonly maxBytes: number;
   /** Data of one message as nodes take it. */
   readonly dataBytes: number;
+  /** Default: {@link DEFAULT_REVOCATIONS}. */
+  readonly revocations?: RevocationBounds | undefined;
   /** For everything together. Default: 2 minutes. */
   readonly deadlineMs?: number;
   /** A cluster that knows of less than three servers is given this long to find more. Default: 30 seconds. */
@@ -59,6 +62,9 @@ export async function prepareProvisioning(options: ProvisionOptions): Promise<Pr
   }
 }
 
+/** For tokens that live a day. */
+export const DEFAULT_REVOCATIONS: RevocationBounds = Object.freeze({ count: 100_000, seconds: 86_400 + 60 });
+
 const DEADLINE_MS = 120_000;
 
 /** A cluster finds a leader, or there is no JetStream. */
@@ -93,8 +99,8 @@ async function prepare(link: NatsLink, options: ProvisionOptions, deadlineMs: nu
     options.replicas ??
     replicasNow(streams, subjects) ??
     (await replicasFor(link, Math.min(deadlineMs, options.clusterMs ?? CLUSTER_MS), options.signal));
-  const { maxBytes, dataBytes } = options;
-  const storage = { replicas, maxBytes, dataBytes };
+  const { maxBytes, dataBytes, revocations = DEFAULT_REVOCATIONS } = options;
+  const storage = { replicas, maxBytes, dataBytes, revocations };
   const change = planChange(plan, namespacesOf(options.settings), storage, {
     streams,
     record: record?.value,

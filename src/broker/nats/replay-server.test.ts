@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { after, before, describe, type TestContext, test } from "node:test";
+import { describe, type TestContext, test } from "node:test";
 import { encode } from "@msgpack/msgpack";
 import type { HistoryPage } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
@@ -7,28 +7,17 @@ import type { Position } from "../../protocol/frames.js";
 import type { Message } from "../../protocol/message.js";
 import { parseRoom, type RoomName } from "../../protocol/room-name.js";
 import { assertChain, at, Collector, HISTORY_MESSAGES, offsetsOf } from "../conformance-rig.testkit.js";
-import { NatsAdmin } from "./nats-admin.testkit.js";
 import type { NatsBroker } from "./nats-broker.js";
 import { freshPrefix, startTestBroker } from "./nats-broker.testkit.js";
-import { NatsServer, until } from "./nats-server.testkit.js";
+import { until } from "./nats-server.testkit.js";
+import { serverOfFile } from "./server-of-file.testkit.js";
 import type { NatsBrokerOptions } from "./start.js";
 
 const DEADLINE_MS = 60_000;
 const ROOMS = 100;
 const MESSAGES = 8;
 
-let server: NatsServer;
-let admin: NatsAdmin;
-
-before(async () => {
-  server = await NatsServer.start();
-  admin = await NatsAdmin.connect(server.url);
-});
-
-after(async () => {
-  await admin.close();
-  await server.dispose();
-});
+const system = serverOfFile();
 
 /** Two nodes: one that published to all rooms, and one that knows nothing yet. Consumers made since are counted. */
 class Storm {
@@ -53,17 +42,17 @@ class Storm {
     options: Partial<NatsBrokerOptions> = {},
   ): Promise<Storm> {
     const prefix = freshPrefix();
-    const writer = await startTestBroker(server.url, { prefix });
+    const writer = await startTestBroker(system.server.url, { prefix });
     t.after(() => writer.stop(1_000));
-    const node = await startTestBroker(server.url, { prefix, ...options });
+    const node = await startTestBroker(system.server.url, { prefix, ...options });
     t.after(() => node.stop(1_000));
     const storm = new Storm(prefix, namespace, writer, node);
     for (let round = 0; round < MESSAGES; round += 1) await storm.publishToAll(round);
-    const created = admin.connection.subscribe("$JS.EVENT.ADVISORY.CONSUMER.CREATED.>", {
+    const created = system.admin.connection.subscribe("$JS.EVENT.ADVISORY.CONSUMER.CREATED.>", {
       callback: (_, message) => storm.#created(message.json<{ stream: string; consumer: string }>()),
     });
     t.after(() => created.unsubscribe());
-    await admin.connection.flush();
+    await system.admin.connection.flush();
     return storm;
   }
 
@@ -92,7 +81,7 @@ class Storm {
     const stream = `${this.#prefix.toUpperCase()}_0`;
     this.#markers += 1;
     const name = `marker${this.#markers}`;
-    await admin.insist(`CONSUMER.CREATE.${stream}.${name}`, {
+    await system.admin.insist(`CONSUMER.CREATE.${stream}.${name}`, {
       stream_name: stream,
       config: { name, ack_policy: "none", inactive_threshold: 60_000_000_000 },
     });
@@ -248,12 +237,12 @@ describe("a storm of resumes", () => {
   }, async (t) => {
     const storm = await Storm.start(t, "log", { limits: { readMs: 1_000 } });
     await storm.openAll();
-    server.pause();
+    system.server.pause();
     const asked = storm.rooms.map((room) =>
       storm.node.history(room, { after: { epoch: storm.epoch(room), offset: 1 } }, 10),
     );
     const settled = await Promise.allSettled(asked);
-    server.resume();
+    system.server.resume();
     for (const outcome of settled) {
       // The first answers may have been on their way.
       if (outcome.status === "fulfilled") continue;

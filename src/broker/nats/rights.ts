@@ -12,8 +12,15 @@ export interface Rights {
   readonly subscribe: readonly string[];
 }
 
-/** What a node needs, by one example of each kind: what it may on one partition, it may on all. */
-export function rightsOfNode({ subjects, sets }: StreamPlan, settings: NamespaceSettings): Rights {
+/**
+ * What a node needs, by one example of each kind: what it may on one partition, it may on all.
+ * @param revokes Whether it shares revocations of tokens with others.
+ */
+export function rightsOfNode(
+  { subjects, sets }: StreamPlan,
+  settings: NamespaceSettings,
+  revokes: boolean,
+): Rights {
   const publish = [subjects.control("epochs"), `$JS.API.STREAM.MSG.GET.${subjects.controlStream}`];
   const subscribe = [subjects.liveControl("*"), "$JS.EVENT.ADVISORY.STREAM.*.*"];
   for (const { set } of sets) {
@@ -29,6 +36,15 @@ export function rightsOfNode({ subjects, sets }: StreamPlan, settings: Namespace
   if (settings.defaults.ephemeral || Object.values(settings.byName).some(({ ephemeral }) => ephemeral)) {
     publish.push(subjects.ephemeralOf(0, NO_ROOM));
     subscribe.push(subjects.ephemeralOf(0, NO_ROOM));
+  }
+  if (revokes) {
+    const stream = subjects.revokedStream;
+    publish.push(subjects.revoked(NO_ROOM));
+    for (const call of ["STREAM.INFO", "STREAM.MSG.GET"]) publish.push(`$JS.API.${call}.${stream}`);
+    publish.push(`$JS.API.CONSUMER.CREATE.${stream}.${NO_CONSUMER}.${subjects.revoked("*")}`);
+    for (const call of ["MSG.NEXT", "DELETE"])
+      publish.push(`$JS.API.CONSUMER.${call}.${stream}.${NO_CONSUMER}`);
+    subscribe.push(subjects.liveRevoked("*"));
   }
   return { publish, subscribe };
 }

@@ -3,12 +3,8 @@ export interface ServerFeatures {
   readonly version: string;
   /** RePublish with the sequence before, direct reads, named consumers. */
   readonly enough: boolean;
-  /** The time of a message is in its republished headers, and streams can have metadata. */
-  readonly timeStamps: boolean;
   /** A consumer can have many filters. */
   readonly manyFilters: boolean;
-  /** One direct read brings many messages. */
-  readonly batchReads: boolean;
 }
 
 /** The oldest server that will do. */
@@ -19,9 +15,7 @@ export function serverFeatures(version: string): ServerFeatures {
   return {
     version,
     enough: isAtLeast(version, 2, 9),
-    timeStamps: isAtLeast(version, 2, 10),
     manyFilters: isAtLeast(version, 2, 10),
-    batchReads: isAtLeast(version, 2, 11),
   };
 }
 

@@ -19,9 +19,11 @@ import type { Delivery } from "./open-room.js";
 import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
+import { RevokedLog } from "./revoked-log.js";
 import { RightsKeeper, rightsOfNode } from "./rights.js";
 import { RoomReader } from "./room-reader.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
+import type { RevocationBounds } from "./stream-config.js";
 import { type NamespaceSettings, planStreams, type StreamPlan } from "./stream-plan.js";
 import { StreamReader } from "./stream-reader.js";
 import { messagesMinOf, Stream, Streams } from "./streams.js";
@@ -52,6 +54,14 @@ export interface NatsBrokerOptions {
   readonly name?: string;
   readonly limits?: Partial<NatsLimits>;
   readonly counters?: NatsCounters;
+  /**
+   * Shares revocations of tokens with the other nodes: told what is void, all that is stored before this node serves.
+   * Default: this node does not.
+   */
+  readonly revoked?: {
+    readonly bounds: RevocationBounds;
+    readonly onRevoked: (texts: readonly string[]) => void;
+  };
   /** How long the start may take. Default: 30 seconds. */
   readonly startMs?: number;
   /** Milliseconds since 1970. Default: the clock. */
@@ -130,9 +140,8 @@ async function assemble(
   const counters = options.counters ?? createNatsCounters();
   const nowMs = options.nowMs ?? Date.now;
   const notice = options.onNotice ?? (() => undefined);
-  const rights = new RightsKeeper(live, rightsOfNode(plan, options.settings), (text) =>
-    notice({ level: "error", text }),
-  );
+  const needed = rightsOfNode(plan, options.settings, options.revoked !== undefined);
+  const rights = new RightsKeeper(live, needed, (text) => notice({ level: "error", text }));
   await rights.insist(startMs);
   const control = new Control(replay, subjects);
   const record = await agree(options, control, subjects, limits, startMs);
@@ -141,6 +150,17 @@ async function assemble(
   const streams = await readStreams(plan, record, control, reads, gate, startMs);
   const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   const onTrouble = (text: string): void => notice({ level: "warn", text });
+  const revoked =
+    options.revoked &&
+    new RevokedLog({
+      link: replay,
+      reads,
+      subjects,
+      seconds: options.revoked.bounds.seconds,
+      onRevoked: options.revoked.onRevoked,
+      onTrouble,
+    });
+  await revoked?.begin(startMs);
   const publisher = new Publisher(live, limits, counters, nowMs);
   const keeper: EpochKeeper = new EpochKeeper({
     streams,
@@ -194,6 +214,7 @@ async function assemble(
     ephemeral,
     echoes,
     keeper,
+    revoked,
     limits,
     counters,
     onStatus: options.onStatus ?? (() => undefined),
@@ -209,6 +230,7 @@ async function assemble(
     ephemeral,
     echoes,
     keeper,
+    revoked,
     rooms,
     desk: createReadDesk({
       reads,
@@ -275,6 +297,7 @@ async function provision(
       partitions: subjects.partitions,
       replicas: options.replicas,
       maxBytes: options.maxBytes ?? -1,
+      revocations: options.revoked?.bounds,
       dataBytes: limits.dataBytes,
       deadlineMs: startMs,
       // Most of the time is for the streams.

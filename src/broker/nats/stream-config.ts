@@ -15,7 +15,7 @@ export interface StreamConfig {
   readonly max_msgs_per_subject: number;
   readonly max_msg_size: number;
   readonly max_consumers: number;
-  readonly discard: "old";
+  readonly discard: "old" | "new";
   readonly duplicate_window: number;
   readonly allow_direct: boolean;
   readonly deny_delete: boolean;
@@ -28,10 +28,20 @@ export interface StorageOptions {
   readonly maxBytes: number;
   /** Data of one message as nodes take it. Whatever else anybody publishes, the server refuses what is much larger. */
   readonly dataBytes: number;
+  readonly revocations: RevocationBounds;
+}
+
+/** How many revocations of tokens a deployment keeps, and for how long: until the tokens have expired. */
+export interface RevocationBounds {
+  readonly count: number;
+  readonly seconds: number;
 }
 
 /** For headers: a key of 1,024 bytes, an id, a session's name. */
 const HEADER_BYTES = 8_192;
+
+/** A subject or id of 256 characters, escaped, and headers. */
+const REVOCATION_BYTES = 4_096;
 
 /** Versions of a record that the control stream keeps, for whoever wants to know what was. */
 const RECORD_VERSIONS = 8;
@@ -70,6 +80,31 @@ export function controlConfig(subjects: Subjects, replicas: number): StreamConfi
     max_msgs_per_subject: RECORD_VERSIONS,
     max_msg_size: -1,
     republish: { src: subjects.control("*"), dest: mapped(subjects.liveControl("*")) },
+  };
+}
+
+/**
+ * Which tokens are void. None gives way to another: where there are too many, more are refused. Direct reads are off, since
+ * readers may do those in any stream, and subjects of tokens are none of theirs.
+ */
+export function revokedConfig(
+  subjects: Subjects,
+  { replicas, revocations: { count, seconds } }: Pick<StorageOptions, "replicas" | "revocations">,
+): StreamConfig {
+  return {
+    ...COMMON,
+    name: subjects.revokedStream,
+    description: "fanwire: tokens that are void",
+    subjects: [subjects.revoked("*")],
+    num_replicas: replicas,
+    max_msgs: count,
+    max_bytes: -1,
+    max_age: nanos(seconds),
+    max_msgs_per_subject: 1,
+    max_msg_size: REVOCATION_BYTES,
+    discard: "new",
+    allow_direct: false,
+    republish: { src: subjects.revoked("*"), dest: mapped(subjects.liveRevoked("*")) },
   };
 }
 

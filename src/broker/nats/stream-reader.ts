@@ -83,7 +83,11 @@ export class StreamReader implements StreamReads {
     return this.#find(stream, { next_by_subj: filter, seq: from });
   }
 
-  async cursor(stream: Stream, filter: CursorFilter, from: CursorStart): Promise<Cursor> {
+  async cursor(
+    stream: Pick<Stream, "name" | "allSubjects">,
+    filter: CursorFilter,
+    from: CursorStart,
+  ): Promise<Cursor> {
     const name = nuid.next();
     const subjects = filter ?? stream.allSubjects;
     const isOne = typeof subjects === "string";

@@ -129,6 +129,7 @@ describe("subjects", () => {
     assert.equal(subjects.liveIn(PLAIN, 3), "fw.live.3.*");
     assert.equal(subjects.liveIn(KEYED, 3), "fw.livekey.3.*.*");
     assert.equal(subjects.controlStream, "FW_CTL");
+    assert.equal(subjects.revokedStream, "FW_REVOKED");
   });
 
   test("a set of its own has its own streams and subjects", () => {

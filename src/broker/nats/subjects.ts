@@ -12,6 +12,7 @@ import { parseRoom, type RoomName } from "../../protocol/room-name.js";
  * | `fw.eph.p.ROOM` | publish and subscribe here: an ephemeral room, never stored |
  * | `fw.live.p.ROOM`, `fw.livekey.p.ROOM.KEY` | subscribe here: what was stored, as the server republishes it |
  * | `fw.ctl.RECORD`, `fw.livectl.RECORD` | the deployment's own records, see control.ts |
+ * | `fw.revoked.ID`, `fw.liverevoked.ID` | which tokens are void, see revoked-log.ts |
  *
  * Streams are `FW_p` and `FW_KEY_p`. A namespace may have streams of its own (a named set): then the second token is
  * `in-NAME` and so on, the streams `FW_NAME_p`.
@@ -63,6 +64,11 @@ export class Subjects {
       : `${this.prefix}.in${suffix}.${partition}.*`;
   }
 
+  /** What the subjects of a partition's stored messages begin with, up to the room. */
+  storedBegin({ keyed, suffix }: SetName, partition: number): string {
+    return `${this.prefix}.${keyed ? "key" : "in"}${suffix}.${partition}.`;
+  }
+
   /** All of a partition's live messages, for its stream's RePublish and for who wants the partition whole. */
   liveIn({ keyed, suffix }: SetName, partition: number): string {
     return keyed
@@ -102,6 +108,20 @@ export class Subjects {
 
   get controlStream(): string {
     return `${this.prefix.toUpperCase()}_CTL`;
+  }
+
+  /** Which tokens are void: a message each. */
+  revoked(id: string): string {
+    return `${this.prefix}.revoked.${id}`;
+  }
+
+  /** The same, when one is stored. */
+  liveRevoked(id: string): string {
+    return `${this.prefix}.liverevoked.${id}`;
+  }
+
+  get revokedStream(): string {
+    return `${this.prefix.toUpperCase()}_REVOKED`;
   }
 
   /** The partition of an encoded room. */

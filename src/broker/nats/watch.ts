@@ -9,6 +9,7 @@ import type { LiveRooms } from "./live-rooms.js";
 import type { NatsCounters } from "./nats-counters.js";
 import { differences, differenceText, namespacesOf } from "./plan-record.js";
 import type { Publisher } from "./publisher.js";
+import type { RevokedLog } from "./revoked-log.js";
 import type { NatsNotice } from "./start.js";
 import type { NamespaceSettings } from "./stream-plan.js";
 import type { Streams } from "./streams.js";
@@ -26,6 +27,8 @@ export interface WatchOptions {
   readonly ephemeral: EphemeralRooms;
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
+  /** Undefined: this node takes no part in revocations. */
+  readonly revoked: RevokedLog | undefined;
   readonly limits: NatsLimits;
   readonly counters: NatsCounters;
   readonly onStatus: (status: "away" | "back") => void;
@@ -59,7 +62,7 @@ export class Watch {
   }
 
   start(): void {
-    const { live, subjects, echoes } = this.#options;
+    const { live, subjects, echoes, revoked } = this.#options;
     const subscribe = (subject: string, handle: (subject: string) => void): void => {
       live.connection.subscribe(subject, {
         callback: (cause, message) => {
@@ -70,10 +73,12 @@ export class Watch {
     };
     subscribe(ADVISORIES, (subject) => this.#advised(subject.slice(subject.lastIndexOf(".") + 1)));
     subscribe(subjects.liveControl("*"), () => void this.#readRecords());
+    if (revoked !== undefined) subscribe(subjects.liveRevoked("*"), () => void revoked.look());
     this.#timers.add(setInterval(() => echoes.tick(), ECHO_TICK_MS));
     this.#readLater();
     // What changed between reading the records and listening to them.
     void this.#readRecords();
+    void revoked?.look();
   }
 
   disconnected(): void {
@@ -88,7 +93,7 @@ export class Watch {
   }
 
   reconnected(server: string): void {
-    const { publisher, keeper, flows, onStatus, notice } = this.#options;
+    const { publisher, keeper, flows, revoked, onStatus, notice } = this.#options;
     this.#awaySinceMs = undefined;
     publisher.reconnected();
     flows.connected();
@@ -96,6 +101,7 @@ export class Watch {
     onStatus("back");
     void keeper.verifyAll();
     void this.#readRecords();
+    void revoked?.look();
   }
 
   /** Whether streams answer, where there is a connection. */
@@ -145,6 +151,7 @@ export class Watch {
     // Not all nodes at once.
     this.#later(this.#options.limits.sweepMs * (0.75 + Math.random() / 2), () => {
       void this.#readRecords();
+      void this.#options.revoked?.look();
       this.#readLater();
     });
   }

@@ -12,6 +12,7 @@ import { Hooks, loadHooks } from "./hooks.js";
 import { Jwks } from "./jwks.js";
 import { Revocations } from "./revocations.js";
 import { fixedKeys, type KeySource } from "./token-check.js";
+import { usesTokens } from "./uses-tokens.js";
 import { keysOfText, secretKey } from "./verify-key.js";
 
 /** Everything that decides who may do what in one process. */
@@ -23,11 +24,6 @@ export interface Auth {
   readonly revocations: Revocations;
   /** Undefined: everybody may connect, and nobody is asked. */
   readonly door: Door | undefined;
-}
-
-/** Whether tokens are asked for. */
-export function usesTokens({ auth }: Pick<Config, "auth">): boolean {
-  return auth.secret !== "" || auth.keyFile !== "" || auth.jwksUrl !== "";
 }
 
 /** @throws Error where the key file or the module of hooks cannot be read or is not what it must be. */

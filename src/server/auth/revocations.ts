@@ -52,6 +52,13 @@ export class Revocations {
     }
   }
 
+  /** Whether it, or more, is remembered for as long. */
+  has({ revocation, until }: KeptRevocation): boolean {
+    if (revocation.kind === "jti") return (this.#jtis.get(revocation.jti) ?? 0) >= until;
+    const known = revocation.kind === "sub" ? this.#subs.get(revocation.sub) : this.#all;
+    return known !== undefined && known.issuedBefore >= revocation.issuedBefore && known.until >= until;
+  }
+
   revokes({ sub, jti, issuedAt }: Pick<Access, "sub" | "jti" | "issuedAt">): boolean {
     if (sub === undefined) return false;
     if (jti !== undefined && this.#jtis.has(jti)) return true;
@@ -87,15 +94,19 @@ export class Revocations {
   }
 }
 
+interface TokenTimes {
+  readonly maxTokenSeconds: number;
+  readonly toleranceSeconds: number;
+}
+
+/** How long a token can be good, wherever clocks differ as much as they may. */
+export function keepSeconds({ maxTokenSeconds, toleranceSeconds }: TokenTimes): number {
+  return maxTokenSeconds + 2 * toleranceSeconds + 1;
+}
+
 /** When every token of now has expired. */
-export function keepUntil(
-  {
-    maxTokenSeconds,
-    toleranceSeconds,
-  }: { readonly maxTokenSeconds: number; readonly toleranceSeconds: number },
-  nowSeconds: number,
-): number {
-  return Math.ceil(nowSeconds + maxTokenSeconds + 2 * toleranceSeconds + 1);
+export function keepUntil(times: TokenTimes, nowSeconds: number): number {
+  return Math.ceil(nowSeconds + keepSeconds(times));
 }
 
 /**

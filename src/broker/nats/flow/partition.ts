@@ -9,12 +9,7 @@ import type {
 } from "./flow-port.js";
 import { FlowRoom } from "./flow-room.js";
 import type { FlowShared } from "./flow-shared.js";
-
-/** A message that the stream has shown, to recognise the stream by. */
-interface Checkpoint {
-  readonly sequence: number;
-  readonly mark: number;
-}
+import { type Checkpoint, ShownStream } from "./shown-stream.js";
 
 /** One look at all that may have been missed. */
 interface Round<M extends FlowMessage> {
@@ -32,8 +27,8 @@ interface Asked<M extends FlowMessage> {
   readonly rooms: readonly FlowRoom<M>[];
   /** How many of the round's rooms are among them. */
   readonly ofRound: number;
-  readonly checkpoints: readonly Checkpoint[];
   /** As of when it was asked. */
+  readonly checkpoints: readonly Checkpoint[];
   readonly newest: Checkpoint;
   readonly end: number;
   readonly gaps: number;
@@ -60,13 +55,8 @@ export abstract class Partition<M extends FlowMessage> {
   readonly #rooms = new Map<string, FlowRoom<M>>();
   readonly #opening = new Set<FlowRoom<M>>();
   #epoch: string | undefined;
-  // Not a Checkpoint: one would be made for every message.
-  #newestSequence = 0;
-  #newestMark = 0;
-  /** How far the stream has come at least. */
-  #end = 0;
-  /** What was newest at the last sweep and at each gap since, oldest first: any of these gaps may hide another store. */
-  #checkpoints: readonly Checkpoint[] = [];
+  /** What the stream has shown, to recognise it by. */
+  readonly #shown: ShownStream<M>;
   #gaps = 0;
   /** Gaps after which there has been a whole round. */
   #sweptGaps = 0;
@@ -77,9 +67,6 @@ export abstract class Partition<M extends FlowMessage> {
   /** The next round looks at all rooms, gap or not. */
   #sweepsAll = false;
   #asked: Asked<M> | undefined;
-  /** Answers in a row of a stream that had not come as far as was seen of it, and when the first came. */
-  #behind = 0;
-  #behindSinceMs = 0;
   #unproven: FlowRoom<M>[] = [];
   /** Until the first answer of an epoch live messages may be of the one before. */
   #fresh = true;
@@ -88,6 +75,7 @@ export abstract class Partition<M extends FlowMessage> {
   constructor(spec: PartitionSpec, shared: FlowShared<M>, index: number, nowMs: number) {
     this.spec = spec;
     this.shared = shared;
+    this.#shown = new ShownStream((message) => shared.port.mark(message));
     this.#sweepAtMs = nowMs + (shared.limits.sweepMs * (1 + (index % PHASES))) / PHASES;
   }
 
@@ -130,10 +118,8 @@ export abstract class Partition<M extends FlowMessage> {
 
   /** Messages may have been lost, of any room. */
   gap(): void {
-    this.#addCheckpoint();
+    this.#shown.gap();
     this.#gaps += 1;
-    // A fresh leader gets its time to catch up with itself.
-    this.#behind = 0;
     this.#sweepAtMs = Number.NEGATIVE_INFINITY;
   }
 
@@ -149,15 +135,13 @@ export abstract class Partition<M extends FlowMessage> {
   /** All rooms begin anew, in another epoch, and are told. */
   renew(epoch: string): void {
     if (epoch === this.#epoch) return;
-    this.#behind = 0;
+    this.#shown.forgive();
     const first = this.#epoch === undefined;
     this.#epoch = epoch;
     if (first) return;
     this.#fresh = true;
     this.#sweepAtMs = Number.NEGATIVE_INFINITY;
-    this.#newestSequence = 0;
-    this.#end = 0;
-    this.#checkpoints = [];
+    this.#shown.clear();
     this.#unproven = [];
     this.#round = undefined;
     this.#asked = undefined;
@@ -185,8 +169,8 @@ export abstract class Partition<M extends FlowMessage> {
     this.#asked = {
       rooms,
       ofRound,
-      checkpoints: this.#checkpoints,
-      newest: this.#newest(),
+      checkpoints: this.#shown.checkpoints,
+      newest: this.#shown.newest,
       end: this.end,
       gaps: this.#gaps,
       unproven: this.#unproven.length,
@@ -194,7 +178,7 @@ export abstract class Partition<M extends FlowMessage> {
     };
     // Without a gap subscriptions are in force, but for those of rooms that open.
     const flush = this.#opening.size > 0 || this.isTorn;
-    const anchors = this.#checkpoints.map(({ sequence }) => sequence);
+    const anchors = this.#shown.checkpoints.map(({ sequence }) => sequence);
     return { kind: "heads", id, partition: this, rooms, anchors, flush };
   }
 
@@ -211,10 +195,10 @@ export abstract class Partition<M extends FlowMessage> {
   #learn(asked: Asked<M>, answer: HeadsAnswer<M>, nowMs: number): void {
     const { heads } = this.shared;
     this.errand.failures = 0;
-    this.#end = Math.max(this.#end, answer.upTo);
+    this.#shown.came(answer.upTo);
     this.#fresh = false;
     if (answer.last !== undefined) this.saw(answer.last);
-    this.#checkpoints = asked.newest.sequence > 0 ? [asked.newest] : [];
+    this.#shown.recognised(asked.newest);
     this.#prove(asked.unproven, answer);
     this.informed(answer, nowMs);
     for (const room of asked.rooms) {
@@ -247,19 +231,17 @@ export abstract class Partition<M extends FlowMessage> {
 
   /** How far the stream has come in messages by which it would be recognised. */
   protected get recognised(): number {
-    return this.#newestSequence;
+    return this.#shown.reached;
   }
 
   /** How far the stream has come at least. */
   protected get end(): number {
-    return Math.max(this.#end, this.#newestSequence);
+    return this.#shown.end;
   }
 
   /** Remembers a message that the stream has shown. */
   protected saw(message: M): void {
-    if (message.sequence <= this.#newestSequence || this.#fresh) return;
-    this.#newestSequence = message.sequence;
-    this.#newestMark = this.shared.port.mark(message);
+    if (!this.#fresh) this.#shown.saw(message);
   }
 
   /** Has it checked soon, with facts that are asked for from now on, that nothing has come and gone unseen. */
@@ -291,18 +273,6 @@ export abstract class Partition<M extends FlowMessage> {
   /** The room is live from its head on; what waits in it follows. */
   protected abstract begun(room: FlowRoom<M>, nowMs: number): void;
 
-  #addCheckpoint(): void {
-    const newest = this.#newest();
-    const [oldest, ...others] = this.#checkpoints;
-    if (newest.sequence <= (this.#checkpoints.at(-1)?.sequence ?? 0)) return;
-    this.#checkpoints =
-      oldest === undefined ? [newest] : [oldest, ...others.slice(2 - CHECKPOINTS_MAX), newest];
-  }
-
-  #newest(): Checkpoint {
-    return { sequence: this.#newestSequence, mark: this.#newestMark };
-  }
-
   #batch(): { rooms: FlowRoom<M>[]; ofRound: number } {
     const { headsRooms } = this.shared.limits;
     const { rooms: all = [], done = 0 } = this.#round ?? {};
@@ -322,18 +292,11 @@ export abstract class Partition<M extends FlowMessage> {
     const { port, counters, limits } = this.shared;
     if (answer.upTo < asked.end) {
       counters.staleReads += 1;
-      if (this.#behind === 0) this.#behindSinceMs = nowMs;
-      this.#behind += 1;
-      if (this.#behind >= BEHIND_MIN && nowMs - this.#behindSinceMs >= limits.staleMs)
-        port.suspect(this, answer, false);
+      if (this.#shown.isBehind(nowMs, limits.staleMs)) port.suspect(this, answer, false);
       return false;
     }
-    this.#behind = 0;
-    const isOther = (anchor: M): boolean =>
-      asked.checkpoints.some(
-        ({ sequence, mark }) => sequence === anchor.sequence && mark !== port.mark(anchor),
-      );
-    if (!answer.anchors.some(isOther)) return true;
+    this.#shown.forgive();
+    if (!this.#shown.isOther(asked.checkpoints, answer.anchors)) return true;
     port.suspect(this, answer, true);
     return false;
   }
@@ -395,10 +358,4 @@ export abstract class Partition<M extends FlowMessage> {
   }
 }
 
-/** Each costs a sweep the read of one message. So many gaps in a row without one sweep that came to an end are rare. */
-const CHECKPOINTS_MAX = 8;
-
 const PHASES = 16;
-
-/** One answer may come from a server that no longer leads and does not know it yet; so many in a row do not. */
-const BEHIND_MIN = 3;

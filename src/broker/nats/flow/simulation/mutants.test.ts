@@ -104,14 +104,14 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "an older store is not recognised",
-    file: "partition.js",
-    find: "mark !== port.mark(anchor)",
+    file: "shown-stream.js",
+    find: "mark !== this.#markOf(message)",
     replace: "false",
   },
   {
     name: "checkpoints come from after the gap",
     file: "partition.js",
-    find: "this.#addCheckpoint();",
+    find: "this.#shown.gap();",
     replace: "",
   },
   {
