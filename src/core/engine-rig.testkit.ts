@@ -78,6 +78,8 @@ export class TestSocket implements Outbox {
 /** An engine on a memory broker, its clock in the test's hand. */
 export class EngineRig {
   nowMs = 1_000_000;
+  /** What the clock on the wall is ahead of `nowMs`: it may be set. */
+  wallAheadMs = 1_700_000_000_000;
   readonly counters = createCounters();
   readonly broker: MemoryBroker;
   readonly engine: Engine;
@@ -95,7 +97,7 @@ export class EngineRig {
     guard: Guard = {},
     outages?: Outages,
   ) {
-    this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.nowMs });
+    this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.wallMs() });
     const fanout = {
       publish: (topic: string, bytes: Uint8Array) => this.#publish(topic, bytes.slice()),
       requestTick: () => {
@@ -107,6 +109,7 @@ export class EngineRig {
       wakeAt: (atMs: number) => {
         this.wakesAtMs.push(atMs);
       },
+      wallMs: () => this.wallMs(),
     };
     const broker = wrap(this.broker);
     const all = { ...DEFAULT_LIMITS, ...limits };
@@ -120,6 +123,10 @@ export class EngineRig {
       guard,
       ...(outages === undefined ? {} : { outages }),
     });
+  }
+
+  wallMs(): number {
+    return this.nowMs + this.wallAheadMs;
   }
 
   connect(wire: ServerWire = msgpackWire, access: Access = OPEN_ACCESS): TestConnection {

@@ -43,7 +43,10 @@ const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
  */
 const TURN_BYTES_MIN = 512;
 
-/** One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. */
+/**
+ * One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. Every `nowMs` is in
+ * milliseconds on one clock that never goes back; where it begins does not matter.
+ */
 export class Engine implements SessionHost {
   readonly broker: Broker;
   readonly outages: Outages;
@@ -106,7 +109,7 @@ export class Engine implements SessionHost {
     this.#packer.take();
     this.reader.forgetAnswered();
     this.newest.forget();
-    this.telemetry.nowMs = nowMs;
+    this.telemetry.nowMs = this.wallMs();
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
@@ -125,12 +128,16 @@ export class Engine implements SessionHost {
 
   /** About once a second: closes idle rooms, retries reads, closes sockets that are too slow for too long. */
   sweep(nowMs: number): void {
-    this.rooms.sweep(nowMs);
+    this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
     this.telemetry.sweep();
     const retries = this.#retries;
     this.#retries = [];
     for (const session of retries) this.wantTurn(session);
+  }
+
+  wallMs(): number {
+    return this.#fanout.wallMs();
   }
 
   wantTurn(session: Session): void {

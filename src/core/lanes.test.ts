@@ -12,6 +12,7 @@ const fanout: Fanout = {
   requestTick: () => undefined,
   requestFlush: () => undefined,
   wakeAt: () => undefined,
+  wallMs: () => 0,
 };
 
 class Rig {

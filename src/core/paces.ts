@@ -16,7 +16,6 @@ export class Paces {
   readonly #due = new Map<number, Paced[]>();
   /** The same times, the latest first. None is further away than the longest window. */
   readonly #times: number[] = [];
-  #nowMs = Number.NEGATIVE_INFINITY;
   /** What waits in all classes; each class keeps its own part up to date. */
   waitingBytes = 0;
 
@@ -49,11 +48,8 @@ export class Paces {
 
   /** Flushes the classes whose time has come, into the lanes' queues. */
   flushDue(nowMs: number): void {
-    // The clock was set back: all times are of the old one, and waiting for them would take as long as it was set back.
-    const all = nowMs < this.#nowMs;
-    this.#nowMs = nowMs;
     for (let next = this.#times.at(-1); next !== undefined; next = this.#times.at(-1)) {
-      if (next > nowMs && !all) {
+      if (next > nowMs) {
         this.#wakeAt(next);
         return;
       }

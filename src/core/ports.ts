@@ -90,6 +90,11 @@ export interface Fanout {
   requestFlush(): void;
   /** Asks for an `Engine.tick` at this time or soon after it, besides those asked for otherwise. In milliseconds, on the clock of `Engine.tick`. */
   wakeAt(atMs: number): void;
+  /**
+   * Milliseconds since 1970, a whole number: for what is shown, and for what is measured against stored times. It may be set at any
+   * time, and by any amount; how long something takes is measured on the clock of `Engine.tick`, which never is.
+   */
+  wallMs(): number;
   /** Asks for one `Engine.tick` soon, outside of any socket handler. Asking again before it comes changes nothing. */
   requestTick(): void;
 }

@@ -11,7 +11,7 @@ export class RateChanges {
   /** One more. False where there were too many within a second, with so many rooms. */
   allows(rooms: number, nowMs: number): boolean {
     const passedMs = nowMs - this.#sinceMs;
-    if (passedMs >= SECOND_MS || passedMs < 0) {
+    if (passedMs >= SECOND_MS) {
       this.#sinceMs = nowMs;
       this.#count = 0;
     }

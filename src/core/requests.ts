@@ -39,7 +39,7 @@ export function handle(asker: Asker, host: SessionHost, input: ClientInput, nowM
       asker.refuse(input.ref, input.error);
       break;
     case "ping":
-      asker.answer(input.ref, { time: nowMs });
+      asker.answer(input.ref, { time: host.wallMs() });
       break;
     case "subscribe":
       subscribe(asker, host, input, nowMs);
@@ -84,7 +84,7 @@ function authenticate(
   if (asker.busy(ref, limits.requestsInFlight)) return;
   asker.wait(ref, guard.authenticate(token, asker), (access) => {
     counters.authenticated += 1;
-    asker.answer(ref, { expiresMs: Math.max(0, Math.round(access.expiresAt * 1_000 - nowMs)) });
+    asker.answer(ref, { expiresMs: Math.max(0, Math.round(access.expiresAt * 1_000 - host.wallMs())) });
     asker.renew(access, nowMs);
   });
 }

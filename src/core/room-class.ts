@@ -53,8 +53,6 @@ export class RoomClass extends Delivery {
   take(messages: readonly Message[], lanes: Lanes, nowMs: number): void {
     if (messages.length === 0) return;
     for (const message of messages) this.#keep(message);
-    // The clock was set back.
-    this.#sentMs = Math.min(this.#sentMs, nowMs);
     if (nowMs - this.#sentMs >= this.#windowMs) this.flush(lanes, nowMs);
     else if (this.#paces.isFull) {
       this.counters.conflationOverflows += 1;

@@ -104,15 +104,15 @@ export class Rooms implements Sink {
     for (const room of waiting) room.takeIn(lanes, nowMs);
   }
 
-  /** Closes rooms that have been empty for long enough, and drops what has expired from the rings. */
-  sweep(nowMs: number): void {
+  /** Closes rooms that have been empty for long enough, and drops what has expired from the rings: messages have the time since 1970. */
+  sweep(nowMs: number, wallMs: number): void {
     for (const [name, slot] of this.#empty) {
       if (nowMs - slot.emptySinceMs < this.#limits.roomLingerMs) break;
       this.#close(name, slot);
     }
     for (const { room } of this.#slots.values()) {
       if (room === undefined) continue;
-      this.#counters.ringEvictions += room.ring.expire(nowMs - room.settings.history.seconds * 1_000);
+      this.#counters.ringEvictions += room.ring.expire(wallMs - room.settings.history.seconds * 1_000);
     }
   }
 

@@ -30,6 +30,8 @@ export interface SessionHost extends Shared {
   wantLag(session: Session): void;
   /** The socket's buffer is to be watched until it drains. */
   watch(session: Session, nowMs: number): void;
+  /** Milliseconds since 1970; see `Fanout.wallMs`. */
+  wallMs(): number;
   /** The socket took something of what waited for it. */
   noteDrain(session: Session): void;
 }
@@ -206,7 +208,7 @@ export class Session implements Owner, Asker {
     this.sendControl({ type: "error", ref: 0, code: "unavailable", text, retryMs: undefined });
   }
 
-  /** Tells the client that its token expires soon. */
+  /** Tells the client that its token expires soon. `nowMs`: since 1970, as in tokens. */
   warnOfExpiry(nowMs: number): void {
     const seconds = Math.max(0, Math.ceil(this.#access.expiresAt - nowMs / 1_000));
     const text = `the token expires within ${seconds} s: authenticate with a fresh one`;

@@ -31,7 +31,7 @@ export interface TelemetryReport {
  * the message (its hub, which with NATS may be another machine's) with this one's, in whole milliseconds.
  */
 export class Telemetry {
-  /** Of the tick under way. */
+  /** Of the tick under way, since 1970 as messages have it. */
   nowMs = 0;
   readonly #sampler = new Sampler(SAMPLES_PER_SECOND);
   readonly #latency: ReadonlyMap<string, Histogram>;

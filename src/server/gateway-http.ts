@@ -91,7 +91,7 @@ export class HttpFront {
     return this.#exchanges.size;
   }
 
-  /** Takes one request within its handler. Never throws. */
+  /** Takes one request within its handler. Never throws. `nowMs`: by `performance.now()`, as everywhere here. */
   take(res: ResponseSocket, req: RequestSocket, nowMs: number): void {
     this.#counters.httpRequests += 1;
     const isHead = req.getCaseSensitiveMethod() === "HEAD";
@@ -237,7 +237,7 @@ export class HttpFront {
     exchange.state = "sending";
     exchange.replyBytes = body.length;
     this.#replyBytes += body.length;
-    exchange.deadlineMs = Date.now() + this.#limits.replyMs;
+    exchange.deadlineMs = performance.now() + this.#limits.replyMs;
     let taken = 0;
     exchange.res.onWritable((offset) => {
       if (exchange.state !== "sending") return true;

@@ -57,7 +57,7 @@ export class Ticks {
     }
   }
 
-  /** A tick at this time, by `Date.now`. One timer, for the earliest: that tick asks for the next. */
+  /** A tick at this time, by `performance.now()` as all times here. One timer, for the earliest: that tick asks for the next. */
   wakeAt(atMs: number): void {
     if (atMs >= this.#wakeMs) return;
     clearTimeout(this.#waker);
@@ -67,7 +67,7 @@ export class Ticks {
         this.#wakeMs = Number.POSITIVE_INFINITY;
         this.request();
       },
-      Math.max(0, atMs - Date.now()),
+      Math.max(0, atMs - performance.now()),
     );
   }
 
@@ -83,13 +83,14 @@ export class Ticks {
 
   #run(): void {
     const takeIn = this.#flushDue;
+    const nowMs = performance.now();
     this.#tickAsked = false;
     if (takeIn) {
       this.#flushDue = false;
       this.#flushAsked = false;
       // What uWebSockets.js writes comes after the tick, so the work of a flush is all that is done until the next.
-      this.#pace.begin(performance.now(), this.#busyMs());
+      this.#pace.begin(nowMs, this.#busyMs());
     }
-    this.#tick(Date.now(), takeIn);
+    this.#tick(nowMs, takeIn);
   }
 }

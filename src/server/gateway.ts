@@ -176,6 +176,7 @@ class UwsGateway implements Gateway {
       requestTick: () => ticks.request(),
       requestFlush: () => ticks.requestFlush(),
       wakeAt: (atMs) => ticks.wakeAt(atMs),
+      wallMs: Date.now,
     });
     this.#app.filter((res, count) => this.#filter(res, Number(count)));
     this.#routeSockets();
@@ -247,8 +248,12 @@ class UwsGateway implements Gateway {
         this.#receive(connection, message, isBinary),
       ),
       // Answered by uWebSockets.js; here they are only counted.
-      ping: guard("ping", ({ session }, data: ArrayBuffer) => session?.heard(data.byteLength, Date.now())),
-      pong: guard("pong", ({ session }, data: ArrayBuffer) => session?.heard(data.byteLength, Date.now())),
+      ping: guard("ping", ({ session }, data: ArrayBuffer) =>
+        session?.heard(data.byteLength, performance.now()),
+      ),
+      pong: guard("pong", ({ session }, data: ArrayBuffer) =>
+        session?.heard(data.byteLength, performance.now()),
+      ),
       dropped: guard("dropped", (connection) => connection.session?.dropped()),
       drain: guard("drain", (connection) => connection.session?.drained()),
       close: guard("close", (connection, code: number, reason: ArrayBuffer) =>
@@ -322,7 +327,7 @@ class UwsGateway implements Gateway {
 
   #take(res: HttpResponse, req: HttpRequest): void {
     const unwelcome = this.#doorman.request(this.#doorman.callerOf(res, req), performance.now());
-    if (unwelcome === undefined) this.#http.take(res, req, Date.now());
+    if (unwelcome === undefined) this.#http.take(res, req, performance.now());
     // Its body is not read: what is left of the connection ends with it.
     else refuse(res, unwelcome);
   }
@@ -390,7 +395,7 @@ class UwsGateway implements Gateway {
     }
     const { caller } = connection;
     const before = this.#options.workDone();
-    session.receive(new Uint8Array(message), Date.now());
+    session.receive(new Uint8Array(message), performance.now());
     if (caller === undefined) return;
     const error = this.#doorman.asked(caller, this.#options.workDone() - before, performance.now());
     if (error === undefined) return;
@@ -403,7 +408,7 @@ class UwsGateway implements Gateway {
     this.#connections.delete(connection);
     this.#doorman.closed(connection.caller);
     if (connection.sub !== undefined) this.#doorman.left(connection.sub);
-    connection.closed(Date.now());
+    connection.closed(performance.now());
     // The only sign that the limit was exceeded; the client sees an end without a close frame.
     if (code !== 1006 || Buffer.from(reason).toString("latin1") !== "Received too big message") return;
     this.#options.counters.payloadsCut += 1;
@@ -420,11 +425,12 @@ class UwsGateway implements Gateway {
   }
 
   #sweep(): void {
+    const nowMs = performance.now();
     try {
       this.#lookAtBuffers();
-      this.#engine.sweep(Date.now());
-      this.#http.sweep(Date.now());
-      this.#doorman.sweep(performance.now());
+      this.#engine.sweep(nowMs);
+      this.#http.sweep(nowMs);
+      this.#doorman.sweep(nowMs);
       this.#options.watch
         ?.sweep(this.#connections, Date.now())
         .catch((cause: unknown) => this.#fault("sweep", cause));
@@ -461,7 +467,7 @@ class UwsGateway implements Gateway {
   }
 
   async #drain(drainMs: number): Promise<void> {
-    const graceEndMs = Date.now() + drainMs + DRAIN_GRACE_MS;
+    const graceEndMs = performance.now() + drainMs + DRAIN_GRACE_MS;
     const isOver = () => this.#connections.size === 0 || this.#closing !== undefined;
     await this.stopListening();
     const tell = (connection: Connection, delayMs: number) => this.#tell(connection, delayMs);
@@ -470,14 +476,14 @@ class UwsGateway implements Gateway {
   }
 
   async #close(deadlineMs: number): Promise<void> {
-    const endMs = Date.now() + deadlineMs;
+    const endMs = performance.now() + deadlineMs;
     await this.stopListening(Math.min(LISTENER_CLOSE_MS, deadlineMs / 10));
     const spreadMs = Math.max(GOAWAY_MS_MIN, (this.#connections.size * 1_000) / RECONNECTS_PER_SECOND);
     if (this.#draining === undefined)
       for (const connection of this.#connections)
         this.#tell(connection, Math.round(Math.random() * spreadMs));
     // Half of the time for slow readers to take what is theirs, the other half for requests.
-    await until(() => this.#bufferedNothing(), Date.now() + deadlineMs / 2);
+    await until(() => this.#bufferedNothing(), performance.now() + deadlineMs / 2);
     for (const connection of this.#connections) connection.end(1001, GOING_AWAY);
     await until(() => this.#http.pending === 0, endMs);
     await sleep(Math.min(LEAVE_MS, deadlineMs));
@@ -545,7 +551,7 @@ function cut(res: HttpResponse): void {
   }
 }
 
-/** Waits for a condition, or until the time is over. */
+/** Waits for a condition, or until the time by `performance.now()`. */
 async function until(isDone: () => boolean, endMs: number): Promise<void> {
-  while (!isDone() && Date.now() < endMs) await sleep(POLL_MS);
+  while (!isDone() && performance.now() < endMs) await sleep(POLL_MS);
 }

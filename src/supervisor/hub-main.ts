@@ -42,8 +42,8 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
       },
     }),
     drain: async (seconds) => {
-      const endMs = Date.now() + (seconds > 0 ? seconds * 1_000 + WORKERS_MS : 0);
-      while (hub.links > 0 && Date.now() < endMs) await sleep(POLL_MS);
+      const endMs = performance.now() + (seconds > 0 ? seconds * 1_000 + WORKERS_MS : 0);
+      while (hub.links > 0 && performance.now() < endMs) await sleep(POLL_MS);
       await hub.stop(STOP_MS);
       await stop(STOP_MS);
       // The supervisor removes it too, unless it was killed; it is not empty as long as another hub is there.

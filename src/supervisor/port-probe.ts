@@ -11,7 +11,7 @@ const EVERY_MS = 100;
  * @throws Error saying why not and what to do.
  */
 export async function freePort(host: string, port: number, waitMs = 3_000): Promise<number> {
-  const endMs = Date.now() + waitMs;
+  const endMs = performance.now() + waitMs;
   for (;;) {
     const probe = createServer();
     try {
@@ -23,7 +23,7 @@ export async function freePort(host: string, port: number, waitMs = 3_000): Prom
       return found;
     } catch (cause) {
       const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-      if (code !== "EADDRINUSE" || Date.now() >= endMs) throw portError(host, port, code);
+      if (code !== "EADDRINUSE" || performance.now() >= endMs) throw portError(host, port, code);
     }
     await sleep(EVERY_MS);
   }

@@ -97,13 +97,13 @@ export class NatsLink {
     signal?: AbortSignal,
   ): Promise<NatsLink> {
     const options = connectionOptions(access, name);
-    const end = Date.now() + deadlineMs;
+    const end = performance.now() + deadlineMs;
     for (;;) {
       try {
         return new NatsLink(await connect(options), events, access.inboxPrefix);
       } catch (cause) {
         const { error, isLasting } = await troubleOf(access, cause);
-        if (isLasting || Date.now() + RETRY_MS >= end || signal?.aborted) throw error;
+        if (isLasting || performance.now() + RETRY_MS >= end || signal?.aborted) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }

@@ -99,14 +99,14 @@ export async function insist<T>(
   attempt: (timeoutMs: number) => Promise<T>,
   mayGoOn: () => boolean = () => true,
 ): Promise<T> {
-  const end = Date.now() + deadlineMs;
+  const end = performance.now() + deadlineMs;
   for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(RETRY_MOST_MS, waitMs * 2)) {
     try {
-      return await attempt(Math.max(1, Math.min(CALL_MS, end - Date.now())));
+      return await attempt(Math.max(1, Math.min(CALL_MS, end - performance.now())));
     } catch (cause) {
       if (!isTransient(cause)) throw cause;
       if (!mayGoOn()) throw new CodedError("unavailable", `${what}: ${reasonOf(cause)}`, AWAY_RETRY_MS);
-      if (Date.now() + waitMs >= end)
+      if (performance.now() + waitMs >= end)
         throw new CodedError(
           "unavailable",
           `${what} within ${deadlineMs} ms: ${reasonOf(cause)}${hintOf(cause)}`,

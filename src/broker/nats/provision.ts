@@ -109,7 +109,7 @@ async function prepare(link: NatsLink, options: ProvisionOptions, deadlineMs: nu
     change,
     replicas,
     server: version,
-    apply: (force) => apply({ api, control, change, record, force, end: Date.now() + deadlineMs }),
+    apply: (force) => apply({ api, control, change, record, force, end: performance.now() + deadlineMs }),
     close: () => link.close(),
   };
 }
@@ -120,7 +120,7 @@ interface Work {
   readonly change: PlanChange;
   readonly record: Versioned<PlanRecord> | undefined;
   readonly force: boolean;
-  /** When to give up: a cluster that has just begun finds no place for a stream for half a minute. */
+  /** When to give up, by `performance.now()`: a cluster that has just begun finds no place for a stream for half a minute. */
   readonly end: number;
 }
 
@@ -148,7 +148,7 @@ async function applyStep(api: JsApi, { kind, config }: Step, end: number): Promi
   const verb = kind === "create" ? "CREATE" : "UPDATE";
   const what = `NATS did not ${kind} ${config.name}`;
   try {
-    await insist(what, Math.max(STEP_MS, end - Date.now()), () =>
+    await insist(what, Math.max(STEP_MS, end - performance.now()), () =>
       api.call(`STREAM.${verb}.${config.name}`, body, STEP_MS),
     );
   } catch (cause) {
@@ -213,11 +213,11 @@ function replicasNow(streams: ReadonlyMap<string, ExistingStream>, subjects: Sub
  * one joins. Streams that got one replica because two servers were up first would stay so.
  */
 async function replicasFor(link: NatsLink, waitMs: number, signal?: AbortSignal): Promise<1 | 3> {
-  const end = Date.now() + waitMs;
+  const end = performance.now() + waitMs;
   for (;;) {
     const { info } = link.connection;
     if (new Set(info?.connect_urls ?? []).size >= 3) return 3;
-    if (info?.cluster === undefined || Date.now() >= end || signal?.aborted) return 1;
+    if (info?.cluster === undefined || performance.now() >= end || signal?.aborted) return 1;
     await new Promise((resolve) => setTimeout(resolve, CLUSTER_LOOK_MS));
   }
 }

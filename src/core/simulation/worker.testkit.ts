@@ -88,6 +88,10 @@ export class SimulatedWorker implements Fanout {
     this.scheduler.after(Math.max(0, atMs - this.scheduler.nowMs), () => this.requestTick());
   }
 
+  wallMs(): number {
+    return this.scheduler.nowMs;
+  }
+
   requestTick(): void {
     if (this.#tickAsked) return;
     this.#tickAsked = true;
