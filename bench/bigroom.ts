@@ -61,7 +61,7 @@ async function measure(options: Options): Promise<Table[]> {
       const server = await ServerProcess.start(name, { pin, execArgv });
       children.push(server);
       const subscribers = new Subscribers({ pin, group });
-      children.push(subscribers.child);
+      children.push(subscribers);
       await subscribers.connect({
         server,
         connections: options.subscribers,

@@ -8,6 +8,7 @@
  * numbers, divided by all deliveries of the burst. CPU is the process's own from /proc, system calls included.
  */
 
+import { FLEET_OPTIONS, openFleet } from "./fleet/remote/open-fleet.js";
 import { type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
 import type { Histogram } from "./support/histogram.js";
 import { shippedNodeArgs } from "./support/node-args.js";
@@ -31,6 +32,7 @@ const OPTIONS = {
   },
   url: { default: "", help: "an engine that runs, such as http://127.0.0.1:9001, instead of --servers" },
   pin: { default: true, help: "servers on core 0, subscribers on core 1" },
+  ...FLEET_OPTIONS,
   starve: { default: 0, help: "share of the time that subscribers are kept from running, 0 to 1" },
   "node-args": {
     default: shippedNodeArgs(),
@@ -63,6 +65,8 @@ export const burst = defineScenario({
 
 async function measure(title: string, options: Options): Promise<Table[]> {
   if (options.rooms < options["rooms-each"]) throw new BadOption("--rooms must be at least --rooms-each");
+  if (options.starve > 0 && options.fleet !== "")
+    throw new BadOption("--starve is of clients here, not of a --fleet");
   const { rooms, rate, bytes, seconds } = options;
   const plan: PublishPlan = { rooms, rate, burst: options.burst, bytes, seconds };
   const execArgv = splitArgs(options["node-args"]);
@@ -73,8 +77,9 @@ async function measure(title: string, options: Options): Promise<Table[]> {
     const servers = await ServerProcess.startAll(options.servers, options.url, { pin, execArgv });
     children.push(...servers);
     for (const [group, server] of servers.entries()) {
-      const subscribers = new Subscribers({ pin, group, starve: options.starve });
-      children.push(subscribers.child);
+      const remote = await openFleet(options, server.host, options.subscribers, { group });
+      const subscribers = new Subscribers({ pin, group, starve: options.starve, remote });
+      children.push(subscribers);
       const roomsEach = options["rooms-each"];
       await subscribers.connect({ server, connections: options.subscribers, rooms, roomsEach });
       progress(`${options.subscribers} subscribers at ${server.name}`);

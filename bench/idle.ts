@@ -106,7 +106,7 @@ async function grow(name: KnownServer, options: Options): Promise<Growth> {
       heapAfterGc: each(heap.heapUsedBytes - heapBefore.heapUsedBytes),
     };
   } finally {
-    await Promise.all([subscribers.child.stop(), server.stop()]);
+    await Promise.all([subscribers.stop(), server.stop()]);
   }
 }
 

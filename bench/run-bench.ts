@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { nearest } from "../server/nearest.js";
+import { runAgent } from "./fleet/remote/agent-command.js";
 import { loadScenario, SCENARIO_NAMES } from "./scenarios.js";
 import { environment } from "./support/environment.js";
 import { formatTable, PartialResult, type Table } from "./support/report.js";
@@ -14,6 +15,8 @@ export interface BenchIo {
   readonly err: (text: string) => void;
 }
 
+/** Not a scenario: it lets others use this machine's. */
+const AGENT = "agent";
 const OWN_OPTIONS = `  ${"--json=FILE".padEnd(22)} write the result there: unrounded numbers, machine, kernel, versions, sysctls
   ${"--help".padEnd(22)} this`;
 
@@ -27,8 +30,9 @@ export async function runBench(args: readonly string[], command: string, io: Ben
     io.out(await benchHelp(command));
     return 0;
   }
+  if (name === AGENT) return await agent(rest, command, io);
   if (!SCENARIO_NAMES.includes(name)) {
-    const near = nearest(name, SCENARIO_NAMES);
+    const near = nearest(name, [...SCENARIO_NAMES, AGENT]);
     const meant = near === undefined ? "" : `; did you mean ${near}?`;
     io.err(
       `there is no scenario ${JSON.stringify(name)}${meant}\nThere are ${SCENARIO_NAMES.join(", ")}; "${command} --help" explains.`,
@@ -53,6 +57,15 @@ export async function runBench(args: readonly string[], command: string, io: Ben
   }
 }
 
+async function agent(args: readonly string[], command: string, io: BenchIo): Promise<BenchCode> {
+  try {
+    return await runAgent(args, io);
+  } catch (cause) {
+    io.err(`${command} ${AGENT}: ${cause instanceof Error ? cause.message : String(cause)}`);
+    return cause instanceof BadOption ? 2 : 1;
+  }
+}
+
 /** What can be measured, a line each. */
 export async function benchHelp(command: string): Promise<string> {
   const lines = await Promise.all(
@@ -69,6 +82,7 @@ export async function benchHelp(command: string): Promise<string> {
   ${command} SCENARIO [options]          its tables as Markdown
   ${command} SCENARIO --json FILE        the same with unrounded numbers, for programs
   ${command} SCENARIO --help             its options
+  ${command} agent --listen HOST:PORT    clients here for benches elsewhere, which name it by --fleet
 
 Scenarios:
 ${lines.join("\n")}

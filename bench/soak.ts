@@ -87,7 +87,7 @@ async function measure(options: Options): Promise<Table[]> {
     if (all.length === 0) throw cause;
     throw new PartialResult([report(options, all)], cause);
   } finally {
-    await Promise.all([subscribers.child.stop(), server.stop()]);
+    await Promise.all([subscribers.stop(), server.stop()]);
   }
   return [report(options, all)];
 }

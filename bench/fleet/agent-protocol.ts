@@ -6,7 +6,7 @@ import type { Counts, TallyData } from "./tally.js";
 export interface Assignment {
   readonly host: string;
   readonly port: number;
-  /** The source addresses, in turn: see CONNECTIONS_PER_ADDRESS. */
+  /** The source addresses, in turn: see CONNECTIONS_PER_ADDRESS. None: as the system chooses. */
   readonly localAddresses: readonly string[];
   /** Overall number of its first connection; rooms are spread by these numbers. */
   readonly first: number;
@@ -30,6 +30,8 @@ export interface ResumePlan {
 
 /** Every request is answered at once; what takes time is seen in the next status. */
 export type AgentRequest =
+  /** From now on times are those of a host whose clock is ahead by so much. */
+  | { readonly kind: "clock"; readonly offsetMicros: number }
   | { readonly kind: "connect"; readonly assignment: Assignment }
   | { readonly kind: "pace"; readonly pace: PaceLimits }
   /** With heads: how many subscriptions are behind them; a room without a head does not count. */

@@ -3,12 +3,17 @@
  * At most 19,000 connections (the host allows 20,000 files a process).
  */
 import { answerParent } from "../support/child.js";
+import { followClock } from "../support/clock.js";
 import type { AgentReply, AgentRequest } from "./agent-protocol.js";
 import { Crowd } from "./crowd.js";
 
 let crowd: Crowd | undefined;
 
 function answer(request: AgentRequest): AgentReply {
+  if (request.kind === "clock") {
+    followClock(request.offsetMicros);
+    return { kind: "done" };
+  }
   if (request.kind === "connect") {
     if (crowd !== undefined) throw new Error("disconnect first");
     crowd = new Crowd(request.assignment);

@@ -152,7 +152,9 @@ export class Crowd implements MemberHost {
 
   target(place: number): LinkTarget {
     const { host, port, localAddresses } = this.#assignment;
-    return { host, port, localAddress: localAddresses[place % localAddresses.length] };
+    const localAddress =
+      localAddresses.length === 0 ? undefined : localAddresses[place % localAddresses.length];
+    return { host, port, localAddress };
   }
 
   nameOf(node: unknown): string {

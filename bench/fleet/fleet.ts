@@ -13,11 +13,16 @@ import {
   type OverdueHandshake,
 } from "./agent-protocol.js";
 import type { PaceLimits } from "./pace.js";
+import { type AgentAddress, isLoopback } from "./remote/address.js";
+import { RemoteAgent } from "./remote/remote-agent.js";
 import { type Counts, sumCounts, Tally } from "./tally.js";
 
 /** A client process, wherever it runs. It answers one request at a time. */
 export interface Agent {
-  readonly pid: number;
+  /** undefined: on another machine. */
+  readonly pid: number | undefined;
+  /** Files that it may have open, where it is not on this machine. */
+  readonly openFilesMax?: number;
   ask(request: AgentRequest, deadlineMs: number): Promise<AgentReply>;
   stop(): Promise<void>;
 }
@@ -69,6 +74,28 @@ export class Fleet {
   readonly #group: number;
   readonly #witnesses: number;
 
+  /**
+   * Processes at the agents that listen there, as many at each, with the connections spread over them.
+   * @throws FleetError where one cannot be had; none is left then.
+   */
+  static async remote(
+    addresses: readonly AgentAddress[],
+    secret: string,
+    connections: number,
+    options: FleetOptions = {},
+  ): Promise<Fleet> {
+    const each = Math.max(1, Math.ceil(connections / addresses.length / CONNECTIONS_PER_AGENT));
+    const wanted = addresses.flatMap((address) => Array.from({ length: each }, () => address));
+    const tried = await Promise.allSettled(wanted.map((address) => RemoteAgent.connect(address, secret)));
+    const agents = tried.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    for (const one of tried) {
+      if (one.status === "fulfilled") continue;
+      await Promise.all(agents.map((agent) => agent.stop()));
+      throw one.reason;
+    }
+    return new Fleet(agents, options);
+  }
+
   /** As many local processes as the connections need, the witnesses' own besides. */
   static local(connections: number, witnesses: number): Fleet {
     const apart = witnesses > 0 ? 1 : 0;
@@ -91,11 +118,14 @@ export class Fleet {
   /** Begins to connect; each agent gets its share and a source address of its own. */
   async connect(plan: FleetPlan): Promise<void> {
     const shared = this.#shares(plan.connections);
-    for (const { count } of shared) checkDescriptors(count);
+    for (const [agent, { count }] of shared.entries())
+      checkDescriptors(count, this.#agents[agent]?.openFilesMax);
+    // What listens on this machine alone is reached from as many addresses as wanted, others from the machine's own.
+    const own = isLoopback(plan.host);
     const assignments = shared.map(
       ({ first, count }, agent): Assignment => ({
         ...plan,
-        localAddresses: addressesOf(this.#group, agent, count),
+        localAddresses: own ? addressesOf(this.#group, agent, count) : [],
         first,
         connections: count,
         pace: this.#share(plan.pace),
@@ -120,7 +150,8 @@ export class Fleet {
 
   /** From now on agents but the witnesses' get what the servers leave of the cores: in earnest clients live elsewhere. */
   giveWay(): void {
-    for (const { pid } of this.#agents.slice(this.#witnesses > 0 ? 1 : 0)) setPriority(pid, NICE);
+    for (const { pid } of this.#agents.slice(this.#witnesses > 0 ? 1 : 0))
+      if (pid !== undefined) setPriority(pid, NICE);
   }
 
   async status(heads?: readonly (number | null)[]): Promise<FleetStatus> {

@@ -21,11 +21,16 @@ test("calibrate takes prices on this machine and says how far predictions are of
   const { stdout, stderr } = await promisify(execFile)(process.execPath, [
     ...[MAIN, "calibrate", ...small, `--out=${file}`],
   ]);
-  const { prices, heldOut, runs, memory } = parseCalibration(readFileSync(file, "utf8"));
+  const { prices, heldOut, runs, memory, frontier } = parseCalibration(readFileSync(file, "utf8"));
   assert.ok(prices.write + prices.message + prices.publish > 0);
   assert.ok(memory.workerBytes > 1e6);
   assert.equal(heldOut.runs, 6);
   assert.equal(runs.filter((run) => run.heldOut).length, 6);
-  assert.match(stderr, /^1\/17 /m);
+  // How many came in time depends on what else the machine does.
+  assert.deepEqual(
+    frontier.map(({ connections }) => connections),
+    [10, 20, 30],
+  );
+  assert.match(stderr, /^round 1\/1$/m);
   assert.match(stdout, /Of the 6 runs held out predictions were off by/);
 });

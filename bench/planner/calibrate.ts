@@ -1,85 +1,67 @@
 import { cpus } from "node:os";
-import { delay } from "../support/clock.js";
-import { ServerProcess, Subscribers } from "../support/contest.js";
 import { ownVersion } from "../support/environment.js";
-import { kernelMemory } from "../support/kernel.js";
-import { shippedNodeArgs } from "../support/node-args.js";
-import { splitArgs } from "../support/scenario.js";
 import { messagesPerRoom, type PublishPlan } from "../support/schedule.js";
 import { summarize } from "../support/statistics.js";
 import type { Calibration } from "./calibration.js";
-import { cpuOf, fitPrices, relativeError, type Sample } from "./model.js";
+import { designOf, nameOf, type Point } from "./design.js";
+import { measureFrontier } from "./frontier.js";
+import { measureMemory } from "./memory.js";
+import { coldShare, cpuOf, fitPrices, PRICES, relativeError, type Sample, type Work } from "./model.js";
+import { MESSAGE_BYTES } from "./plan.js";
+import { withoutDrift } from "./polish.js";
+import { Stages } from "./stages.js";
 
 export interface CalibrateOptions {
   /** Length of a window. */
   readonly seconds: number;
-  /** Windows of each run; the middle one counts. */
+  /** Windows of each run, spread over the whole time. */
   readonly repetitions: number;
-  /** Scales the number of clients, for tests. Default: 1. */
+  /** Scales the number of clients, and what takes time besides windows, for tests. Default: 1. */
   readonly scale?: number;
   readonly progress: (text: string) => void;
 }
 
-/** One point of the design: everything that prices are told apart by is varied apart from the others. */
-interface Point {
-  readonly subscribers: number;
-  readonly rooms: number;
-  readonly roomsEach: number;
-  readonly rate: number;
-  readonly burst: number;
-  readonly bytes: number;
-  readonly heldOut?: true;
-}
-
-/**
- * Writes are told from messages by bursts, messages from bytes by length, publishes from both by rooms without many
- * members, requests from publishes by bursts there; connections by a run of their own in which nothing is published. What is held out lies between the others, in every direction.
- */
-const DESIGN: readonly Point[] = [
-  { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 20, burst: 1, bytes: 100 },
-  { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 60, burst: 1, bytes: 100 },
-  { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 320, burst: 32, bytes: 50 },
-  { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 640, burst: 64, bytes: 50 },
-  { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 200, burst: 10, bytes: 1_200 },
-  { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 20, burst: 1, bytes: 4_000 },
-  { subscribers: 1_000, rooms: 10, roomsEach: 10, rate: 5, burst: 1, bytes: 100 },
-  { subscribers: 200, rooms: 200, roomsEach: 1, rate: 50, burst: 50, bytes: 100 },
-  { subscribers: 200, rooms: 200, roomsEach: 1, rate: 100, burst: 50, bytes: 100 },
-  { subscribers: 200, rooms: 200, roomsEach: 1, rate: 8, burst: 1, bytes: 100 },
-  { subscribers: 4_000, rooms: 1, roomsEach: 1, rate: 5, burst: 1, bytes: 100 },
-  { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 40, burst: 1, bytes: 200, heldOut: true },
-  { subscribers: 1_000, rooms: 1, roomsEach: 1, rate: 320, burst: 16, bytes: 100, heldOut: true },
-  { subscribers: 1_000, rooms: 4, roomsEach: 2, rate: 80, burst: 4, bytes: 500, heldOut: true },
-  { subscribers: 200, rooms: 100, roomsEach: 2, rate: 50, burst: 25, bytes: 100, heldOut: true },
-  { subscribers: 2_000, rooms: 1, roomsEach: 1, rate: 10, burst: 1, bytes: 100, heldOut: true },
-  { subscribers: 2_000, rooms: 10, roomsEach: 3, rate: 4, burst: 2, bytes: 300, heldOut: true },
-];
-
-/** Frame, room, offsets and time around a message's data, as plan.ts has it. */
-const MESSAGE_BYTES = 48;
-const FEW_ROOMS = 1;
-const MANY_ROOMS = 30;
+const MEMORY_CONNECTIONS = 4_000;
+/** Requests a second, each with so many messages. */
+const WARM_UP = [
+  { batches: 40, burst: 1 },
+  { batches: 20, burst: 50 },
+] as const;
+const FRONTIER_STEPS = 12;
 const SETTLE_MS = 1_000;
 const IDLE_MS = 3_000;
 
-/** Measures the design on this machine, one engine with one worker at a time, and fits the prices. */
+/**
+ * Measures the design on this machine, engines with one worker each, and fits the prices. Every round measures all of it,
+ * so that what drifts (the machine's speed, what its neighbours do) is the round's and not some prices'.
+ */
 export async function calibrate(options: CalibrateOptions): Promise<Calibration> {
   const { scale = 1, progress } = options;
-  const samples: { sample: Sample; heldOut: boolean }[] = [];
-  for (const [number, point] of DESIGN.entries()) {
-    const scaled = { ...point, subscribers: Math.max(10, Math.round(point.subscribers * scale)) };
-    const sample = await measure(scaled, options);
-    samples.push({ sample, heldOut: point.heldOut === true });
-    progress(
-      `${number + 1}/${DESIGN.length} ${sample.name}: ${Math.round(sample.cpuMicros / 1_000)} ms of CPU`,
-    );
+  const points = designOf(scale);
+  const stages = await Stages.start(points.map(({ crowd }) => crowd));
+  let samples: readonly Sample[];
+  let frontier: Calibration["frontier"];
+  try {
+    samples = await measureDesign(points, stages, options);
+    const stepsMax = Math.max(2, Math.round(FRONTIER_STEPS * Math.min(1, scale)));
+    frontier = await measureFrontier(points, stages, { seconds: options.seconds, stepsMax, progress });
+  } finally {
+    await stages.stop();
   }
-  const memory = await measureMemory(Math.max(100, Math.round(4_000 * scale)), progress);
-  samples.push({ sample: memory.idle, heldOut: false });
-  const prices = fitPrices(samples.filter(({ heldOut }) => !heldOut).map(({ sample }) => sample));
-  const errors = samples.filter(({ heldOut }) => heldOut).map(({ sample }) => relativeError(prices, sample));
+  const memory = await measureMemory(
+    {
+      connections: Math.max(100, Math.round(MEMORY_CONNECTIONS * scale)),
+      settleMs: SETTLE_MS * Math.min(1, scale * 10),
+      idleMs: IDLE_MS * Math.min(1, scale * 10),
+    },
+    progress,
+  );
+  const heldOut = samples.filter((_, index) => points[index]?.heldOut === true);
+  const fitted = [...samples.filter((sample) => !heldOut.includes(sample)), memory.idle];
+  const prices = fitPrices(fitted);
+  const errors = heldOut.map((sample) => relativeError(prices, sample));
   return {
-    format: "fanwire-calibration/1",
+    format: "fanwire-calibration/2",
     at: new Date().toISOString(),
     machine: `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`,
     fanwire: ownVersion(),
@@ -87,132 +69,89 @@ export async function calibrate(options: CalibrateOptions): Promise<Calibration>
     connectMicros: memory.connectMicros,
     memory: memory.memory,
     heldOut: { runs: errors.length, median: summarize(errors).median, worst: Math.max(...errors) },
-    runs: samples.map(({ sample, heldOut }) => ({
+    runs: [...samples, memory.idle].map((sample) => ({
       name: sample.name,
-      heldOut,
+      heldOut: heldOut.includes(sample),
       measured: sample.cpuMicros,
       predicted: cpuOf(prices, sample.work),
     })),
+    frontier,
   };
 }
 
-async function measure(point: Point, { seconds, repetitions }: CalibrateOptions): Promise<Sample> {
-  const { subscribers, rooms, roomsEach, rate, burst, bytes } = point;
-  const plan: PublishPlan = { rooms, rate, burst, bytes, seconds };
-  const server = await ServerProcess.start("engine", { pin: true, execArgv: splitArgs(shippedNodeArgs()) });
-  const clients = new Subscribers({ pin: true });
-  try {
-    await clients.connect({ server, connections: subscribers, rooms, roomsEach });
-    const seen: { cpu: number; writes: number; deliveries: number; elapsed: number }[] = [];
-    for (let round = 0; round <= repetitions; round++) {
-      const startedMs = performance.now();
-      const window = await clients.window(server, plan);
-      if (window.troubles.length > 0) throw new Error(`${nameOf(point)}: ${window.troubles.join("; ")}`);
-      // The first one only warms up.
-      if (round === 0) continue;
-      seen.push({
-        cpu: window.cpuMicros * window.deliveries,
-        // A server that is late puts several frames into a write; a read is what comes of it.
-        writes: window.deliveries * window.readsPerDelivery,
-        deliveries: window.deliveries,
-        elapsed: (performance.now() - startedMs) / 1_000,
-      });
+interface Seen {
+  readonly cpuMicros: number;
+  readonly work: Work;
+}
+
+/** Of every point what it took, as the middle of all rounds. */
+async function measureDesign(
+  points: readonly Point[],
+  stages: Stages,
+  { seconds, repetitions, progress }: CalibrateOptions,
+): Promise<readonly Sample[]> {
+  const rounds: Seen[][] = [];
+  await warmUp(points, stages, seconds);
+  progress("warmed up");
+  for (let round = 1; round <= repetitions; round++) {
+    const seen: (Seen | undefined)[] = points.map(() => undefined);
+    for (const index of orderOf(points.length, round)) {
+      const point = points[index];
+      if (point !== undefined) seen[index] = await measure(point, stages, seconds);
     }
-    const middle = (pick: (one: (typeof seen)[number]) => number): number => summarize(seen.map(pick)).median;
-    const deliveries = middle((one) => one.deliveries);
-    return {
-      name: nameOf(point),
-      cpuMicros: middle((one) => one.cpu),
-      work: {
-        write: middle((one) => one.writes),
-        message: deliveries,
-        byte: deliveries * (bytes + MESSAGE_BYTES),
-        publish: rooms * messagesPerRoom(plan),
-        batch: (rooms * messagesPerRoom(plan)) / burst,
-        second: subscribers * middle((one) => one.elapsed),
-      },
-    };
-  } finally {
-    await Promise.all([clients.child.stop(), server.stop()]);
+    progress(`round ${round}/${repetitions}`);
+    rounds.push(seen.filter((one) => one !== undefined));
+  }
+  const cpu = withoutDrift(rounds.map((round) => round.map(({ cpuMicros }) => cpuMicros)));
+  return points.map((point, index) => {
+    const works = rounds.flatMap((round) => round[index]?.work ?? []);
+    const middle = PRICES.map((name) => [name, summarize(works.map((work) => work[name])).median]);
+    const cpuMicros = cpu[index] ?? Number.NaN;
+    return { name: nameOf(point), cpuMicros, work: Object.fromEntries(middle) as Work };
+  });
+}
+
+/** All crowds' engines have the same code compiled before anything counts: those of few points would be the colder ones. */
+async function warmUp(points: readonly Point[], stages: Stages, seconds: number): Promise<void> {
+  for (const crowd of new Set(points.map(({ crowd }) => crowd))) {
+    const { rooms } = crowd;
+    for (const { batches, burst } of WARM_UP)
+      await stages.window(crowd, { rooms, rate: (batches * burst) / rooms, burst, bytes: 100, seconds });
   }
 }
 
-function nameOf({ subscribers, rooms, roomsEach, rate, burst, bytes }: Point): string {
-  return `${subscribers} clients in ${roomsEach} of ${rooms} rooms, ${rate}/s a room by ${burst}, ${bytes} bytes`;
-}
-
-/** Memory of a connection and of a subscription, from how much processes grow with few rooms each and with many. */
-async function measureMemory(
-  connections: number,
-  progress: (text: string) => void,
-): Promise<{ memory: Calibration["memory"]; connectMicros: number; idle: Sample }> {
-  const few = await grow(connections, FEW_ROOMS);
-  const many = await grow(connections, MANY_ROOMS);
-  const subscriptionBytes = Math.max(0, (many.bytesEach - few.bytesEach) / (MANY_ROOMS - FEW_ROOMS));
-  progress(
-    `memory: ${Math.round(few.bytesEach)} bytes a connection, ${Math.round(subscriptionBytes)} a further room`,
-  );
+async function measure(point: Point, stages: Stages, seconds: number): Promise<Seen> {
+  const { crowd, rate, burst, bytes } = point;
+  const plan: PublishPlan = { rooms: crowd.rooms, rate, burst, bytes, seconds };
+  const startedMs = performance.now();
+  const window = await stages.window(crowd, plan);
+  if (window.troubles.length > 0) throw new Error(`${nameOf(point)}: ${window.troubles.join("; ")}`);
+  const elapsed = (performance.now() - startedMs) / 1_000;
+  const published = crowd.rooms * messagesPerRoom(plan);
+  // A flush makes a frame of all that a room has, and a write for each; rooms take turns. A client that is late reads several at once.
+  const writes = window.deliveries / window.messagesPerFrame;
   return {
-    connectMicros: few.connectMicros,
-    idle: few.idle,
-    memory: {
-      connectionBytes: Math.max(0, few.bytesEach - FEW_ROOMS * subscriptionBytes),
-      subscriptionBytes,
-      workerBytes: few.emptyBytes,
-      // Both ends are on this host; a deployment has one of them.
-      kernelBytes: Math.max(0, few.kernelEach / 2),
+    cpuMicros: window.cpuMicros * window.deliveries,
+    work: {
+      write: writes,
+      cold: writes * coldShare(writes / crowd.subscribers / seconds),
+      message: window.deliveries,
+      byte: window.deliveries * (bytes + MESSAGE_BYTES),
+      publish: published,
+      batch: published / burst,
+      second: crowd.subscribers * elapsed,
     },
   };
 }
 
-/** What connections cost that get nothing and ping now and then. */
-async function idleOf(server: ServerProcess, connections: number): Promise<Sample> {
-  const before = server.cpu()?.micros ?? 0;
-  const startedMs = performance.now();
-  await delay(IDLE_MS);
-  const seconds = (performance.now() - startedMs) / 1_000;
-  return {
-    name: `${connections} clients that get nothing`,
-    cpuMicros: Math.max(1, (server.cpu()?.micros ?? 0) - before),
-    work: { write: 0, message: 0, byte: 0, publish: 0, batch: 0, second: connections * seconds },
-  };
+/** Every index once, each round in another order, so that no point always follows the same one. */
+function orderOf(count: number, round: number): number[] {
+  const steps = [1, 5, 7, 11, 13, 3];
+  const step = steps[round % steps.length] ?? 1;
+  const stride = greatestCommonDivisor(step, count) === 1 ? step : 1;
+  return Array.from({ length: count }, (_, index) => (index * stride + round) % count);
 }
 
-async function grow(
-  connections: number,
-  roomsEach: number,
-): Promise<{
-  bytesEach: number;
-  emptyBytes: number;
-  kernelEach: number;
-  connectMicros: number;
-  idle: Sample;
-}> {
-  const server = await ServerProcess.start("engine", { pin: false, execArgv: splitArgs(shippedNodeArgs()) });
-  const warm = new Subscribers({ pin: false, group: 1 });
-  const clients = new Subscribers({ pin: false });
-  try {
-    const rooms = MANY_ROOMS * 3;
-    // So that what any connection needs is there before.
-    await warm.connect({ server, connections: Math.ceil(connections / 8), rooms, roomsEach });
-    await delay(SETTLE_MS);
-    const emptyBytes = server.residentBytes() ?? 0;
-    const kernel = kernelMemory();
-    const cpuBefore = server.cpu()?.micros ?? 0;
-    await clients.connect({ server, connections, rooms, roomsEach });
-    const cpuMicros = (server.cpu()?.micros ?? 0) - cpuBefore;
-    await delay(SETTLE_MS);
-    const kernelAfter = kernelMemory();
-    const idle = await idleOf(server, connections + Math.ceil(connections / 8));
-    return {
-      bytesEach: Math.max(0, ((server.residentBytes() ?? 0) - emptyBytes) / connections),
-      emptyBytes,
-      kernelEach:
-        (kernelAfter.slabBytes + kernelAfter.tcpBytes - kernel.slabBytes - kernel.tcpBytes) / connections,
-      connectMicros: cpuMicros / connections,
-      idle,
-    };
-  } finally {
-    await Promise.all([warm.child.stop(), clients.child.stop(), server.stop()]);
-  }
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

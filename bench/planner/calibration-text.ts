@@ -12,7 +12,7 @@ export function calibrationText({
 }: Calibration): string {
   const width = Math.max(...runs.map(({ name }) => name.length));
   return [
-    `On ${machine}, µs of one core: a write ${digits(prices.write)}, a message ${digits(prices.message)}, 1,000 bytes ${digits(prices.byte * 1_000)},`,
+    `On ${machine}, µs of one core: a write ${digits(prices.write)} and up to ${digits(prices.cold)} more where the socket rested, a message ${digits(prices.message)}, 1,000 bytes ${digits(prices.byte * 1_000)},`,
     `a message taken in ${digits(prices.publish)}, a request with messages ${digits(prices.batch)}, a connection held for a second ${digits(prices.second)}, a new connection ${digits(connectMicros)}.`,
     `Bytes: a connection ${digits(memory.connectionBytes)} and ${digits(memory.kernelBytes)} of the kernel's, a subscription ${digits(memory.subscriptionBytes)}, a worker ${digits(memory.workerBytes / 2 ** 20)} MiB.`,
     "",

@@ -6,13 +6,14 @@ const price = z.number().nonnegative();
 
 /** What `fanwire calibrate` writes and `fanwire plan` reads. */
 export const calibrationSchema = z.strictObject({
-  format: z.literal("fanwire-calibration/1"),
+  format: z.literal("fanwire-calibration/2"),
   at: z.iso.datetime(),
   machine: z.string(),
   fanwire: z.string(),
   /** µs of one core, see model.ts. */
   prices: z.strictObject({
     write: price,
+    cold: price,
     message: price,
     byte: price,
     publish: price,
@@ -33,6 +34,16 @@ export const calibrationSchema = z.strictObject({
   heldOut: z.strictObject({ runs: z.int().nonnegative(), median: price, worst: price }),
   runs: z.array(
     z.strictObject({ name: z.string(), heldOut: z.boolean(), measured: price, predicted: price }),
+  ),
+  /** Of one worker, everybody in one room: the most deliveries a second that were seen with p99 within 50 ms, see frontier.ts. */
+  frontier: z.array(
+    z.strictObject({
+      connections: z.int().positive(),
+      deliveriesPerSecond: price,
+      p99Micros: price,
+      /** What more came up against: latency, the subscribers' own core, or nothing as far as was tried. */
+      bound: z.enum(["latency", "clients", "steps"]),
+    }),
   ),
 });
 

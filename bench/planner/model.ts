@@ -1,13 +1,14 @@
 /**
- * What a worker's work costs, as a sum of six kinds of things that happen, each at a price of its own:
+ * What a worker's work costs, as a sum of seven kinds of things that happen, each at a price of its own:
  *
- *   CPU = write · writes + message · messages delivered + byte · bytes delivered + publish · messages taken in
- *         + batch · requests that brought them + second · seconds that a connection is held
+ *   CPU = write · writes + cold · writes to sockets that rested + message · messages delivered + byte · bytes delivered
+ *         + publish · messages taken in + batch · requests that brought them + second · seconds that a connection is held
  *
- * A write is a system call that brings one socket whatever it has waiting; nine tenths of it are the kernel's. Prices are
- * fitted on the machine at hand (see fit.ts); all are in microseconds of one core.
+ * A write is a system call that brings one socket whatever it has waiting; nine tenths of it are the kernel's. It costs two to
+ * three times as much where the socket rested since the one before: what belongs to it has left the caches, and the client's
+ * acknowledgement came by a timer of its own. Prices are fitted on the machine at hand; all are in microseconds of one core.
  */
-export const PRICES = ["write", "message", "byte", "publish", "batch", "second"] as const;
+export const PRICES = ["write", "cold", "message", "byte", "publish", "batch", "second"] as const;
 export type PriceName = (typeof PRICES)[number];
 export type Prices = Readonly<Record<PriceName, number>>;
 
@@ -16,6 +17,14 @@ export type Work = Readonly<Record<PriceName, number>>;
 
 export function cpuOf(prices: Prices, work: Work): number {
   return PRICES.reduce((sum, name) => sum + prices[name] * work[name], 0);
+}
+
+/** In which about two thirds of what a rest costs have come about; found by trying which fits best, 20 to 200. */
+const REST_MS = 50;
+
+/** How much of a write's price for rest is paid by sockets that are written to so often a second: 0 to 1. */
+export function coldShare(writesPerSecond: number): number {
+  return 1 - Math.exp(-1_000 / REST_MS / writesPerSecond);
 }
 
 /** One measured run. */
@@ -32,18 +41,35 @@ export function relativeError(prices: Prices, { work, cpuMicros }: Sample): numb
 
 const ROUNDS_MAX = 20_000;
 const STEP_MIN = 1e-9;
+/** A run that is off by more than this counts the less the further it is off. */
+const OFF_MAX = 0.1;
+const REWEIGHTS = 12;
 
 /**
- * Non-negative least squares of the *relative* error, so that a small run counts as a big one does. By coordinate descent:
- * each price in turn is set to what is best for it, and never below 0. @throws RangeError with fewer samples than prices.
+ * Non-negative least squares of the *relative* error, so that a small run counts as a big one does, and with Huber's weights,
+ * so that a run during which something else went on does not set prices. @throws RangeError with fewer samples than prices.
  */
 export function fitPrices(samples: readonly Sample[]): Prices {
   if (samples.length < PRICES.length)
     throw new RangeError(`${samples.length} runs cannot tell ${PRICES.length} prices`);
+  let weights = samples.map(() => 1);
+  let prices = fitWeighted(samples, weights);
+  for (let turn = 0; turn < REWEIGHTS; turn++) {
+    weights = samples.map((sample) => Math.min(1, OFF_MAX / Math.max(1e-9, relativeError(prices, sample))));
+    prices = fitWeighted(samples, weights);
+  }
+  return prices;
+}
+
+/** By coordinate descent: each price in turn is set to what is best for it, and never below 0. */
+function fitWeighted(samples: readonly Sample[], weights: readonly number[]): Prices {
   // Every row is divided by its measured CPU: the wish is that each predicts 1.
-  const rows = samples.map(({ work, cpuMicros }) => PRICES.map((name) => work[name] / cpuMicros));
+  const roots = weights.map(Math.sqrt);
+  const rows = samples.map(({ work, cpuMicros }, index) =>
+    PRICES.map((name) => (work[name] / cpuMicros) * (roots[index] ?? 1)),
+  );
   const prices = PRICES.map(() => 0);
-  const rest = rows.map(() => 1);
+  const rest = [...roots];
   for (let round = 0; round < ROUNDS_MAX; round++) {
     let moved = 0;
     for (let column = 0; column < prices.length; column++) {

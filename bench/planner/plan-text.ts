@@ -2,7 +2,7 @@ import { digits, percent } from "../support/report.js";
 import type { Calibration } from "./calibration.js";
 import type { BoxLoad, Limit, Plan, Wish } from "./plan.js";
 
-const LIMITS: Readonly<Record<Limit, string>> = {
+export const LIMITS: Readonly<Record<Limit, string>> = {
   cores: "the cores",
   memory: "memory",
   network: "the network's bandwidth",

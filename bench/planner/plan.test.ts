@@ -1,36 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Calibration, parseCalibration } from "./calibration.js";
+import { parseCalibration } from "./calibration.js";
 import { type Plan, planFor, type Wish } from "./plan.js";
+import { CALIBRATION, WISH } from "./plan.testkit.js";
 import { planText } from "./plan-text.js";
-
-const CALIBRATION: Calibration = {
-  format: "fanwire-calibration/1",
-  at: "2026-01-01T00:00:00.000Z",
-  machine: "2 × test",
-  fanwire: "0.1.0",
-  prices: { write: 7, message: 0.1, byte: 0.0003, publish: 3, batch: 2, second: 1 },
-  connectMicros: 100,
-  memory: { connectionBytes: 1_500, subscriptionBytes: 100, workerBytes: 80e6, kernelBytes: 5_000 },
-  heldOut: { runs: 6, median: 0.08, worst: 0.2 },
-  runs: [],
-};
-
-const WISH: Wish = {
-  connections: 250_000,
-  roomsPerClient: 40,
-  rooms: 5_000,
-  updates: 15_000,
-  batch: 1,
-  rate: 20,
-  bytes: 100,
-  cores: 8,
-  memoryGiB: 16,
-  nicGbit: 10,
-  utilization: 0.6,
-  lost: 1,
-  backSeconds: 60,
-};
 
 function plan(change: Partial<Wish> = {}): Plan {
   return planFor({ ...WISH, ...change }, CALIBRATION);

@@ -1,5 +1,5 @@
 import type { Calibration } from "./calibration.js";
-import { cpuOf, type Work } from "./model.js";
+import { coldShare, cpuOf, type Work } from "./model.js";
 
 /** What is to be served, and on what. */
 export interface Wish {
@@ -64,7 +64,7 @@ export interface BoxLoad {
 }
 
 /** Frame, room, offsets and time around a message's data. */
-const MESSAGE_BYTES = 48;
+export const MESSAGE_BYTES = 48;
 /** Ethernet, IP and TCP with timestamps around a segment, and the gap between frames. */
 const PACKET_BYTES = 90;
 const SEGMENT_BYTES = 1_448;
@@ -75,7 +75,7 @@ const PACKETS_PER_CORE = 250_000;
 /** As `limits.handshakesPerSecond` has it by default, of a worker. */
 const HANDSHAKES_PER_WORKER = 2_000;
 /** While boxes are lost, the others may go up to this. */
-const LOST_UTILIZATION = 0.9;
+export const LOST_UTILIZATION = 0.9;
 const BOXES_MAX = 100_000;
 
 /** @throws RangeError where no number of boxes is enough, with the reason. */
@@ -130,7 +130,16 @@ function clientOf(wish: Wish, { prices, memory }: Calibration): Plan["perClient"
   const turns = rate === "all" ? updates / batch : rate;
   const writes = turns === 0 ? 0 : turns * (1 - Math.exp(-wanted / turns));
   const bytes = deliveries * (wish.bytes + MESSAGE_BYTES);
-  const work: Work = { write: writes, message: deliveries, byte: bytes, publish: 0, batch: 0, second: 1 };
+  const cold = writes === 0 ? 0 : writes * coldShare(writes);
+  const work: Work = {
+    write: writes,
+    cold,
+    message: deliveries,
+    byte: bytes,
+    publish: 0,
+    batch: 0,
+    second: 1,
+  };
   const segments = writes * Math.max(1, Math.ceil(bytes / Math.max(writes, 1e-9) / SEGMENT_BYTES));
   return {
     deliveriesPerSecond: deliveries,
@@ -148,8 +157,10 @@ function loadOf(
   boxes: number,
 ): BoxLoad {
   const connections = Math.ceil(wish.connections / boxes);
-  // Every worker has every room open, as good as, and takes each message in once; the hub does so once more.
-  const publishMicros = (prices.publish + prices.batch / wish.batch) * wish.updates * (wish.cores + 1);
+  // Every worker has every room open, as good as, and takes each message in once; the hub does so once more. A request comes to one
+  // worker of one box.
+  const publishMicros =
+    wish.updates * (prices.publish * (wish.cores + 1) + prices.batch / wish.batch / boxes);
   const cpuMicros = connections * client.cpuMicrosPerSecond + publishMicros;
   const memoryBytes = connections * client.memoryBytes + (wish.cores + 2) * memory.workerBytes;
   const bits = connections * client.bytesPerSecond * 8 + wish.updates * (wish.bytes + 200) * 8;
@@ -164,9 +175,10 @@ function loadOf(
   };
 }
 
-type Share = Exclude<Limit, "reconnects">;
+export type Share = Exclude<Limit, "reconnects">;
 
-function shareOf(name: Share, load: BoxLoad, { cores }: Wish): number {
+/** 0 to 1, of what a box has. */
+export function shareOf(name: Share, load: BoxLoad, { cores }: Wish): number {
   return name === "packets" ? load.packetsPerSecond / (PACKETS_PER_CORE * cores) : load[name];
 }
 

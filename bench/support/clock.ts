@@ -3,7 +3,12 @@
  * subtract another's reading from its own. Resolution below 1 µs; exact as a float64 for centuries of uptime.
  */
 export function hostMicros(): number {
-  return ORIGIN_US + performance.now() * 1_000;
+  return originUs + performance.now() * 1_000;
+}
+
+/** From now on {@link hostMicros} is the clock of another host, which is ahead of ours by so much. */
+export function followClock(offsetMicros: number): void {
+  originUs = ORIGIN_US + offsetMicros;
 }
 
 /**
@@ -20,6 +25,7 @@ function originMicros(): number {
 }
 
 const ORIGIN_US = originMicros();
+let originUs = ORIGIN_US;
 
 /** Resolves after this many milliseconds. */
 export function delay(ms: number): Promise<void> {

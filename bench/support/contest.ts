@@ -39,6 +39,8 @@ export interface ProcessOptions {
 export interface SubscribersOptions extends ProcessOptions {
   /** Tells several such processes apart: each has source addresses of its own. Default: 0. */
   readonly group?: number;
+  /** Client processes at agents elsewhere instead of one of ours. */
+  readonly remote?: Fleet | undefined;
   /** Share of the time that the process is kept from running, to see what becomes of such a run. Default: 0. */
   readonly starve?: number;
 }
@@ -143,7 +145,7 @@ export interface Window {
   readonly cpuMicros: number;
   /** Share of it that the kernel took. */
   readonly systemShare: number;
-  /** Share of one core that the subscribers' process used. */
+  /** Share of one core that the subscribers' process used; NaN where it is not ours. */
   readonly clientCpuShare: number;
   /** Share of the time that it was busy or kept from its core: near 1 it is the bottleneck, see {@link busyClient}. */
   readonly clientBusy: number;
@@ -154,16 +156,27 @@ export interface Window {
   readonly troubles: readonly string[];
 }
 
-/** Subscribers in one process, for servers that are measured side by side. */
+/** Subscribers in one process of ours, for servers that are measured side by side, or in those of a fleet elsewhere. */
 export class Subscribers {
-  readonly child: Child<AgentRequest, AgentReply>;
+  /** undefined: they are elsewhere. */
+  readonly #pid: number | undefined;
   readonly #fleet: Fleet;
   readonly #starve: number;
 
-  constructor({ pin, execArgv = [], group = 0, starve = 0 }: SubscribersOptions) {
-    this.child = new Child("fleet/agent.js", { execArgv, core: pin ? CLIENT_CORE : undefined });
-    this.#fleet = new Fleet([this.child], { group });
+  constructor({ pin, execArgv = [], group = 0, starve = 0, remote }: SubscribersOptions) {
     this.#starve = starve;
+    if (remote !== undefined) {
+      this.#fleet = remote;
+      return;
+    }
+    const core = pin ? CLIENT_CORE : undefined;
+    const child = new Child<AgentRequest, AgentReply>("fleet/agent.js", { execArgv, core });
+    this.#pid = child.pid;
+    this.#fleet = new Fleet([child], { group });
+  }
+
+  async stop(): Promise<void> {
+    await this.#fleet.stop();
   }
 
   /** Resolves when all are subscribed. @throws Error where that takes too long. */
@@ -203,16 +216,20 @@ export class Subscribers {
   async window(server: ServerProcess, plan: PublishPlan): Promise<Window> {
     await this.#fleet.phase();
     const serverBefore = server.cpu();
-    const clientBefore = cpuTime(this.child.pid);
+    const clientBefore = this.#pid === undefined ? undefined : cpuTime(this.#pid);
     const startedMs = performance.now();
-    const starving = this.#starve > 0 ? starve(this.child.pid, this.#starve) : undefined;
+    const starving =
+      this.#starve > 0 && this.#pid !== undefined ? starve(this.#pid, this.#starve) : undefined;
     const heads = await publishOverHttp(server, plan);
     const { behind } = await this.#fleet.until((status) => status.behind === 0, DRAIN_DEADLINE_MS, {
       heads: () => heads,
       pollMs: POLL_MS,
     });
     const serverAfter = server.cpu();
-    const clientCpu = cpuSince(this.child.pid, clientBefore);
+    const clientMicros =
+      this.#pid === undefined || clientBefore === undefined
+        ? Number.NaN
+        : cpuSince(this.#pid, clientBefore).micros;
     const elapsedMs = performance.now() - startedMs;
     const { all: seen } = await this.#fleet.phase();
     starving?.end();
@@ -221,7 +238,7 @@ export class Subscribers {
       server: server.name,
       deliveries: steady,
       ...costOf(serverBefore, serverAfter, steady),
-      clientCpuShare: clientCpu.micros / 1_000 / elapsedMs,
+      clientCpuShare: clientMicros / 1_000 / elapsedMs,
       clientBusy: seen.busiest,
       messagesPerFrame: steady / frames,
       readsPerDelivery: reads / steady,

@@ -9,6 +9,9 @@ the same of other servers beside it.
   fanwire bench fanout                      runs one, prints its tables as Markdown
   fanwire bench fanout --help               its options
   fanwire bench fanout --url http://127.0.0.1:9001 --json result.json
+  fanwire bench agent --listen 10.0.0.7:7000
+                                            lends this machine's clients to benches elsewhere, which name it:
+  fanwire bench fanout --url http://10.0.0.5:9001 --fleet 10.0.0.7:7000,10.0.0.8:7000
 
 It starts servers and clients of its own, unless --url says where an engine runs already, and ends them. The host
 should be idle otherwise.

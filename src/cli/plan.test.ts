@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -35,15 +35,16 @@ test("plan answers by a calibration's prices, for people and for programs", asyn
   writeFileSync(
     file,
     JSON.stringify({
-      format: "fanwire-calibration/1",
+      format: "fanwire-calibration/2",
       at: "2026-01-01T00:00:00.000Z",
       machine: "2 × test",
       fanwire: "0.1.0",
-      prices: { write: 7, message: 0.1, byte: 0.0003, publish: 3, batch: 2, second: 1 },
+      prices: { write: 4, cold: 6, message: 0.1, byte: 0.0003, publish: 3, batch: 2, second: 1 },
       connectMicros: 100,
       memory: { connectionBytes: 1_500, subscriptionBytes: 100, workerBytes: 80e6, kernelBytes: 5_000 },
       heldOut: { runs: 6, median: 0.08, worst: 0.2 },
       runs: [],
+      frontier: [],
     }),
   );
   const text = await fanwire(["plan", ...WISH, `--calibration=${file}`]);
@@ -53,6 +54,12 @@ test("plan answers by a calibration's prices, for people and for programs", asyn
   const { plan, wish } = JSON.parse(json.stdout);
   assert.equal(wish.rate, 20);
   assert.match(text.stdout, new RegExp(`^${plan.boxes} boxes`));
+  const page = join(folder, "plan.html");
+  assert.equal((await fanwire(["plan", ...WISH, `--calibration=${file}`, `--html=${page}`])).code, 0);
+  assert.match(readFileSync(page, "utf8"), new RegExp(`<h1>${plan.boxes} boxes for 250,000 connections`));
+  const nowhere = await fanwire(["plan", ...WISH, `--calibration=${file}`, `--html=${folder}/no/plan.html`]);
+  assert.equal(nowhere.code, 1);
+  assert.match(nowhere.stderr, /--html .*no\/plan\.html: ENOENT/);
   writeFileSync(file, "{}");
   const broken = await fanwire(["plan", ...WISH, `--calibration=${file}`]);
   assert.equal(broken.code, 1);

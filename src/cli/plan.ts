@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import type { Wish } from "../bench/planner/plan.js";
 import { parseFlags } from "./flags.js";
 import { type Command, Failure, UsageError } from "./io.js";
@@ -25,6 +25,7 @@ On what:
   --back-seconds N         within which the clients of the boxes lost are back; default 60
   --calibration FILE       default: where "fanwire calibrate" put it
   --json                   for programs
+  --html FILE              writes a page with plots, too: deliveries against connections, cost, memory, what binds
 
 The model: CPU = writes, messages, bytes, messages taken in, and connections held, each at its price. Rooms and times of
 updates are taken as even; a box's cores as like those measured. It says what it may be off by.
@@ -71,6 +72,10 @@ export const plan: Command = {
       flags.json === true
         ? `${JSON.stringify({ wish, plan: answer, calibration }, undefined, 2)}\n`
         : planText(wish, answer, calibration);
+    if (flags.html !== undefined) {
+      const { planPage } = await import("../bench/planner/report.js");
+      write(flags.html, planPage(wish, answer, calibration, `fanwire plan ${args.join(" ")}`));
+    }
     io.stdout.write(text);
     return 0;
   },
@@ -87,6 +92,7 @@ function flagsOf(args: readonly string[]) {
     rate: { type: "string" },
     calibration: { type: "string" },
     json: { type: "boolean" },
+    html: { type: "string" },
   });
   if (positionals.length > 0) throw new UsageError(`${JSON.stringify(positionals[0])} is no flag`);
   return values;
@@ -132,6 +138,15 @@ function rateOf(text: string | undefined): number | "all" {
   const value = Number(text);
   if (text.trim() !== "" && value >= 0.1 && value <= 200) return value;
   throw new UsageError(`--rate is ${JSON.stringify(text)}, neither all nor 0.1 to 200`);
+}
+
+/** @throws Failure that names the file. */
+function write(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (cause) {
+    throw new Failure(`--html ${file}: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
 }
 
 function parse<T>(file: string, read: (text: string) => T): T {

@@ -43,11 +43,24 @@ export interface Guest {
 /** Who decides besides the rights; each is undefined where nobody wants to be asked. What they reject with is told to the client. */
 export interface Guard {
   /** Makes a token into access. Rejects with a CodedError, `unauthenticated` where the token is not good. */
-  readonly authenticate?: ((token: string, guest: Guest) => Promise<Access>) | undefined;
+  readonly authenticate?: ((token: string) => Promise<Access>) | undefined;
+  /**
+   * Asked in the same turn before a connection of nobody in particular gets the access of a subject, which it then is of for good.
+   * Returns why it may not.
+   */
+  readonly enter?: ((guest: Guest, sub: string) => CodedError | undefined) | undefined;
   /** Asked about a room that the rights allow. */
   readonly subscribe?: ((guest: Guest, room: RoomName) => Promise<void>) | undefined;
   /** The same; resolves with what is to be published instead. Promises of one guest settle in the order of the calls. */
   readonly publish?: ((guest: Guest, outgoing: Outgoing) => Promise<Outgoing>) | undefined;
+}
+
+/** Why a connection may not go on with this access: another subject's, or one too many of its own. */
+export function whyNotAs(guest: Guest, { sub }: Access, { enter }: Guard): CodedError | undefined {
+  const before = guest.access.sub;
+  if (before === undefined) return sub === undefined ? undefined : enter?.(guest, sub);
+  if (before === sub) return undefined;
+  return new CodedError("forbidden", "the token is of another subject: open another connection for it");
 }
 
 /** The same whether there is such a room or not. */

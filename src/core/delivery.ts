@@ -27,6 +27,15 @@ export abstract class Delivery implements Parted {
 
   abstract get rate(): Rate;
 
+  abstract wrote(bytes: number): void;
+
+  /** Live members in all lanes. */
+  get members(): number {
+    let members = 0;
+    for (const part of this.#parts.values()) members += part.members;
+    return members;
+  }
+
   /** How far the live members in this lane were sent the flow; its end, where there are none. */
   sentTo(lane: Lane): Point {
     return this.#parts.get(lane)?.sent ?? this.flow.last;

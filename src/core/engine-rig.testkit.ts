@@ -24,6 +24,8 @@ export const SETTINGS: Record<string, RoomSettings> = {
     key: "sender",
     rates: ["all", 20],
   },
+  counted: { ...DEFAULT_ROOM_SETTINGS, presence: "count" },
+  lobby: { ...DEFAULT_ROOM_SETTINGS, presence: "members" },
   desks: { ...DEFAULT_ROOM_SETTINGS, state: true, publish: "client", key: "sender" },
 };
 

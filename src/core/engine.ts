@@ -1,6 +1,9 @@
+import type { Position, Rate } from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
 import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
 import { type Allowances, allowances } from "./allowance.js";
+import { Census, type RoomCounts } from "./census.js";
 import type { Counters } from "./counters.js";
 import { HistoryReader } from "./history-reader.js";
 import { Lanes } from "./lanes.js";
@@ -10,11 +13,13 @@ import type { Outages } from "./outages.js";
 import { Paces } from "./paces.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
+import { listLimits, PresenceDesk } from "./presence/desk.js";
+import { type PresenceLine, SoloLine } from "./presence/line.js";
 import { Rooms } from "./rooms.js";
 import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
 import { Signatures } from "./signatures.js";
-import { SlowWatch } from "./slow-watch.js";
+import { type SlowLook, SlowWatch } from "./slow-watch.js";
 import { Telemetry } from "./telemetry.js";
 
 export type { Session } from "./session.js";
@@ -33,6 +38,24 @@ export interface EngineOptions {
   readonly outages?: Outages;
   /** Default: nobody but the rights decides. */
   readonly guard?: Guard;
+  /** Tells who is in rooms of other processes. Default: there are none. */
+  readonly presence?: PresenceLine;
+}
+
+/** What {@link Engine.look} tells. */
+export interface EngineLook {
+  readonly rooms: RoomCounts;
+  readonly slow: SlowLook;
+}
+
+/** What {@link Engine.inspect} tells. */
+export interface RoomReport {
+  readonly subscribers: number;
+  /** Live members by class; who is being replayed is none yet. */
+  readonly classes: readonly { readonly rate: Rate; readonly members: number }[];
+  readonly head: Position;
+  /** Messages that can be replayed without the broker. */
+  readonly ringMessages: number;
 }
 
 const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
@@ -55,6 +78,7 @@ export class Engine implements SessionHost {
   readonly reader: HistoryReader;
   readonly newest = new Newest();
   readonly paces: Paces;
+  readonly presence: PresenceDesk;
   readonly signatures: Signatures;
   readonly limits: Limits;
   readonly allowances: Allowances;
@@ -65,6 +89,7 @@ export class Engine implements SessionHost {
   readonly #fanout: Fanout;
   readonly #packer = new Packer();
   readonly #slow: SlowWatch;
+  readonly #census = new Census();
   #turns: Session[] = [];
   #lagging: Session[] = [];
   #retries: Session[] = [];
@@ -84,6 +109,8 @@ export class Engine implements SessionHost {
     this.lanes = new Lanes(limits.laneSockets, counters, this.telemetry);
     this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
+    const line = options.presence ?? new SoloLine(listLimits(limits));
+    this.presence = new PresenceDesk({ line, settingsOf, limits, counters, fanout });
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
     this.#slow = new SlowWatch(limits, counters);
   }
@@ -91,6 +118,23 @@ export class Engine implements SessionHost {
   /** Open rooms, for health and metrics. */
   get openRooms(): number {
     return this.rooms.size;
+  }
+
+  /**
+   * Who and what is large and slow, for operators. Each call goes on with a pass over the rooms for a bounded number of
+   * them, so that it costs about a millisecond however many there are. To be called about once a second while somebody
+   * looks, and not at all otherwise.
+   */
+  look(nowMs: number): EngineLook {
+    return { rooms: this.#census.step(this.rooms, nowMs), slow: this.#slow.look(nowMs) };
+  }
+
+  /** One room as it is here; undefined where it is not open. */
+  inspect(name: RoomName): RoomReport | undefined {
+    const found = this.rooms.find(name);
+    if (found?.room === undefined) return undefined;
+    const { head, ring } = found.room;
+    return { subscribers: found.members, classes: found.room.classMembers(), head, ringMessages: ring.size };
   }
 
   /** Takes a connection and sends it `welcome`. `id` is unique for the life of the deployment. */
@@ -117,6 +161,7 @@ export class Engine implements SessionHost {
     try {
       if (takeIn) this.rooms.takeIn(this.lanes, nowMs);
       this.paces.flushDue(nowMs);
+      this.presence.tick(this.lanes, nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
       this.#takeTurns(nowMs);
     } finally {
@@ -131,6 +176,7 @@ export class Engine implements SessionHost {
     this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
     this.telemetry.sweep();
+    this.presence.sweep(nowMs);
     const retries = this.#retries;
     this.#retries = [];
     for (const session of retries) this.wantTurn(session);

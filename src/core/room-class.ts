@@ -44,6 +44,10 @@ export class RoomClass extends Delivery {
     room.counters.classes += 1;
   }
 
+  wrote(bytes: number): void {
+    this.#room.wrote(bytes);
+  }
+
   /** When what waits is to be flushed; infinity where nothing does. */
   get dueMs(): number {
     return this.#dueMs;

@@ -27,6 +27,8 @@ export interface Parted {
   readonly rate: Rate;
   readonly flow: Flow;
   readonly counters: Counters;
+  /** So many bytes went to sockets, those of each socket counted. */
+  wrote(bytes: number): void;
   /** Nobody is in this part any more. */
   forget(part: RoomLane): void;
 }
@@ -164,7 +166,10 @@ export class RoomLane implements Flushable {
     counters.deliveries += messages.length * members;
     this.lane.telemetry.note(name, rate, messages, members);
     if (this.#alone !== undefined) {
-      for (const frame of this.#framesFor(this.#alone, messages)) this.lane.post(this.#alone, frame);
+      for (const frame of this.#framesFor(this.#alone, messages)) {
+        this.#room.wrote(frame.length);
+        this.lane.post(this.#alone, frame);
+      }
       return;
     }
     const own = this.#echoless === undefined ? undefined : authors(messages, this.#echoless);
@@ -213,6 +218,7 @@ export class RoomLane implements Flushable {
     counters.topicBytes += chunk.length;
     counters.topicSentBytes += chunk.length * sockets;
     counters.deliveryFrames += sockets;
+    this.#room.wrote(chunk.length * sockets);
     fanout.publish(topic, chunk, binary);
   }
 

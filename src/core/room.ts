@@ -27,6 +27,8 @@ export class Room extends Delivery {
   readonly settings: RoomSettings;
   readonly ring: Ring;
   #lastReset: ResetReason = "epoch";
+  /** Sent live to all members of all classes, since it was asked last. */
+  #wroteBytes = 0;
   /** Offset of the newest message received, taken in or not. */
   #received: number;
   #pending: Message[] = [];
@@ -70,6 +72,23 @@ export class Room extends Delivery {
 
   get rate(): Rate {
     return "all";
+  }
+
+  wrote(bytes: number): void {
+    this.#wroteBytes += bytes;
+  }
+
+  /** Bytes that its flow put on sockets since the last call. */
+  takeWroteBytes(): number {
+    const bytes = this.#wroteBytes;
+    this.#wroteBytes = 0;
+    return bytes;
+  }
+
+  /** Every class with somebody in it, and how many are live there. */
+  classMembers(): readonly { readonly rate: Rate; readonly members: number }[] {
+    const conflated = [...(this.#classes?.values() ?? [])].map(({ rate, members }) => ({ rate, members }));
+    return [{ rate: "all", members: this.members }, ...conflated];
   }
 
   /** The class of this rate: itself for every message, undefined where nobody is in a conflated one. */

@@ -10,7 +10,13 @@ import type { Broker, Sink } from "./ports.js";
 import { Room } from "./room.js";
 import type { RoomSettings, SettingsOf } from "./settings.js";
 
-interface Slot {
+/** A room that is open or being opened, and how many have a place in it. */
+export interface OpenRoom {
+  readonly room: Room | undefined;
+  readonly members: number;
+}
+
+interface Slot extends OpenRoom {
   readonly opened: Promise<Room>;
   room: Room | undefined;
   members: number;
@@ -53,6 +59,15 @@ export class Rooms implements Sink {
 
   get size(): number {
     return this.#slots.size;
+  }
+
+  /** Goes on over rooms that are opened or closed meanwhile. */
+  all(): Iterator<OpenRoom> {
+    return this.#slots.values();
+  }
+
+  find(name: RoomName): OpenRoom | undefined {
+    return this.#slots.get(name);
   }
 
   settingsOf(name: RoomName): RoomSettings {

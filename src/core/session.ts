@@ -326,12 +326,14 @@ export class Session implements Owner, Asker {
 
   /** Has new rights from now on; leaves the rooms that they do not allow. */
   renew(access: Access, nowMs: number): void {
+    this.#host.presence.rename(this, this.subscriptions.attended(), access);
     this.#access = access;
     for (const room of this.subscriptions.rooms()) {
-      if (access.rights.allows("subscribe", room)) continue;
+      const isSeen = !this.subscriptions.watches(room) || access.rights.allows("members", room);
+      if (isSeen && access.rights.allows("subscribe", room)) continue;
       this.subscriptions.close(room, nowMs);
       this.#host.counters.forbidden += 1;
-      const { code, message: text } = forbidden("subscribe", room);
+      const { code, message: text } = forbidden(isSeen ? "subscribe" : "members", room);
       this.sendControl({ type: "error", ref: 0, code, text, retryMs: undefined, room });
     }
   }

@@ -6,6 +6,28 @@ import type { Session } from "./session.js";
 const HOLD_MS_MIN = 4_000;
 const HOLD_MS_MAX = 64_000;
 
+/** Named in a look, and looked at for it: the others are as slow. */
+const CLIENTS_MAX = 10;
+const LOOKS_MAX = 5_000;
+
+export interface SlowClient {
+  readonly session: string;
+  /** Undefined where connections have no token. */
+  readonly sub: string | undefined;
+  /** slowed: moved to the slowest classes; lagging: lost its flow, is told when it has drained; behind: neither yet. */
+  readonly state: "slowed" | "lagging" | "behind";
+  readonly bufferedBytes: number;
+  /** How long nothing has moved. */
+  readonly stillMs: number;
+}
+
+export interface SlowLook {
+  /** Sockets that had something waiting lately, calm ones too. */
+  readonly watched: number;
+  /** The worst first. */
+  readonly clients: readonly SlowClient[];
+}
+
 interface Watched {
   bufferedBytes: number;
   /** When something moved last. */
@@ -41,6 +63,22 @@ export class SlowWatch {
   drained(session: Session): void {
     const watched = this.#watched.get(session) ?? this.#add(session, this.#nowMs);
     watched.drained = true;
+  }
+
+  /** Who has most waiting, of those looked at, and how many are watched. */
+  look(nowMs: number): SlowLook {
+    const clients: SlowClient[] = [];
+    let looks = 0;
+    for (const [session, { movedMs }] of this.#watched) {
+      looks += 1;
+      if (looks > LOOKS_MAX) break;
+      if (session.drainedEnough && !session.isSlowed) continue;
+      const { id, access, bufferedBytes } = session;
+      const state = session.isSlowed ? "slowed" : session.takesFrames ? "behind" : "lagging";
+      clients.push({ session: id, sub: access.sub, state, bufferedBytes, stillMs: nowMs - movedMs });
+    }
+    clients.sort((one, other) => other.bufferedBytes - one.bufferedBytes);
+    return { watched: this.#watched.size, clients: clients.slice(0, CLIENTS_MAX) };
   }
 
   /** About once a second. */

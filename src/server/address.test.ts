@@ -9,6 +9,7 @@ import {
   keyOfAddress,
   parseAddress,
   parseBlock,
+  textOfAddress,
 } from "./address.js";
 
 const hex = (text: string): string => Buffer.from(parseAddress(text) ?? []).toString("hex");
@@ -22,6 +23,8 @@ test("addresses in every spelling", () => {
   assert.equal(hex("::"), "0".repeat(32));
   assert.equal(hex("1::"), `0001${"0".repeat(28)}`);
   assert.equal(hex("64:ff9b::192.0.2.33"), "0064ff9b0000000000000000c0000221");
+  for (const text of ["192.0.2.1", "2001:db8::1", "::", "::1", "1:0:0:2::3"])
+    assert.equal(textOfAddress(parseAddress(text) ?? new Uint8Array(16)), text);
   for (const wrong of [
     "",
     "1.2.3",

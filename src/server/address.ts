@@ -72,6 +72,14 @@ export function keyOfAddress(address: Address): AddressKey {
   return String.fromCharCode(view.getUint16(0), view.getUint16(2), view.getUint16(4), view.getUint16(6));
 }
 
+/** As people write it: `192.0.2.1`, `2001:db8::1`. */
+export function textOfAddress(address: Address): string {
+  if (isMapped(address)) return address.subarray(MAPPED.length).join(".");
+  const view = new DataView(address.buffer, address.byteOffset, BYTES);
+  const groups = Array.from({ length: 8 }, (_, at) => view.getUint16(at * 2).toString(16));
+  return new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);
+}
+
 function isMapped(address: Address): boolean {
   return MAPPED.every((byte, at) => address[at] === byte);
 }

@@ -193,12 +193,26 @@ const limits = z
       "writing HTTP requests a second of a worker with one API key, two seconds' worth at once; more are told 429 with " +
         "Retry-After. 0: any number",
     ),
+    httpRequestsPerSecondPerSub: integer(
+      0,
+      1_000_000,
+      1_000,
+      "HTTP requests a second of a worker with tokens of one subject, two seconds' worth at once; more are told 429 with " +
+        "Retry-After. 0: any number",
+    ),
     hubBufferBytes: integer(
       MIB,
       GIB,
       16 * MIB,
       "bytes waiting for one worker before the hub drops its flow; it reads them back from history",
     ),
+    presenceMembers: limit(
+      "presenceMembers",
+      1,
+      1_000,
+      "members of a room that are listed (presence members), of 16,000 bytes of names and data at the most; above, it only counts",
+    ),
+    presenceInfoBytes: limit("presenceInfoBytes", 1, 1_024, "what a client may say of its member (info)"),
     // uWebSockets.js aborts the process outside of 8 to 960.
     idleSeconds: integer(8, 960, 120, "a socket that sends nothing for this long is closed"),
   })
@@ -320,6 +334,13 @@ export const configSchema = z.strictObject({
         allowed: "path; empty: none",
         alias: "tlsKey",
       }),
+      hstsSeconds: integer(
+        0,
+        63_072_000,
+        2_592_000,
+        "with TLS: browsers that were here take nothing but https from this host, whatever the port, for so long " +
+          "(Strict-Transport-Security); 0: they are not told",
+      ),
     })
     .prefault({}),
   proxies: z

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { OPEN_ACCESS } from "../core/access.js";
 import { CODE } from "../protocol/frames.js";
 import { parseAddress } from "./address.js";
 import { SECRET, tokenOf } from "./auth/tokens.testkit.js";
 import { startTestServer } from "./bystander.testkit.js";
+import { CallerRates } from "./caller-rates.js";
 import { Doorman } from "./gateway-doorman.js";
 import { createGatewayCounters, DEFAULT_GATEWAY_LIMITS } from "./gateway-limits.js";
 import { eventually, startRig } from "./gateway-rig.testkit.js";
-import { KeyRates } from "./key-rates.js";
 import { RateBook } from "./rate-book.js";
 import { handshake, RawSocket, RawWebSocket, within } from "./raw-socket.testkit.js";
 import { WireClient } from "./wire-client.testkit.js";
@@ -123,6 +124,49 @@ test("a subject has so many connections at once, wherever from, and has one agai
   await WireClient.open(server.port, await as("ann"));
 });
 
+test("a connection that says later whose it is counts from then on, once, and is refused where there are too many", async (t) => {
+  const server = await startTestServer(t, {
+    auth: { secret: SECRET },
+    namespaces: { open: { anonymous: "s" } },
+    limits: { connectionsPerSub: 2 },
+  });
+  const ann = await tokenOf({ sub: "ann" });
+  const bob = await tokenOf({ sub: "bob" });
+  const clients = await Promise.all(Array.from({ length: 3 }, () => WireClient.open(server.port)));
+  const [first, second, third] = clients;
+  assert.ok(first !== undefined && second !== undefined && third !== undefined);
+  // Again and again, and another subject at the same time, changes nothing of who it is.
+  const together = await Promise.all(
+    [first, first, second].map((one) => one.request(CODE.authenticate, ann)),
+  );
+  assert.deepEqual(
+    together.map(([code]) => code),
+    [CODE.ok, CODE.ok, CODE.ok],
+  );
+  const refusal = await third.request(CODE.authenticate, ann);
+  assert.deepEqual([refusal[0], refusal[2]], [CODE.error, "rate_limited"]);
+  assert.ok(Number(refusal[4]) >= 5_000, "with a time");
+  const both = await Promise.all([
+    third.request(CODE.authenticate, bob),
+    third.request(CODE.authenticate, await tokenOf({ sub: "eve" })),
+  ]);
+  assert.deepEqual(
+    both.map((answer) => (answer[0] === CODE.ok ? "ok" : answer[2])),
+    ["ok", "forbidden"],
+  );
+  assert.equal(server.gatewayCounters.connectionsOverSub, 1);
+  const refused = await RawWebSocket.open(server.port, { headers: { Authorization: `Bearer ${ann}` } });
+  assert.equal(
+    (await refused.untilClosed()).code,
+    4429,
+    "counted together with those that come with a token",
+  );
+  first.destroy();
+  await eventually(() => server.counters.connections === 2, "the end of the first");
+  await WireClient.open(server.port, { headers: { Authorization: `Bearer ${ann}` } });
+  await WireClient.open(server.port, { headers: { Authorization: `Bearer ${bob}` } });
+});
+
 test("all sockets of an address together have so many requests a second; each room of a subscribe many is one", async (t) => {
   const gatewayLimits = { requestsPerSecondPerAddress: 50 };
   const rig = await startRig(t, { proxies: BEHIND_PROXY, gatewayLimits });
@@ -164,15 +208,25 @@ test("an address has so many HTTP requests a second, this machine any number", a
   assert.ok((await statuses("")).every((status) => status === 200));
 });
 
-test("each API key has its rate", () => {
+test("each API key and each subject has its rate", () => {
   const counters = createGatewayCounters();
-  const rates = new KeyRates(5, counters);
-  for (let count = 0; count < 10; count += 1) rates.check("Bearer one", 1_000);
-  assert.throws(() => rates.check("bearer  one ", 1_000), { code: "rate_limited", retryMs: 200 });
-  rates.check("Bearer two", 1_000);
-  for (let count = 0; count < 100; count += 1) rates.check(undefined, 1_000);
-  rates.check("Bearer one", 1_200);
+  const limits = { httpRequestsPerSecondPerKey: 5, httpRequestsPerSecondPerSub: 5 };
+  const rates = new CallerRates(limits, counters);
+  const key = (apiKey: string) => ({ apiKey, access: OPEN_ACCESS });
+  const sub = (name: string) => ({ apiKey: undefined, access: { ...OPEN_ACCESS, sub: name } });
+  for (let count = 0; count < 10; count += 1) rates.check(key("one"), true, 1_000);
+  assert.throws(() => rates.check(key("one"), true, 1_000), { code: "rate_limited", retryMs: 200 });
+  rates.check(key("one"), false, 1_000);
+  rates.check(key("two"), true, 1_000);
+  for (let count = 0; count < 100; count += 1)
+    rates.check({ apiKey: undefined, access: OPEN_ACCESS }, true, 1_000);
+  rates.check(key("one"), true, 1_200);
   assert.equal(counters.httpOverKey, 1);
+  for (let count = 0; count < 10; count += 1) rates.check(sub("ann"), count % 2 === 0, 1_000);
+  assert.throws(() => rates.check(sub("ann"), false, 1_000), { code: "rate_limited", retryMs: 200 });
+  rates.check(sub("bob"), false, 1_000);
+  rates.check(sub("ann"), false, 1_200);
+  assert.equal(counters.httpOverSub, 1);
 });
 
 test("who opens too many TCP connections a second is cut; proxies and this machine are not", () => {

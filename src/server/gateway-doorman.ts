@@ -1,5 +1,5 @@
 import { CodedError } from "../protocol/errors.js";
-import { type AddressKey, addressOfBytes, isLoopbackAddress, keyOfAddress } from "./address.js";
+import { type Address, type AddressKey, addressOfBytes, isLoopbackAddress, keyOfAddress } from "./address.js";
 import type { GatewayCounters } from "./gateway-limits.js";
 import { RateBook } from "./rate-book.js";
 import { Tally } from "./tally.js";
@@ -16,8 +16,6 @@ export interface AddressLimits {
   readonly httpRequestsPerSecondPerAddress: number;
   /** WebSockets open at once. */
   readonly connectionsPerAddress: number;
-  /** The same of one subject of tokens, wherever it is. */
-  readonly connectionsPerSub: number;
 }
 
 /** What of a uWebSockets.js response is used. Addresses are empty where there is none. */
@@ -43,6 +41,11 @@ export interface DoormanOptions {
 const FULL_RETRY_MS = 5_000;
 const JITTER_MS = 1_000;
 
+/** What is held against a client; undefined for this machine itself, which nothing is held against. */
+export function callerOf(client: Address | undefined): AddressKey | undefined {
+  return client === undefined || isLoopbackAddress(client) ? undefined : keyOfAddress(client);
+}
+
 /**
  * Knows whose connection it is, and holds each address to what it may take. This machine itself (loopback) is never
  * held to anything: a proxy here that is not configured as trusted would make everybody one client.
@@ -57,7 +60,6 @@ export class Doorman {
   readonly #requests: RateBook<AddressKey>;
   readonly #asked: RateBook<AddressKey>;
   readonly #connections = new Tally<AddressKey>();
-  readonly #subjects = new Tally<string>();
 
   constructor({ proxies, limits, counters, random }: DoormanOptions) {
     this.#proxies = new TrustedProxies(proxies);
@@ -91,11 +93,11 @@ export class Doorman {
     return false;
   }
 
-  /** Whose request it is; undefined for this machine itself, which nothing is held against. */
-  callerOf(socket: PeerSocket, request: PeerRequest): AddressKey | undefined {
+  /** The client of a request. Undefined: its connection is gone. */
+  clientOf(socket: PeerSocket, request: PeerRequest): Address | undefined {
     const peer = addressOfBytes(new Uint8Array(socket.getRemoteAddress()));
     if (peer === undefined) return undefined;
-    const client = this.#proxies.clientOf({
+    return this.#proxies.clientOf({
       peer,
       proxied: () => addressOfBytes(new Uint8Array(socket.getProxiedRemoteAddress())),
       lines: (wanted) => {
@@ -106,7 +108,6 @@ export class Doorman {
         return lines;
       },
     });
-    return isLoopbackAddress(client) ? undefined : keyOfAddress(client);
   }
 
   /** A handshake, before anything else is done about it; undefined where it may go on. */
@@ -147,23 +148,6 @@ export class Doorman {
 
   closed(caller: AddressKey | undefined): void {
     if (caller !== undefined) this.#connections.closed(caller);
-  }
-
-  /** A connection of a subject, counted from here on; what to close it with where there are too many. */
-  enter(sub: string): CodedError | undefined {
-    const { connectionsPerSub } = this.#limits;
-    if (connectionsPerSub > 0 && this.#subjects.of(sub) >= connectionsPerSub) {
-      this.#counters.connectionsOverSub += 1;
-      const retryMs = Math.round(FULL_RETRY_MS + this.#random() * JITTER_MS);
-      const text = `a subject may have ${connectionsPerSub} connections at once here`;
-      return new CodedError("rate_limited", text, retryMs);
-    }
-    this.#subjects.opened(sub);
-    return undefined;
-  }
-
-  left(sub: string): void {
-    this.#subjects.closed(sub);
   }
 
   /** About once a second. */

@@ -31,6 +31,8 @@ export interface HttpFrontOptions {
   readonly counters: GatewayCounters;
   readonly log: GatewayLog;
   readonly handler: HttpHandler;
+  /** Headers of every reply. */
+  readonly common: Readonly<Record<string, string>>;
   /** So many connections are open that each is to be closed after its reply. */
   readonly isCrowded: () => boolean;
 }
@@ -41,6 +43,7 @@ interface Head {
   readonly path: string;
   readonly query: string;
   readonly headers: ReadonlyMap<string, string>;
+  readonly address: string | undefined;
 }
 
 /** One request from its head to the end of its answer. */
@@ -73,17 +76,19 @@ export class HttpFront {
   readonly #handler: HttpHandler;
   readonly #exchanges = new Set<Exchange>();
   readonly #isCrowded: () => boolean;
+  readonly #common: Readonly<Record<string, string>>;
   /** Bytes of all bodies in memory. */
   #bytes = 0;
   /** Bytes of all replies that clients have begun to take. */
   #replyBytes = 0;
 
-  constructor({ limits, counters, log, handler, isCrowded }: HttpFrontOptions) {
+  constructor({ limits, counters, log, handler, common, isCrowded }: HttpFrontOptions) {
     this.#limits = limits;
     this.#counters = counters;
     this.#log = log;
     this.#handler = handler;
     this.#isCrowded = isCrowded;
+    this.#common = common;
   }
 
   /** Requests that are being read or answered. */
@@ -91,8 +96,12 @@ export class HttpFront {
     return this.#exchanges.size;
   }
 
-  /** Takes one request within its handler. Never throws. `nowMs`: by `performance.now()`, as everywhere here. */
-  take(res: ResponseSocket, req: RequestSocket, nowMs: number): void {
+  /**
+   * Takes one request within its handler. Never throws.
+   * @param nowMs By `performance.now()`, as everywhere here.
+   * @param address Of the client, where somebody wants to know.
+   */
+  take(res: ResponseSocket, req: RequestSocket, nowMs: number, address?: string): void {
     this.#counters.httpRequests += 1;
     const isHead = req.getCaseSensitiveMethod() === "HEAD";
     const deadlineMs = nowMs + this.#limits.bodyMs;
@@ -101,7 +110,7 @@ export class HttpFront {
     this.#exchanges.add(exchange);
     res.onAborted(() => this.#finish(exchange));
     try {
-      const head = copyHead(req, this.#limits.headBytes);
+      const head = copyHead(req, this.#limits.headBytes, address);
       const problem = head instanceof CodedError ? head : this.#problemOf(head);
       if (problem !== undefined) this.#refuse(exchange, problem);
       else if (!(head instanceof CodedError)) this.#readBody(exchange, head);
@@ -211,9 +220,10 @@ export class HttpFront {
     if (exchange.state === "sending") exchange.res.close();
     if (exchange.state === "sending" || exchange.state === "done") return;
     const { res, isHead: head } = exchange;
+    const common = this.#common;
     const left = this.#hasRoomFor(reply, head)
-      ? writeReply(res, reply, { head, close: close || this.#isCrowded() })
-      : writeReply(res, this.#tooMany(), { head, close: true });
+      ? writeReply(res, reply, { head, close: close || this.#isCrowded(), common })
+      : writeReply(res, this.#tooMany(), { head, close: true, common });
     if (left === undefined) this.#finish(exchange);
     else this.#send(exchange, left);
   }
@@ -270,7 +280,7 @@ export class HttpFront {
   }
 }
 
-function copyHead(req: RequestSocket, headBytes: number): Head | CodedError {
+function copyHead(req: RequestSocket, headBytes: number, address: string | undefined): Head | CodedError {
   const path = req.getUrl();
   const query = req.getQuery() ?? "";
   const headers = new Map<string, string>();
@@ -287,5 +297,5 @@ function copyHead(req: RequestSocket, headBytes: number): Head | CodedError {
       "too_large",
       `path, query and headers have at most ${headBytes} bytes together`,
     );
-  return { method: req.getCaseSensitiveMethod().toUpperCase(), path, query, headers };
+  return { method: req.getCaseSensitiveMethod().toUpperCase(), path, query, headers, address };
 }

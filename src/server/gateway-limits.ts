@@ -46,7 +46,6 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   // What opens and says nothing is cut after 8 to 12 s: one address alone holds 6,000 places at the most.
   acceptsPerSecondPerAddress: 500,
   connectionsPerAddress: 5_000,
-  connectionsPerSub: 1_000,
   // A fifth of what a worker takes, whoever sits behind that address.
   requestsPerSecondPerAddress: 10_000,
   httpRequestsPerSecondPerAddress: 5_000,
@@ -98,6 +97,8 @@ export interface GatewayCounters {
   httpOverAddress: number;
   /** HTTP requests refused because their API key made too many a second. */
   httpOverKey: number;
+  /** HTTP requests refused because tokens of their subject made too many a second. */
+  httpOverSub: number;
   /** TCP connections closed at once because their address opened too many a second. */
   acceptsOverAddress: number;
   /** TCP connections closed at once because there were too many. */
@@ -141,6 +142,7 @@ export function createGatewayCounters(): GatewayCounters {
     requestsOverAddress: 0,
     httpOverAddress: 0,
     httpOverKey: 0,
+    httpOverSub: 0,
     connectionsRefused: 0,
     connectionsShed: 0,
     payloadsCut: 0,

@@ -20,6 +20,8 @@ export interface ReplyOptions {
    * reply the client is told to, but not made to.
    */
   readonly close?: boolean;
+  /** Of every reply, besides its own. */
+  readonly common?: Readonly<Record<string, string>>;
 }
 
 /** A header value with one of these would end the header and begin another. */
@@ -36,9 +38,9 @@ export const SMALL_REPLY_BYTES = 16_384;
 export function writeReply(
   res: ReplySocket,
   reply: HttpReply,
-  { head = false, close = false }: ReplyOptions = {},
+  { head = false, close = false, common = {} }: ReplyOptions = {},
 ): Uint8Array | undefined {
-  const headers = Object.entries(reply.headers);
+  const headers = [...Object.entries(common), ...Object.entries(reply.headers)];
   for (const [name, value] of headers)
     if (UNSAFE.test(name) || UNSAFE.test(value))
       throw new Error(`reply header ${JSON.stringify(name)} holds a line break`);

@@ -29,6 +29,7 @@ export type SessionFace = Pick<
   | "tellOutage"
   | "closed"
   | "access"
+  | "id"
   | "warnOfExpiry"
 >;
 
@@ -40,8 +41,6 @@ export class Connection implements Outbox {
   readonly wire: ServerWire;
   /** Whose it is; undefined where it is not counted by address. */
   readonly caller: AddressKey | undefined;
-  /** The subject that it is counted for. */
-  sub: string | undefined;
   /** Undefined before the open and after the close. */
   session: SessionFace | undefined;
   readonly #bufferBytes: number;
@@ -50,7 +49,6 @@ export class Connection implements Outbox {
   constructor(wire: ServerWire, bufferBytes: number, caller?: AddressKey) {
     this.wire = wire;
     this.caller = caller;
-    this.sub = undefined;
     this.#bufferBytes = bufferBytes;
   }
 

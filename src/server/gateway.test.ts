@@ -129,6 +129,7 @@ function failing(
       fail("connect");
       const session = engine.connect(...args);
       return {
+        id: session.id,
         receive: (payload, nowMs) => {
           fail("receive");
           session.receive(payload, nowMs);

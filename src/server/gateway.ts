@@ -7,17 +7,18 @@ import uWS, {
 } from "uWebSockets.js";
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Access, OPEN_ACCESS } from "../core/access.js";
+import { OPEN_ACCESS } from "../core/access.js";
 import type { Engine } from "../core/engine.js";
 import type { Limits } from "../core/limits.js";
 import type { Fanout } from "../core/ports.js";
 import { type CloseCode, CodedError, type ErrorCode, toCodedError } from "../protocol/errors.js";
 import { wireFor } from "../protocol/wire.js";
+import { type Address, textOfAddress } from "./address.js";
 import type { Door, Entrance } from "./auth/door.js";
 import type { TokenWatch } from "./auth/token-watch.js";
 import { Admission, type House } from "./gateway-admission.js";
 import { DescriptorGuard, type OpenFiles } from "./gateway-descriptors.js";
-import { Doorman } from "./gateway-doorman.js";
+import { callerOf, Doorman } from "./gateway-doorman.js";
 import { tellInPortions } from "./gateway-drain.js";
 import { HttpFront } from "./gateway-http.js";
 import { type GatewayCounters, type GatewayLimits, HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
@@ -31,7 +32,8 @@ import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
 import type { HttpHandler } from "./http-types.js";
 import { openFilesMax, openFilesNow } from "./open-files.js";
-import type { TlsFiles } from "./tls-files.js";
+import type { SubjectCounts } from "./subject-counts.js";
+import { strictTransport, type TlsFiles } from "./tls-files.js";
 import type { ProxySettings } from "./trusted-proxies.js";
 import type { UpgradePolicy } from "./upgrade.js";
 
@@ -47,7 +49,7 @@ export interface GatewayOptions extends ListenOptions {
   readonly gatewayLimits: GatewayLimits;
   readonly proxies: ProxySettings;
   /** Checked by the caller. */
-  readonly tls: TlsFiles;
+  readonly tls: TlsFiles & { readonly hstsSeconds?: number };
   /** Default: as the system says. */
   readonly openFiles?: OpenFiles;
   readonly counters: GatewayCounters;
@@ -60,6 +62,10 @@ export interface GatewayOptions extends ListenOptions {
   readonly door?: Door | undefined;
   /** Looks after tokens that end. Default: nobody. */
   readonly watch?: TokenWatch | undefined;
+  /** Counts connections by subject of their tokens. Default: nobody counts. */
+  readonly subjects?: SubjectCounts | undefined;
+  /** Told whose session is open, and where the client is. Default: nobody wants to know. */
+  readonly onEntered?: ((session: SessionFace, address: string | undefined) => void) | undefined;
   /** Called once, before the first connection. */
   readonly createEngine: (fanout: Fanout) => EngineFace;
 }
@@ -102,6 +108,11 @@ interface SocketData {
   readonly connection: Connection;
 }
 
+/** Who is let in, and where from where somebody asks. */
+interface Newcomer extends Pick<Entrance, "access"> {
+  readonly address: string | undefined;
+}
+
 /** Where there is no door. */
 const OPEN_ENTRANCE: Entrance = Object.freeze({ access: OPEN_ACCESS, asked: undefined });
 
@@ -133,13 +144,15 @@ class UwsGateway implements Gateway {
   readonly #admission: Admission;
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
+  /** Headers of every reply. */
+  readonly #common: Readonly<Record<string, string>>;
   readonly #app: TemplatedApp;
   readonly #connections = new Set<Connection>();
   /** Makes session ids unique over restarts, too. */
   readonly #boot = randomBytes(8).toString("base64url");
   #sessions = 0;
   /** Of whoever is being let in. */
-  #entering: Entrance = OPEN_ENTRANCE;
+  #entering: Entrance & Newcomer = { ...OPEN_ENTRANCE, address: undefined };
   /** TCP connections that are no WebSocket (yet). */
   #plainConnections = 0;
   readonly #ticks: Ticks;
@@ -162,7 +175,16 @@ class UwsGateway implements Gateway {
     this.#doorman = new Doorman({ proxies, limits: gatewayLimits, counters, random: Math.random });
     this.#admission = new Admission({ origins, gate: this.#gate, counters, random: Math.random });
     const isCrowded = () => this.#leaving || this.#plainConnections * 2 > gatewayLimits.plainConnections;
-    this.#http = new HttpFront({ limits: gatewayLimits, counters, log: this.#log, handler: http, isCrowded });
+    const common = strictTransport(tls, tls.hstsSeconds ?? 0);
+    this.#common = common;
+    this.#http = new HttpFront({
+      limits: gatewayLimits,
+      counters,
+      log: this.#log,
+      handler: http,
+      common,
+      isCrowded,
+    });
     const ticks = new Ticks({
       tick: (nowMs, takeIn) => this.#tick(nowMs, takeIn),
       flushMsMax: gatewayLimits.flushMsMax,
@@ -276,25 +298,27 @@ class UwsGateway implements Gateway {
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
     try {
       this.#listener?.handling();
-      const caller = this.#doorman.callerOf(res, req);
+      const client = this.#doorman.clientOf(res, req);
+      const caller = callerOf(client);
       const nowMs = performance.now();
       const unwelcome = this.#doorman.handshake(caller, nowMs);
       if (unwelcome !== undefined) {
         this.#options.counters.upgradesRefused += 1;
-        refuse(res, unwelcome);
+        this.#refuse(res, unwelcome);
         return;
       }
       const decision = this.#admission.decide(req, this.#house(), nowMs);
       if (decision.kind === "refuse") {
-        refuse(res, decision.error);
+        this.#refuse(res, decision.error);
         return;
       }
-      const entrance = this.#options.door?.admit(req) ?? OPEN_ENTRANCE;
+      const address = this.#addressOf(client);
+      const entrance = this.#options.door?.admit(req, address) ?? OPEN_ENTRANCE;
       const { bufferBytes } = this.#options.limits;
       const connection = new Connection(wireFor(decision.subprotocol), bufferBytes, caller);
       this.#plainConnections -= 1;
       // Opens it before it returns, so that no connection needs a field for this.
-      this.#entering = entrance;
+      this.#entering = { ...entrance, address };
       const key = req.getHeader("sec-websocket-key");
       res.upgrade<SocketData>({ connection }, key, decision.header, "", context);
     } catch (cause) {
@@ -306,7 +330,7 @@ class UwsGateway implements Gateway {
     try {
       if (!(cause instanceof CodedError)) throw cause;
       this.#options.counters.upgradesRefused += 1;
-      refuse(res, cause);
+      this.#refuse(res, cause);
     } catch (fault) {
       this.#fault("upgrade", fault);
       cut(res);
@@ -326,17 +350,28 @@ class UwsGateway implements Gateway {
   }
 
   #take(res: HttpResponse, req: HttpRequest): void {
-    const unwelcome = this.#doorman.request(this.#doorman.callerOf(res, req), performance.now());
-    if (unwelcome === undefined) this.#http.take(res, req, performance.now());
+    const client = this.#doorman.clientOf(res, req);
+    const nowMs = performance.now();
+    const unwelcome = this.#doorman.request(callerOf(client), nowMs);
+    if (unwelcome === undefined) this.#http.take(res, req, nowMs, this.#addressOf(client));
     // Its body is not read: what is left of the connection ends with it.
-    else refuse(res, unwelcome);
+    else this.#refuse(res, unwelcome);
   }
 
   /** A request to the socket's path that lacks something, so that it is no handshake. */
   #requestOfSocket(res: HttpResponse, req: HttpRequest): void {
     const decision = this.#admission.check(req, this.#house());
     if (decision.kind === "accept") throw new Error("uWebSockets.js did not take a valid handshake");
-    refuse(res, decision.error);
+    this.#refuse(res, decision.error);
+  }
+
+  #refuse(res: HttpResponse, error: CodedError): void {
+    writeReply(res, errorReply(JSON_FORMAT, error), { close: true, common: this.#common });
+  }
+
+  #addressOf(client: Address | undefined): string | undefined {
+    const isAsked = this.#options.onEntered !== undefined;
+    return isAsked && client !== undefined ? textOfAddress(client) : undefined;
   }
 
   #house(): House {
@@ -348,30 +383,31 @@ class UwsGateway implements Gateway {
     connection.opened(socket);
     this.#connections.add(connection);
     this.#doorman.opened(connection.caller);
-    const { access, asked } = this.#entering;
-    if (asked === undefined) this.#welcome(connection, access);
+    const { asked, ...newcomer } = this.#entering;
+    if (asked === undefined) this.#welcome(connection, newcomer);
     else
       asked
         .then(
-          () => this.#welcome(connection, access),
+          () => this.#welcome(connection, newcomer),
           (cause: unknown) => this.#turnAway(connection, toCodedError(cause)),
         )
         .catch((cause: unknown) => this.#fault("welcome", cause));
   }
 
-  #welcome(connection: Connection, access: Access): void {
+  #welcome(connection: Connection, { access, address }: Newcomer): void {
     // It may have gone while it was decided about.
     if (!this.#connections.has(connection)) return;
     const { sub } = access;
-    const unwelcome = sub === undefined ? undefined : this.#doorman.enter(sub);
+    const unwelcome = sub === undefined ? undefined : this.#options.subjects?.enter(sub);
     if (unwelcome !== undefined) {
       this.#turnAway(connection, unwelcome);
       return;
     }
-    connection.sub = sub;
     this.#sessions += 1;
     const id = `${this.#boot}-${this.#sessions.toString(36)}`;
-    connection.session = this.#engine.connect(id, connection.wire, connection, access);
+    const session = this.#engine.connect(id, connection.wire, connection, access);
+    connection.session = session;
+    this.#options.onEntered?.(session, address);
     this.#options.watch?.entered(connection, Date.now());
   }
 
@@ -407,7 +443,9 @@ class UwsGateway implements Gateway {
   #closed(connection: Connection, code: number, reason: ArrayBuffer): void {
     this.#connections.delete(connection);
     this.#doorman.closed(connection.caller);
-    if (connection.sub !== undefined) this.#doorman.left(connection.sub);
+    // It may have become somebody's since it came.
+    const sub = connection.session?.access.sub;
+    if (sub !== undefined) this.#options.subjects?.left(sub);
     connection.closed(performance.now());
     // The only sign that the limit was exceeded; the client sees an end without a close frame.
     if (code !== 1006 || Buffer.from(reason).toString("latin1") !== "Received too big message") return;
@@ -536,10 +574,6 @@ function closeCodeOf(code: ErrorCode): CloseCode {
     default:
       return 4403;
   }
-}
-
-function refuse(res: HttpResponse, error: CodedError): void {
-  writeReply(res, errorReply(JSON_FORMAT, error), { close: true });
 }
 
 /** Cuts a connection off, so that nothing hangs on it. */

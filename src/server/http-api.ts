@@ -3,17 +3,20 @@ import { type Guard, OPEN_ACCESS } from "../core/access.js";
 import type { Counters } from "../core/counters.js";
 import { readHistory } from "../core/history.js";
 import type { Broker, HistoryFrom } from "../core/ports.js";
+import type { View } from "../core/presence/op.js";
+import { presencePage } from "../core/presence/page.js";
 import type { SettingsOf } from "../core/settings.js";
 import { parseId } from "../protocol/batch.js";
 import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { Position } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
+import { jsonable } from "../protocol/transcode.js";
 import type { Config } from "./config.js";
 import { type Caller, HttpAuth, type HttpAuthOptions, whyNot } from "./http-auth.js";
 import { type AnswerFormat, answerFormatOf, bodyKindOf, JSON_FORMAT, notAcceptable } from "./http-format.js";
 import { encodePage } from "./http-page.js";
 import { type BatchItem, batchOfBody, dataOfBody, keyOfHeader } from "./http-publish.js";
-import { type PageQuery, parsePageQuery } from "./http-query.js";
+import { type PageQuery, parsePageQuery, parsePresenceQuery } from "./http-query.js";
 import { bytesReply, errorBody, errorReply, HttpError, valueReply } from "./http-reply.js";
 import type { HttpHandler, HttpReply, HttpRequest } from "./http-types.js";
 
@@ -34,10 +37,12 @@ export interface HttpApiOptions {
   readonly revoke: (body: unknown) => Promise<void>;
   /** `published` and `publishErrors` count here too. */
   readonly counters: Counters;
+  /** Who is in a room whose namespace has presence. Rejects or throws a CodedError where that cannot be found out. */
+  readonly occupants: (room: RoomName) => Promise<View>;
   readonly version: string;
   readonly health: () => Health;
-  /** Called for every request that writes, once its key was found valid. @throws CodedError `rate_limited` */
-  readonly checkRate?: (authorization: string | undefined) => void;
+  /** Called for every request once it is known whose it is. @throws CodedError `rate_limited` */
+  readonly checkRate?: (caller: Caller, writes: boolean) => void;
   /** Told what was thrown that is no coded error: a bug. Must not throw. */
   readonly onFault: (cause: unknown, request: HttpRequest) => void;
 }
@@ -89,10 +94,9 @@ class HttpApi {
     try {
       const route = this.#route(request);
       if (accepted === undefined) throw notAcceptable();
-      const caller =
-        route.needs === "nothing" ? NOBODY : await this.#auth.callerOf(request, route.needs === "writer");
-      if (caller.by === "key" && route.needs === "writer")
-        this.#options.checkRate?.(request.headers.get("authorization"));
+      const writes = route.needs === "writer";
+      const caller = route.needs === "nothing" ? NOBODY : await this.#auth.callerOf(request, writes);
+      this.#options.checkRate?.(caller, writes);
       return await route.answer({ request, format, caller });
     } catch (cause) {
       return errorReply(format, this.#coded(cause, request));
@@ -118,10 +122,12 @@ class HttpApi {
       return [{ method: "POST", needs: "writer", answer: (call) => this.#batch(call) }];
     if (path === "/v1/revocations" && this.#options.auth.authority !== undefined)
       return [{ method: "POST", needs: "writer", answer: (call) => this.#revoke(call) }];
-    const [, segment = "", tail] = /^\/v1\/rooms\/([^/]*)\/(messages|state)$/.exec(path) ?? [];
+    const [, segment = "", tail] = /^\/v1\/rooms\/([^/]*)\/(messages|state|presence)$/.exec(path) ?? [];
     if (tail === undefined) return [];
     // Parsed when the route answers, so that a wrong method is told before a wrong name.
     const room = () => roomOf(segment);
+    if (tail === "presence")
+      return [{ method: "GET", needs: "reader", answer: (call) => this.#presence(call, room()) }];
     if (tail === "state")
       return [{ method: "GET", needs: "reader", answer: (call) => this.#state(call, room()) }];
     return [
@@ -193,6 +199,16 @@ class HttpApi {
     if (refusal !== undefined || caller.by === "key" || auth.authority === undefined) return refusal;
     if (settingsOf(room).publish === "client") return undefined;
     return new CodedError("forbidden", `room ${room} takes messages of API keys only`);
+  }
+
+  async #presence({ request, format, caller }: Call, room: RoomName): Promise<HttpReply> {
+    const refusal = whyNot(caller, "members", room);
+    if (refusal !== undefined) throw refusal;
+    const options = parsePresenceQuery(request.query);
+    if (this.#options.settingsOf(room).presence === "off")
+      throw new CodedError("bad_request", `the namespace of room ${room} has no presence`);
+    const page = presencePage(await this.#options.occupants(room), options);
+    return valueReply(format, format.kind === "json" ? jsonable(page) : page);
   }
 
   #coded(cause: unknown, request: HttpRequest): CodedError {

@@ -3,6 +3,7 @@ import type { CodedError } from "../protocol/errors.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { type ApiKeys, bearerOf } from "./auth/api-keys.js";
 import type { Authority } from "./auth/authority.js";
+import { TOKEN_PARAMETER } from "./http-query.js";
 import { HttpError } from "./http-reply.js";
 import type { HttpRequest } from "./http-types.js";
 
@@ -11,6 +12,8 @@ export interface Caller extends Guest {
   readonly by: "key" | "token" | "nothing";
   /** Name of the key. */
   readonly apiKey: string | undefined;
+  /** Of the client, where hooks are told. */
+  readonly address?: string | undefined;
   /** May revoke tokens. */
   readonly admin: boolean;
 }
@@ -38,25 +41,33 @@ export class HttpAuth {
 
   /** Rejects with an HttpError 401, or as {@link Authority.accessOf}. */
   async callerOf(request: HttpRequest, writes: boolean): Promise<Caller> {
+    const { address, headers, query } = request;
     if (this.#authority === undefined && (!writes || this.#apiKeys.size === 0))
-      return { ...ANYBODY, access: OPEN_ACCESS };
-    const given = bearerOf(request.headers.get("authorization"));
-    const key = given === undefined ? undefined : this.#apiKeys.find(given);
+      return { ...ANYBODY, address, access: OPEN_ACCESS };
+    const bearer = bearerOf(headers.get("authorization"));
+    const key = bearer === undefined ? undefined : this.#apiKeys.find(bearer);
     if (key !== undefined) {
       const { name, rights, admin } = key;
-      return { by: "key", apiKey: name, admin, id: "", access: { ...OPEN_ACCESS, rights } };
+      return { by: "key", apiKey: name, admin, id: "", address, access: { ...OPEN_ACCESS, rights } };
     }
-    if (this.#authority === undefined) throw noKey(given);
+    if (this.#authority === undefined) throw noKey(bearer);
+    // Tokens only: keys do not end, and addresses are logged all along the way.
+    const given = bearer ?? tokenOfQuery(query);
     if (given === undefined) {
       const { anonymous } = this.#authority;
       if (anonymous === undefined) throw unauthenticated(NEEDED, "");
-      return { ...ANYBODY, access: anonymous };
+      return { ...ANYBODY, address, access: anonymous };
     }
     const access: Access = await this.#authority.accessLater(given).catch((cause: unknown) => {
       throw challenged(cause);
     });
-    return { by: "token", apiKey: undefined, admin: false, id: "", access };
+    return { by: "token", apiKey: undefined, admin: false, id: "", address, access };
   }
+}
+
+function tokenOfQuery(query: string): string | undefined {
+  const token = new URLSearchParams(query).get(TOKEN_PARAMETER) ?? "";
+  return token === "" ? undefined : token;
 }
 
 /** Why a caller may not do something in a room; undefined where it may. The same whether there is such a room or not. */

@@ -9,6 +9,8 @@ export interface HttpRequest {
   /** Names in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly body: Uint8Array;
+  /** Of the client, such as `192.0.2.1`, where somebody wants to know. */
+  readonly address?: string | undefined;
 }
 
 export interface HttpReply {

@@ -1,17 +1,23 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { ownLine, PresenceHub } from "../broker/presence/presence-hub.js";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
-import { Engine } from "../core/engine.js";
+import { Engine, type EngineLook, type RoomReport } from "../core/engine.js";
 import type { HistogramReport } from "../core/histogram.js";
 import { softWatermark } from "../core/limits.js";
+import { listLimits } from "../core/presence/desk.js";
+import type { PresenceLine } from "../core/presence/line.js";
 import { Telemetry, type TelemetryReport } from "../core/telemetry.js";
+import { CodedError } from "../protocol/errors.js";
+import type { RoomName } from "../protocol/room-name.js";
 import { createAuth } from "./auth/index.js";
 import { RevocationMemory } from "./auth/revocation-memory.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
 import { TokenWatch } from "./auth/token-watch.js";
 import { Availability } from "./availability.js";
 import { type RunningBroker, startBroker } from "./broker.js";
+import { CallerRates } from "./caller-rates.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
 import { type Gateway, startGateway } from "./gateway.js";
@@ -22,10 +28,10 @@ import {
   type GatewayLimits,
 } from "./gateway-limits.js";
 import { createHttpApi } from "./http-api.js";
-import { KeyRates } from "./key-rates.js";
 import { createLogger, type Logger } from "./log.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
+import { SubjectCounts } from "./subject-counts.js";
 import { type BrokerOperation, TimedBroker } from "./timed-broker.js";
 import { checkTlsFiles } from "./tls-files.js";
 import { urlOf } from "./url.js";
@@ -52,6 +58,7 @@ export interface ServerOptions {
 /** A broker outside of this process, with the totals of the way to it. */
 export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable"> {
   readonly availability: Availability;
+  readonly presence: PresenceLine;
 }
 
 /** What was measured since the start. */
@@ -76,6 +83,9 @@ export interface RunningServer {
   readonly isBrokerAvailable: boolean;
   /** Rooms that are open now. */
   readonly openRooms: number;
+  /** See `Engine.look` and `Engine.inspect`. */
+  look(): EngineLook | undefined;
+  inspect(room: RoomName): RoomReport | undefined;
   /**
    * Makes tokens void in this process, and closes connections that have one. What cannot be remembered is logged, and all else
    * is done; rejects with the last CodedError of these.
@@ -116,7 +126,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const gatewayCounters = createGatewayCounters();
   const memory = RevocationMemory.open(config, options);
   const running = await brokerOf(config, options, log, (kept) => memory.learn(kept));
-  const { counters: brokerCounters, isAvailable, availability, stop: stopBroker } = running;
+  const { counters: brokerCounters, isAvailable, availability, presence, stop: stopBroker } = running;
   const broker = new TimedBroker(running.broker);
   const telemetry = new Telemetry(Object.keys(config.namespaces).slice(0, NAMESPACES_TOLD_MAX));
   const sweeper = setInterval(() => broker.sweep(), SWEEP_MS).unref();
@@ -131,14 +141,16 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   let closer: Gateway | undefined;
   await memory.attach(revocations, { closeRevoked: async () => closer?.closeRevoked() }, log);
   const watch = authority && new TokenWatch(revocations, gatewayCounters, Date.now());
+  const subjects = new SubjectCounts(config.limits.connectionsPerSub, gatewayCounters);
   const guard: Guard = {
-    authenticate: authority && ((token, guest) => authority.refresh(token, guest)),
+    authenticate: authority && ((token) => authority.accessLater(token)),
+    enter: (_, sub) => subjects.enter(sub),
     subscribe: hooks?.subscribe,
     publish: hooks?.publish,
   };
-  const keyRates = new KeyRates(config.limits.httpRequestsPerSecondPerKey, gatewayCounters);
+  const rates = new CallerRates(config.limits, gatewayCounters);
   const api = createHttpApi({
-    checkRate: (authorization) => keyRates.check(authorization, performance.now()),
+    checkRate: (caller, writes) => rates.check(caller, writes, performance.now()),
     broker,
     settingsOf: settings,
     config,
@@ -152,6 +164,10 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
       await memory.spread(kept, running.revoke);
     },
     counters,
+    occupants: (room) => {
+      if (engine === undefined) throw new CodedError("unavailable", "the server is just starting", 100);
+      return engine.presence.ask(room);
+    },
     version,
     health: () => ({
       ok: stopping === undefined,
@@ -173,21 +189,13 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     log,
     door,
     watch,
+    subjects,
+    onEntered: hooks && ((session, address) => hooks.entered(session, address)),
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
       const outages = availability;
-      const face = {
-        node,
-        broker,
-        fanout,
-        settingsOf: settings,
-        limits,
-        counters,
-        telemetry,
-        outages,
-        guard,
-      };
-      engine = new Engine(face);
+      const ports = { broker, fanout, outages, guard, presence, telemetry };
+      engine = new Engine({ node, settingsOf: settings, limits, counters, ...ports });
       return engine;
     },
   }).catch(async (cause: unknown) => {
@@ -234,6 +242,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get openRooms() {
       return engine?.openRooms ?? 0;
     },
+    look: () => engine?.look(Date.now()),
+    inspect: (room) => engine?.inspect(room),
     revoke: (kept) => memory.revoke(kept),
     drain,
     stop,
@@ -252,7 +262,12 @@ async function brokerOf(
     onAvailable: (isAvailable) => availability.set(0, isAvailable),
     onRevoked,
   });
-  return { ...own, availability };
+  const hub = new PresenceHub({ name: config.node, limits: listLimits(config.limits) });
+  const stop = async (deadlineMs: number): Promise<void> => {
+    hub.stop();
+    await own.stop(deadlineMs);
+  };
+  return { ...own, availability, presence: ownLine(hub), stop };
 }
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */
@@ -265,7 +280,6 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     handshakesPerSecond,
     handshakeLagMs,
     connectionsPerAddress,
-    connectionsPerSub,
     handshakesPerSecondPerAddress,
     acceptsPerSecondPerAddress,
     httpRequestsPerSecondPerAddress,
@@ -280,7 +294,6 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
   const handshakes = { handshakesPerSecond, handshakeLagMs, handshakesPerSecondPerAddress };
   const addresses = {
     connectionsPerAddress,
-    connectionsPerSub,
     acceptsPerSecondPerAddress,
     httpRequestsPerSecondPerAddress,
     requestsPerSecondPerAddress,

@@ -8,6 +8,12 @@ export interface TlsFiles {
   readonly key: string;
 }
 
+/** What every reply says where TLS ends here; without TLS browsers take no notice of it. */
+export function strictTransport({ cert }: TlsFiles, hstsSeconds: number): Readonly<Record<string, string>> {
+  if (cert === "" || hstsSeconds === 0) return {};
+  return { "strict-transport-security": `max-age=${hstsSeconds}` };
+}
+
 /** What is worth telling of a certificate. */
 export interface CertificateFacts {
   readonly subject: string;

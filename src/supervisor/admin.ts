@@ -1,19 +1,19 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { fileURLToPath } from "node:url";
 import type { ApiKeys } from "../server/auth/api-keys.js";
 import { portError } from "../server/gateway-port.js";
-import { createKeyCheck, type KeyCheck } from "../server/http-auth.js";
 import { HttpError } from "../server/http-reply.js";
-import { isLoopbackHost } from "../server/loopback.js";
-import { METRICS_TYPE, metricsOf } from "./metrics.js";
-import type { NodeStatus } from "./status.js";
+import type { HttpReply } from "../server/http-types.js";
+import { loadPages, type Pages } from "../server/static-files.js";
+import { AdminDoor } from "./admin-door.js";
+import { type AdminNode, type Answer, routeOf } from "./admin-routes.js";
+import type { Ops } from "./ops.js";
+import { refuse } from "./ops-feed.js";
 
-/** What the admin port shows and does. */
-export interface AdminNode {
-  status(): NodeStatus;
-  drain(): Promise<void>;
-}
+export type { AdminNode } from "./admin-routes.js";
 
 export interface AdminOptions {
   readonly host: string;
@@ -24,7 +24,11 @@ export interface AdminOptions {
    * the port, all but `/livez` and `/readyz` needs one. None: everybody who reaches the port may.
    */
   readonly apiKeys: () => ApiKeys;
+  /** Whether rooms need tokens now: what tells of them needs a key with `admin` then. Default: they do not. */
+  readonly asksTokens?: () => boolean;
   readonly node: AdminNode;
+  /** Feeds the operators' page. Default: there is no page. */
+  readonly ops?: Ops;
 }
 
 export interface Admin {
@@ -32,58 +36,39 @@ export interface Admin {
   close(): Promise<void>;
 }
 
-interface Answer {
-  readonly status: number;
-  /** A text is sent as it is, with its `content-type` in the headers; anything else as JSON. */
-  readonly body: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-interface Route {
-  readonly method: "GET" | "POST";
-  /** For probes, which have no key, and tells nothing worth one. */
-  readonly isOpen?: boolean;
-  readonly answer: (node: AdminNode) => Answer | Promise<Answer>;
-}
-
-const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
-  ["/livez", { method: "GET", isOpen: true, answer: () => ({ status: 200, body: { live: true } }) }],
-  ["/readyz", { method: "GET", isOpen: true, answer: readiness }],
-  ["/metrics", { method: "GET", answer: metrics }],
-  ["/v1/node", { method: "GET", answer: (node) => ({ status: 200, body: node.status() }) }],
-  ["/v1/drain", { method: "POST", answer: drain }],
-]);
-
-interface Door {
-  readonly checkKey: KeyCheck;
-  /** No other machine reaches the port. */
-  readonly isLocal: boolean;
-}
-
 /** Few and short: nobody but probes and operators asks here. */
 const REQUEST_MS = 5_000;
 const CONNECTIONS_MAX = 256;
+const PAGE_FOLDER = fileURLToPath(new URL("../ops-page/", import.meta.url));
+const NO_PAGES: Pages = () => undefined;
+const NO_BODY = new Uint8Array();
 
 /**
  * The admin port: `GET /livez` (200 as long as the supervisor runs), `GET /readyz` (200, or 503 with the reasons),
- * `GET /metrics` (Prometheus), `GET /v1/node`, `POST /v1/drain` (202). Errors are `{"error": {"code", "message"}}`.
+ * `GET /metrics` (Prometheus), `GET /v1/node`, `POST /v1/drain` (202); and the operators' page at `/`, which follows
+ * rooms about the node at `/ws` and asks for rooms of its users below `/v1/ops`. Errors are `{"error": {"code", "message"}}`.
  * @throws Error where it cannot listen, saying why and what to do.
  */
-export async function startAdmin({ host, port, apiKeys, node }: AdminOptions): Promise<Admin> {
-  const door: Door = { checkKey: createKeyCheck(apiKeys), isLocal: isLoopbackHost(host) };
+export async function startAdmin(options: AdminOptions): Promise<Admin> {
+  const { host, port, ops } = options;
+  // A node whose page was not built is a node all the same.
+  const pages = ops === undefined ? NO_PAGES : await loadPages(PAGE_FOLDER).catch(() => NO_PAGES);
+  const desk = new Desk(options, pages);
   const server = createServer(
     { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS },
     (request, response) => {
       // Nobody sends a body that matters.
       request.resume();
-      void answerTo(request, node, door).then((answer) => reply(response, answer));
+      void desk.answerTo(request).then((answer) => reply(response, answer));
     },
   );
+  if (ops !== undefined) server.on("upgrade", (request, socket, head) => desk.upgrade(request, socket, head));
   server.maxConnections = CONNECTIONS_MAX;
   try {
     server.listen({ host, port });
     await once(server, "listening");
   } catch (cause) {
+    await ops?.stop();
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
     throw new Error(`admin port: ${portError(host, port, code).message} (admin.port, FANWIRE_ADMIN_PORT)`);
   }
@@ -92,93 +77,105 @@ export async function startAdmin({ host, port, apiKeys, node }: AdminOptions): P
     const closed = once(server, "close");
     server.close();
     server.closeAllConnections();
+    await ops?.stop();
     await closed;
   };
   return { url: `http://${host.includes(":") ? `[${host}]` : host}:${found}`, close };
 }
 
-/** Never rejects. */
-async function answerTo(request: IncomingMessage, node: AdminNode, door: Door): Promise<Answer> {
-  try {
-    const path = (request.url ?? "").split("?", 1)[0] ?? "";
-    const route = ROUTES.get(path);
-    if (route === undefined) {
-      const known = [...ROUTES.keys()].join(", ");
-      throw new HttpError(
-        404,
-        "bad_request",
-        `nothing is at ${JSON.stringify(path.slice(0, 200))}; there are ${known}`,
-      );
+class Desk {
+  readonly #node: AdminNode;
+  readonly #ops: Ops | undefined;
+  readonly #door: AdminDoor;
+  readonly #pages: Pages;
+
+  constructor({ host, apiKeys, asksTokens = () => false, node, ops }: AdminOptions, pages: Pages) {
+    this.#node = node;
+    this.#ops = ops;
+    this.#door = new AdminDoor({ host, apiKeys, asksTokens });
+    this.#pages = pages;
+  }
+
+  /** Never rejects. */
+  async answerTo(request: IncomingMessage): Promise<Answer> {
+    try {
+      return await this.#answer(request);
+    } catch (cause) {
+      const { status, code, message, headers } = errorOf(cause);
+      return { status, headers, body: { error: { code, message } } };
     }
-    const method = request.method === "HEAD" ? "GET" : request.method;
+  }
+
+  /** Takes a WebSocket handshake. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    try {
+      this.#door.checkNames(request.method, request.headers);
+      const [path] = split(request.url);
+      if (path !== "/ws") throw new HttpError(403, "forbidden", "WebSockets are at /ws");
+      this.#ops?.feed.upgrade(request, socket, head);
+    } catch (cause) {
+      refuse(socket, 403, errorOf(cause).message);
+    }
+  }
+
+  async #answer(request: IncomingMessage): Promise<Answer> {
+    const { headers } = request;
+    const method = request.method === "HEAD" ? "GET" : (request.method ?? "");
+    const [path, query] = split(request.url);
+    const page = this.#page(method, path, headers["if-none-match"]);
+    if (page !== undefined) {
+      // It tells nothing yet: what it shows is asked for.
+      this.#door.checkNames(method, headers);
+      return page;
+    }
+    const { route, segment } = routeOf(path);
     if (method !== route.method)
       throw new HttpError(
         405,
         "bad_request",
         `${request.method} is not allowed here; allowed is ${route.method}`,
-        {
-          allow: route.method,
-        },
+        { allow: route.method },
       );
-    checkDoor(request, route, door);
-    return await route.answer(node);
-  } catch (cause) {
-    const { status, code, message, headers } =
-      cause instanceof HttpError ? cause : new HttpError(500, "internal", "the admin port failed");
-    return { status, headers, body: { error: { code, message } } };
+    this.#door.check(method, headers, route.needs);
+    const { authorization } = headers;
+    const mayLook = (): boolean => this.#mayLook(authorization);
+    const [node, ops] = [this.#node, this.#ops];
+    return await route.answer({ node, ops, query, authorization, mayLook, segment });
+  }
+
+  #page(method: string, path: string, known: string | undefined): HttpReply | undefined {
+    const headers = new Map(known === undefined ? [] : [["if-none-match", known]]);
+    return this.#pages({ method, path, query: "", headers, body: NO_BODY });
+  }
+
+  #mayLook(authorization: string | undefined): boolean {
+    try {
+      this.#door.checkRight(authorization, "looker");
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
 
-/** @throws HttpError */
-function checkDoor(
-  { headers }: IncomingMessage,
-  { method, isOpen }: Route,
-  { checkKey, isLocal }: Door,
-): void {
-  // A page in an operator's browser may send a POST anywhere, this port included.
-  if (method === "POST" && headers.origin !== undefined)
-    throw new HttpError(403, "forbidden", "requests of web pages (with Origin) may not do this");
-  // And a page whose name was made to point here may read what it gets.
-  if (isLocal && !isLoopbackHost(hostNameOf(headers.host)))
-    throw new HttpError(
-      403,
-      "forbidden",
-      "this port is this machine's: Host must be localhost or its address",
-    );
-  if (method === "POST" || (!isLocal && isOpen !== true))
-    checkKey(headers.authorization, method === "POST" ? "admin" : "any key");
+function errorOf(cause: unknown): HttpError {
+  return cause instanceof HttpError ? cause : new HttpError(500, "internal", "the admin port failed");
 }
 
-/** Without the port. */
-function hostNameOf(host = ""): string {
-  return host
-    .replace(/:\d+$/, "")
-    .replace(/^\[(.*)\]$/, "$1")
-    .toLowerCase();
-}
-
-function readiness(node: AdminNode): Answer {
-  const { ready, reasons, state } = node.status();
-  return { status: ready ? 200 : 503, body: { ready, state, reasons } };
-}
-
-async function metrics(node: AdminNode): Promise<Answer> {
-  return { status: 200, body: await metricsOf(node.status()), headers: { "content-type": METRICS_TYPE } };
-}
-
-function drain(node: AdminNode): Answer {
-  void node.drain();
-  return { status: 202, body: { state: node.status().state } };
+/** Path and query. */
+function split(url = ""): readonly [string, string] {
+  const [path = "", query = ""] = url.split("?", 2);
+  return [path, query];
 }
 
 function reply(response: ServerResponse, { status, body, headers }: Answer): void {
-  const text = typeof body === "string" ? body : `${JSON.stringify(body)}\n`;
+  const bytes = typeof body === "string" || body instanceof Uint8Array ? body : `${JSON.stringify(body)}\n`;
   response.writeHead(status, {
     "content-type": "application/json; charset=utf-8",
-    "content-length": Buffer.byteLength(text),
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     ...headers,
+    ...(status !== 304 && { "content-length": Buffer.byteLength(bytes) }),
   });
-  response.end(text);
+  response.end(bytes);
 }

@@ -1,5 +1,8 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { EngineLook, RoomReport } from "../core/engine.js";
+import type { RoomName } from "../protocol/room-name.js";
+import { Inspections } from "./inspections.js";
 import type { BeatMessage, FromChild, RevocationMessage, StartMessage, ToChild } from "./ipc.js";
 import { WORKER_NODE_ARGS } from "./node-args.js";
 
@@ -45,6 +48,11 @@ export class Child {
   /** When it last showed that its loop turns, by `performance.now()`. */
   beatMs = performance.now();
   report: BeatMessage | undefined;
+  /** When that came, by `performance.now()`. */
+  reportMs = 0;
+  /** What it said when it was last asked by {@link Child.askLook}. */
+  look: EngineLook | undefined;
+  readonly #inspections = new Inspections();
   readonly #process: ChildProcess;
   readonly #onRevocation: ChildOptions["onRevocation"];
   #refusal: string | undefined;
@@ -118,6 +126,13 @@ export class Child {
         break;
       case "beat":
         this.report = message;
+        this.reportMs = this.beatMs;
+        break;
+      case "look":
+        this.look = message.look;
+        break;
+      case "inspected":
+        this.#inspections.answered(message.id, message.report);
         break;
       case "spread":
       case "carried":
@@ -125,6 +140,17 @@ export class Child {
         this.#onRevocation(this, message);
         break;
     }
+  }
+
+  /** Only workers answer. */
+  askLook(): void {
+    if (this.state.kind === "ready") this.tell({ kind: "look" });
+  }
+
+  /** What a worker has of a room; undefined where the room is not open there, or no answer comes in time. */
+  inspect(room: RoomName): Promise<RoomReport | undefined> {
+    if (this.state.kind !== "ready") return Promise.resolve(undefined);
+    return this.#inspections.ask((id) => this.tell({ kind: "inspect", id, room }));
   }
 
   tell(message: ToChild): void {

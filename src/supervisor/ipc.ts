@@ -1,4 +1,6 @@
 import type { Counters } from "../core/counters.js";
+import type { EngineLook, RoomReport } from "../core/engine.js";
+import type { RoomName } from "../protocol/room-name.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
 import type { Config } from "../server/config.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
@@ -30,6 +32,10 @@ export type ToChild =
   | { readonly kind: "revoke"; readonly kept: readonly KeptRevocation[] }
   /** To a hub: other nodes are to know, and this end what became of that, under this number. */
   | { readonly kind: "carry"; readonly id: number; readonly kept: KeptRevocation }
+  /** An operator looks: which rooms are the largest, who is slow. Answered by `look`. */
+  | { readonly kind: "look" }
+  /** What a worker has of a room. Answered by `inspected` with the same number. */
+  | { readonly kind: "inspect"; readonly id: number; readonly room: RoomName }
   /** Every process knows of what this one said under that number, or why they cannot. */
   | { readonly kind: "spread"; readonly id: number; readonly problem: string | undefined };
 
@@ -64,14 +70,15 @@ export interface WorkerReport {
     /** Of the broker in this process, or of its links to the hubs. */
     readonly broker: Readonly<Record<string, number>>;
   };
-  readonly telemetry: ServerTelemetry;
+  /** A worker of another build may not tell. */
+  readonly telemetry?: ServerTelemetry;
 }
 
 export interface HubReport {
   /** Workers that are linked. */
   readonly links: number;
-  /** Bytes that wait for workers. */
-  readonly waitingBytes: number;
+  /** What waits for workers to read it. */
+  readonly waitingBytes?: number;
   readonly brokerAvailable: boolean;
   readonly counters: {
     readonly hub: Readonly<Record<string, number>>;
@@ -86,6 +93,9 @@ export type FromChild =
   | { readonly kind: "refused"; readonly reason: string }
   /** A worker was told that tokens are void: everybody is to know, and this one that they do. */
   | { readonly kind: "spread"; readonly id: number; readonly kept: KeptRevocation }
+  | { readonly kind: "look"; readonly look: EngineLook }
+  /** Without a report where the room is not open there. */
+  | { readonly kind: "inspected"; readonly id: number; readonly report?: RoomReport }
   /** A hub's answer to "carry": other nodes know or will, or why not. */
   | { readonly kind: "carried"; readonly id: number; readonly problem: string | undefined }
   /** A hub was told by its broker that tokens are void, by this node or another. */

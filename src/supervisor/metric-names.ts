@@ -53,6 +53,8 @@ export const METRIC_HELP = {
   fanwire_checkpoints_total: "Quiet rooms whose position was moved on, as nothing came",
   fanwire_keys_removed_total:
     "Keys taken out because the connection, or the process, that they were of has ended",
+  fanwire_presence_events_total:
+    "Presence events: of a room at most one a second, sent to all of a process who watch it",
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
@@ -168,6 +170,9 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   requestsOverRate: limit("requestsPerSecond"),
   bytesOverRate: limit("receivedBytesPerSecond"),
   floodCloses: limit("flood"),
+  presenceEvents: counter("fanwire_presence_events_total"),
+  presenceAsksRefused: limit("presenceAsks"),
+  presenceInfosRefused: limit("presenceInfoBytes"),
   chainBroken: bug("engineChain"),
 };
 
@@ -185,6 +190,7 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   requestsOverAddress: limit("requestsPerSecondPerAddress"),
   httpOverAddress: limit("httpRequestsPerSecondPerAddress"),
   httpOverKey: limit("httpRequestsPerSecondPerKey"),
+  httpOverSub: limit("httpRequestsPerSecondPerSub"),
   connectionsOverSub: limit("connectionsPerSub"),
   acceptsOverAddress: limit("acceptsPerSecondPerAddress"),
   connectionsRefused: limit("plainConnections"),

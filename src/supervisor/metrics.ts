@@ -149,7 +149,7 @@ function addWorker(families: Families, process: string, report: WorkerReport, ha
 
 function addHub(families: Families, process: string, report: HubReport): void {
   addBroker(families, process, report.brokerAvailable);
-  const { waitingBytes } = report;
+  const { waitingBytes = 0 } = report;
   families.gauge("fanwire_backpressure_bytes", METRIC_HELP.fanwire_backpressure_bytes, waitingBytes, {
     process,
   });

@@ -24,6 +24,8 @@ export class Slot {
   readonly index: number;
   /** Ended without being asked to. */
   crashes = 0;
+  /** How the last of them ended. */
+  lastCrash: string | undefined;
   readonly #options: SlotOptions;
   readonly #policy = new RestartPolicy();
   #child: Child | undefined;
@@ -133,6 +135,7 @@ export class Slot {
       if (this.#child !== child || this.#ending) return;
       this.#child = undefined;
       this.crashes += 1;
+      this.lastCrash = endingText(ending);
       const livedMs = performance.now() - child.startedMs;
       const verdict = this.#policy.crashed(livedMs);
       const about = { child: child.name, pid: child.pid, ...ending, livedMs: Math.round(livedMs) };

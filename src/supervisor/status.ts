@@ -44,9 +44,13 @@ export interface ProcessStatus<R> {
   /** Event-loop delays since its last beat. */
   readonly lag: LagReport | undefined;
   /** Share of the time since the beat before, 0 to 1, that its event loop worked. */
-  readonly utilization: number | undefined;
+  readonly utilization?: number | undefined;
   /** As of its last beat. */
   readonly report: R | undefined;
+  /** How long ago that was; more than a few seconds: it stands still. */
+  readonly reportAgeMs?: number | undefined;
+  /** How the last process of this place ended that nobody had asked to, in words. */
+  readonly lastCrash?: string | undefined;
 }
 
 export function statusOf(node: Supervisor): NodeStatus {
@@ -97,7 +101,7 @@ function processesOf<R>(
 ): ProcessStatus<R>[] {
   const nowMs = performance.now();
   return slots.flatMap((slot) => {
-    const { index, crashes } = slot;
+    const { index, crashes, lastCrash } = slot;
     const rows = slot.children.map((child) => ({
       index,
       pid: child.pid,
@@ -109,9 +113,12 @@ function processesOf<R>(
       lag: child.report?.lag,
       utilization: child.report?.utilization,
       report: reportOf(child),
+      reportAgeMs: child.report === undefined ? undefined : Math.round(nowMs - child.reportMs),
+      lastCrash,
     }));
     if (rows.length > 0) return rows;
-    return [{ index, state: "ended" as const, crashes, uptimeSeconds: 0, ...NOTHING_KNOWN }];
+    const ended = { index, state: "ended" as const, crashes, uptimeSeconds: 0, lastCrash };
+    return [{ ...ended, ...NOTHING_KNOWN }];
   });
 }
 
@@ -123,6 +130,7 @@ const NOTHING_KNOWN = {
   lag: undefined,
   utilization: undefined,
   report: undefined,
+  reportAgeMs: undefined,
 };
 
 function secondsSince(thenMs: number, nowMs: number): number {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { ApiKeys } from "../server/auth/api-keys.js";
+import { usesTokens } from "../server/auth/uses-tokens.js";
 import { capacityWarnings } from "../server/capacity.js";
 import { readFacts } from "../server/capacity-facts.js";
 import { processesOf } from "../server/capacity-limits.js";
@@ -11,6 +12,7 @@ import { urlOf } from "../server/url.js";
 import { type Admin, startAdmin } from "./admin.js";
 import type { Child, ChildOptions, Role } from "./child.js";
 import { CARRIER_INDEX } from "./ipc.js";
+import { Ops } from "./ops.js";
 import { freePort } from "./port-probe.js";
 import { whyNotReloadable } from "./reload-rules.js";
 import { RevocationDesk } from "./revocation-desk.js";
@@ -81,7 +83,7 @@ export class Supervisor {
     this.#config = config;
     this.#log = log;
     this.version = version;
-    const workers = (): Child[] => this.#workers.flatMap((slot) => slot.children);
+    const workers = () => this.workerProcesses;
     this.#desk = new RevocationDesk({ config, workers, carrier: () => this.#carrier(), log });
     this.#watchdog = new Watchdog(config.watchdogMs, performance.now());
     this.ended = new Promise((resolve) => {
@@ -101,6 +103,10 @@ export class Supervisor {
     return this.#workers;
   }
 
+  get workerProcesses(): readonly Child[] {
+    return this.#workers.flatMap((slot) => slot.children);
+  }
+
   /** The admin port's address such as `http://127.0.0.1:9002`. */
   get adminUrl(): string {
     return this.#admin?.url ?? "";
@@ -117,7 +123,9 @@ export class Supervisor {
       this.#admin = await startAdmin({
         ...admin,
         apiKeys: () => new ApiKeys(this.#config.apiKeys),
+        asksTokens: () => usesTokens(this.#config),
         node: this,
+        ops: new Ops({ source: this, node: this.#config.node, log: this.#log }),
       });
       // Workers share it, and so would any other program in silence.
       this.port = await freePort(host, port);

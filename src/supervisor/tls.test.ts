@@ -97,6 +97,18 @@ test("https and wss with a chain of three; SIGHUP takes a renewed certificate wi
   assert.equal((await greet(node.port, ca)).subject.CN, "first");
   await assert.rejects(greet(node.port, ca, "TLSv1.1"), "old versions are refused");
   await assert.rejects(greet(node.port, Buffer.from("")), "the chain is a real one");
+  const told = await new Promise<(string | undefined)[]>((resolve, reject) => {
+    const answers: (string | undefined)[] = [];
+    for (const path of ["/", "/ws", "/v1/none"])
+      request(`${url}${path}`, { agent: new Agent({ ca }) }, (response) => {
+        answers.push(response.headers["strict-transport-security"]);
+        response.resume();
+        if (answers.length === 3) resolve(answers);
+      })
+        .on("error", reject)
+        .end();
+  });
+  assert.deepEqual(told, Array<string>(3).fill("max-age=2592000"), "pages, refusals and errors say it");
   let last = 0;
   const some = async (): Promise<void> => {
     for (let count = 0; count < 50; count += 1) {

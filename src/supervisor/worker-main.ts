@@ -1,5 +1,6 @@
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
+import { partitionedPresence } from "../broker/hub/link-presence.js";
 import { partitioned, partitionOf } from "../broker/hub/partitioned.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
 import { Availability } from "../server/availability.js";
@@ -9,7 +10,7 @@ import type { Config } from "../server/config.js";
 import type { Logger } from "../server/log.js";
 import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
 import { type Program, runChild } from "./child-program.js";
-import type { WorkerReport } from "./ipc.js";
+import type { FromChild, ToChild, WorkerReport } from "./ipc.js";
 import { RevocationLine } from "./revocation-line.js";
 
 /** Hubs are started first; one that just crashed is back long before. */
@@ -41,6 +42,7 @@ runChild("worker", async ({ config, index, workers, hubs, revocations }, log): P
   const spread = (kept: KeptRevocation): Promise<void> => line.spread(kept);
   const server = await startServer(own, { log, sharePort: true, revocations, spread, ...shared });
   line.attach(server);
+  answerLooks(server);
   return {
     report: () => ({ worker: reportOf(server) }),
     drain: async (seconds) => {
@@ -50,6 +52,20 @@ runChild("worker", async ({ config, index, workers, hubs, revocations }, log): P
     },
   };
 });
+
+/** Only when asked, which is while an operator looks. */
+function answerLooks(server: RunningServer): void {
+  const tell = (message: FromChild): void => {
+    if (process.connected) process.send?.(message);
+  };
+  process.on("message", (message: ToChild) => {
+    const look = message.kind === "look" ? server.look() : undefined;
+    if (look !== undefined) tell({ kind: "look", look });
+    if (message.kind !== "inspect") return;
+    const report = server.inspect(message.room);
+    tell({ kind: "inspected", id: message.id, ...(report && { report }) });
+  });
+}
 
 interface LinkEvents {
   isEnding(): boolean;
@@ -79,6 +95,7 @@ function linkTo(
 function sharedBy(links: readonly HubLink[], availability: Availability): SharedBroker {
   return {
     broker: partitioned(links),
+    presence: partitionedPresence(links.map((link) => link.presence)),
     availability,
     isAvailable: () => links.every(({ linked }) => linked),
     counters: () => summed(links.map(({ counters }) => ({ ...counters }))),

@@ -87,10 +87,9 @@ describe("the documented accounts, as they are", () => {
     const everybody: AccountUser[] = ["engine", "provisioner", "publisher", "reader"];
     const nobody = [
       ...["fw.live.0.log~a", "fw.livekey.0.keyed~a.k", "fw.livectl.plan", "fw.ctl.other", "other.in.0.a"],
-      ...["fw.liverevoked.a", "fw.revoked.a.b", api("STREAM.PURGE.FW_REVOKED")],
-      ...["STREAM.PURGE.FW_0", "STREAM.DELETE.FW_0", "STREAM.MSG.DELETE.FW_0", "STREAM.PURGE.FW_CTL"].map(
-        api,
-      ),
+      ...["fw.liverevoked.a", "fw.revoked.a.b"],
+      ...["STREAM.DELETE.FW_0", "STREAM.MSG.DELETE.FW_0", "STREAM.DELETE.FW_CTL"].map(api),
+      ...["STREAM.PURGE.FW_REVOKED", "STREAM.PURGE.FW_CTL"].map(api),
       ...["STREAM.RESTORE.FW_0", "STREAM.SNAPSHOT.FW_0", "STREAM.LEADER.STEPDOWN.FW_0", "STREAM.NAMES"].map(
         api,
       ),
@@ -100,7 +99,9 @@ describe("the documented accounts, as they are", () => {
     const publishes: Record<AccountUser, string[]> = {
       engine: [
         "fw.ctl.plan",
+        "fw.ctl.purges",
         "_INBOX_publisher.a",
+        api("STREAM.PURGE.FW_0"),
         api("STREAM.CREATE.X"),
         api("STREAM.UPDATE.FW_0"),
         api("INFO"),
@@ -114,6 +115,7 @@ describe("the documented accounts, as they are", () => {
         "fw.ctl.plan",
         "fw.ctl.epochs",
         "_INBOX_engine.a",
+        api("STREAM.PURGE.FW_0"),
         api("STREAM.INFO.FW_0"),
         api("DIRECT.GET.FW_0"),
       ],
@@ -122,6 +124,7 @@ describe("the documented accounts, as they are", () => {
         "fw.key.0.a.k",
         "fw.eph.0.a",
         "fw.ctl.plan",
+        api("STREAM.PURGE.FW_0"),
         "fw.revoked.a",
         api("CONSUMER.CREATE.FW_0.x.fw.in.0.a"),
       ],
@@ -257,7 +260,7 @@ describe("a node that lacks a right does not start, and says which", () => {
   });
 
   test("nothing is provisioned: it is told who may do that; another prefix is as easy as the file says", async (t) => {
-    const shop = FILE.replaceAll('"fw.', '"shop.');
+    const shop = FILE.replaceAll('"fw.', '"shop.').replaceAll(".FW_", ".SHOP_");
     const server = await NatsServer.start({ bare: true, config: shop });
     t.after(() => server.dispose());
     const other = await refusal(startNode(server));

@@ -193,6 +193,12 @@ export class LiveRooms {
     if (partition !== undefined) this.#flow.renew(partition, stream.epoch, performance.now());
   }
 
+  /** A room of the stream was purged up to a number: it is told, if it is open. */
+  purged(stream: Stream, token: string, upTo: number): void {
+    const partition = this.#partitions.get(stream);
+    if (partition !== undefined) this.#flow.purged(partition, token, upTo);
+  }
+
   #tick(nowMs: number): void {
     this.#flow.tick(nowMs);
     // Without a connection nothing is asked, and nobody is mute.

@@ -19,6 +19,7 @@ import type { Delivery } from "./open-room.js";
 import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
+import { Purges } from "./purges.js";
 import { RevokedLog } from "./revoked-log.js";
 import { RightsKeeper, rightsOfNode } from "./rights.js";
 import { RoomReader } from "./room-reader.js";
@@ -172,7 +173,14 @@ async function assemble(
     onTrouble,
     wait,
   });
-  const rooms = new RoomReader(reads, keeper.observe, limits.readBatch);
+  const purges = new Purges({
+    control,
+    streams,
+    nowMs: () => performance.now(),
+    onPurged: (stream, token, upTo) => flows.purged(stream, token, upTo),
+  });
+  await insist("NATS did not say which rooms were purged", startMs, (timeoutMs) => purges.read(timeoutMs));
+  const rooms = new RoomReader(reads, keeper.observe, limits.readBatch, (place) => purges.upTo(place));
   const onSinkError = options.onSinkError ?? warn;
   const delivery: Delivery = {
     limits,
@@ -214,6 +222,7 @@ async function assemble(
     ephemeral,
     echoes,
     keeper,
+    purges,
     revoked,
     limits,
     counters,

@@ -1,4 +1,4 @@
-import type { Access, Guest, Rights } from "../../core/access.js";
+import type { Access, Rights } from "../../core/access.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import type { Config } from "../config.js";
@@ -91,14 +91,6 @@ export class Authority {
   refuseRevoked(access: Access): void {
     if (this.#options.revocations.revokes(access))
       throw new CodedError("unauthenticated", "the token is refused: it is revoked");
-  }
-
-  /** For an open connection: the same subject, or the first one. Rejects as {@link accessOf}, and with `forbidden`. */
-  async refresh(token: string, { access }: Guest): Promise<Access> {
-    const next = await this.accessLater(token);
-    if (access.sub !== undefined && access.sub !== next.sub)
-      throw new CodedError("forbidden", "the token is of another subject: open another connection for it");
-    return next;
   }
 
   #remember(token: string, claims: Claims): TokenAccess {

@@ -16,6 +16,7 @@ export interface Knock {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly query: string;
+  readonly address: string | undefined;
 }
 
 /** Asked about a connection that may come in otherwise; rejects with a CodedError where it may not. */
@@ -45,8 +46,11 @@ export class Door {
     this.#options = options;
   }
 
-  /** @throws CodedError where it may not come in. */
-  admit(req: KnockRequest): Entrance {
+  /**
+   * @param address Of the client, where hooks are told.
+   * @throws CodedError where it may not come in.
+   */
+  admit(req: KnockRequest, address: string | undefined): Entrance {
     const { authority, open, onConnect, counters } = this.#options;
     let access = open;
     if (authority !== undefined) {
@@ -64,7 +68,7 @@ export class Door {
     req.forEach((name, value) => {
       headers[name] = value;
     });
-    const asked = onConnect({ headers, query: req.getQuery() ?? "" }, access);
+    const asked = onConnect({ headers, query: req.getQuery() ?? "", address }, access);
     // It may have been revoked while the hook thought.
     return { access, asked: asked.then(() => authority?.refuseRevoked(access)) };
   }

@@ -114,6 +114,35 @@ test("onPublish rewrites and refuses, in order, over socket and HTTP", async (t)
   );
 });
 
+test("each hook is told where the client is, by the word of trusted proxies", async (t) => {
+  const server = await start(
+    t,
+    `const refuse = (address) => address === "192.0.2.9" ? { refuse: "forbidden", text: "not from there" } : undefined;
+     export const onConnect = ({ address }) => refuse(address);
+     export const onSubscribe = ({ address }) => ({ refuse: "forbidden", text: String(address) });
+     export const onPublish = ({ address }) => ({ data: address });`,
+    { proxies: { trusted: ["127.0.0.1"] } },
+  );
+  const from = (address: string) => ({ headers: { "X-Forwarded-For": address } });
+  const barred = await RawWebSocket.open(server.port, from("192.0.2.9"));
+  assert.equal((await barred.untilClosed()).code, 4403);
+  for (const address of ["198.51.100.7", "2001:db8::5:0:1", "127.0.0.1"]) {
+    const client = await WireClient.open(server.port, from(address));
+    assert.equal((await client.request(CODE.subscribe, "chat.a"))[3], address);
+    assert.equal((await client.request(CODE.publish, "chat.a", 1))[0], CODE.ok);
+    await fetch(`${server.url}/v1/rooms/chat.a/messages`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...from(address).headers },
+      body: "1",
+    });
+  }
+  const { messages } = await (await fetch(`${server.url}/v1/rooms/chat.a/messages`)).json();
+  assert.deepEqual(
+    messages.map(([, , data]: unknown[]) => data),
+    ["198.51.100.7", "2001:db8::5:0:1", "127.0.0.1"].flatMap((address) => [address, address]),
+  );
+});
+
 test("a module that cannot be used keeps the server from starting, and says why", async (t) => {
   const config = (path: string) =>
     createConfig({ port: 0, log: { level: "silent" }, hooks: { module: path } });

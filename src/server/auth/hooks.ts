@@ -15,6 +15,8 @@ export interface HookCaller {
   readonly sub: string | undefined;
   /** All claims of the token. */
   readonly claims: Readonly<Record<string, unknown>> | undefined;
+  /** Where the client is, such as `192.0.2.1`, by the word of trusted proxies; undefined where nobody can tell. */
+  readonly address: string | undefined;
 }
 
 /** One that has a connection, or asks over HTTP. */
@@ -75,6 +77,8 @@ export class Hooks {
   readonly #options: HooksOptions;
   /** The last publish of each that has one under way, so that one's publishes stay in order. */
   readonly #publishing = new WeakMap<Guest, Promise<unknown>>();
+  /** No field of the connection: without hooks nobody wants to know. */
+  readonly #addresses = new WeakMap<Guest, string>();
   /** Undefined where the module does not have it, and nobody needs to ask. */
   readonly connect: ((knock: Knock, access: Access) => Promise<void>) | undefined;
   readonly subscribe: ((guest: Guest, room: RoomName) => Promise<void>) | undefined;
@@ -88,13 +92,18 @@ export class Hooks {
     if (module.onPublish !== undefined) this.publish = (guest, outgoing) => this.#publish(guest, outgoing);
   }
 
-  async #connect({ headers, query }: Knock, access: Access): Promise<void> {
-    const caller = { ...callerOf(access), headers, query };
+  /** A connection is open: from here on hooks are told its address. */
+  entered(guest: Guest, address: string | undefined): void {
+    if (address !== undefined) this.#addresses.set(guest, address);
+  }
+
+  async #connect({ headers, query, address }: Knock, access: Access): Promise<void> {
+    const caller = { ...callerOf(access), address, headers, query };
     check(await this.#ask("onConnect", async () => this.#module.onConnect?.(caller)));
   }
 
   async #subscribe(guest: Guest, room: RoomName): Promise<void> {
-    const event = { ...guestOf(guest), room };
+    const event = { ...this.#guestOf(guest), room };
     check(await this.#ask("onSubscribe", async () => this.#module.onSubscribe?.(event)));
   }
 
@@ -110,13 +119,20 @@ export class Hooks {
 
   async #askPublish(guest: Guest, outgoing: Outgoing): Promise<Outgoing> {
     const { room, key, data } = outgoing;
-    const event = { ...guestOf(guest), room, key, data: decode(data) };
+    const event = { ...this.#guestOf(guest), room, key, data: decode(data) };
     const verdict = await this.#ask("onPublish", async () => this.#module.onPublish?.(event));
     if (verdict === undefined || !("data" in verdict)) {
       check(verdict);
       return outgoing;
     }
     return { ...outgoing, data: checkData(encode(verdict.data), this.#options.limits) };
+  }
+
+  #guestOf(guest: Guest): HookGuest {
+    const apiKey = "apiKey" in guest && typeof guest.apiKey === "string" ? guest.apiKey : undefined;
+    const own = "address" in guest && typeof guest.address === "string" ? guest.address : undefined;
+    const address = own ?? this.#addresses.get(guest);
+    return { ...callerOf(guest.access), address, session: guest.id, apiKey };
   }
 
   /** Rejects with `internal` where it throws and `timeout` where it takes too long; both are counted and told. */
@@ -152,14 +168,9 @@ function check(verdict: { readonly refuse: ErrorCode; readonly text?: string } |
   throw new CodedError(code, typeof text === "string" ? text : "refused");
 }
 
-function callerOf(access: Access): HookCaller {
+function callerOf(access: Access): Omit<HookCaller, "address"> {
   const claims = "claims" in access ? access.claims : undefined;
   return { sub: access.sub, claims: isRecord(claims) ? claims : undefined };
-}
-
-function guestOf(guest: Guest): HookGuest {
-  const apiKey = "apiKey" in guest && typeof guest.apiKey === "string" ? guest.apiKey : undefined;
-  return { ...callerOf(guest.access), session: guest.id, apiKey };
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

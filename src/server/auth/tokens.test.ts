@@ -251,6 +251,36 @@ test("tokens hold over HTTP too, room by room, and a client is a client there", 
   );
 });
 
+test("over HTTP a token may stand in the query, a key may not, and a subject has its rate", async (t) => {
+  const server = await startTestServer(t, {
+    auth: { secret: SECRET },
+    apiKeys: ["backend-key-0123456789"],
+    namespaces: { chat: { publish: "client" } },
+    limits: { httpRequestsPerSecondPerSub: 5 },
+  });
+  const ask = (query: string, headers = {}) =>
+    fetch(`${server.url}/v1/rooms/chat.a/messages?${query}`, { headers });
+  const token = await tokenOf();
+  assert.equal((await ask(`token=${token}`)).status, 200);
+  assert.equal((await ask(`limit=1&token=${token}`)).status, 200);
+  assert.equal((await ask("token=garbage")).status, 401);
+  assert.equal((await ask("token=")).status, 401);
+  assert.equal((await ask("token=backend-key-0123456789")).status, 401);
+  // The header counts before it.
+  assert.equal((await ask(`token=${token}`, { authorization: "Bearer garbage" })).status, 401);
+  const published = await fetch(`${server.url}/v1/rooms/chat.a/messages?token=${token}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: "1",
+  });
+  assert.equal(published.status, 200);
+  const answers = await Promise.all(Array.from({ length: 60 }, () => ask(`token=${token}`)));
+  const told = answers.find(({ status }) => status === 429);
+  assert.match(told?.headers.get("retry-after") ?? "", /^[12]$/);
+  assert.equal(server.gatewayCounters.httpOverSub, answers.filter(({ status }) => status === 429).length);
+  assert.equal((await ask(`token=${await tokenOf({ sub: "bob" })}`)).status, 200);
+});
+
 test("a server whose keys cannot be read does not start, and says why", async () => {
   const config = (auth: object) => createConfig({ port: 0, log: { level: "silent" }, auth });
   await assert.rejects(startServer(config({ keyFile: "/nowhere/key.pem" })), /auth\.keyFile .*ENOENT/);
