@@ -52,7 +52,7 @@ export class TestSocket implements Outbox {
     if (this.dropping) return "dropped";
     this.chunks.push(bytes.slice());
     if (this.binary) this.frames.push(...decodeServer(bytes.slice()));
-    return "sent";
+    return this.buffered > 0 ? "buffered" : "sent";
   }
 
   bufferedBytes(): number {

@@ -154,6 +154,8 @@ export class Engine implements SessionHost {
     this.reader.forgetAnswered();
     this.newest.forget();
     this.telemetry.nowMs = this.wallMs();
+    // What earlier ticks published has reached the sockets' buffers by now.
+    this.lanes.look(this.#slow.checkBytes);
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
@@ -204,6 +206,10 @@ export class Engine implements SessionHost {
 
   watch(session: Session, nowMs: number): void {
     this.#slow.watch(session, nowMs);
+  }
+
+  lookAt(session: Session): void {
+    this.#slow.check(session);
   }
 
   noteDrain(session: Session): void {

@@ -218,6 +218,7 @@ export class RoomLane implements Flushable {
     counters.topicBytes += chunk.length;
     counters.topicSentBytes += chunk.length * sockets;
     counters.deliveryFrames += sockets;
+    this.lane.published(chunk.length, sockets);
     this.#room.wrote(chunk.length * sockets);
     fanout.publish(topic, chunk, binary);
   }

@@ -484,8 +484,9 @@ class UwsGateway implements Gateway {
     const { counters } = this.#options;
     let bytes = 0;
     let sockets = 0;
-    for (const { session } of this.#connections) {
-      const waiting = session?.lookAtBuffer() ?? 0;
+    for (const connection of this.#connections) {
+      connection.session?.lookAtBuffer();
+      const waiting = connection.bufferedBytes();
       bytes += waiting;
       if (waiting > 0) sockets += 1;
     }
