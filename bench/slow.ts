@@ -1,13 +1,15 @@
 /**
  * Slow consumers: some of many clients stop reading while their rooms go on, and read again later. What that costs the
- * server's memory and the others' latency: before, during and after.
+ * server's memory and the others' latency: before, during and after. The same is published all the time.
  */
 
 import { Audience } from "./audience/audience.js";
 import type { AudiencePhase } from "./audience/audience-protocol.js";
+import { delay } from "./support/clock.js";
 import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
 import { KeyedStream } from "./support/keyed-stream.js";
+import type { Plot } from "./support/plot.js";
 import { residentBytes } from "./support/proc.js";
 import { digits, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues } from "./support/scenario.js";
@@ -16,10 +18,14 @@ const OPTIONS = {
   subscribers: { default: 9_000, help: "clients that read" },
   stalled: { default: 1_000, help: "clients that stop reading" },
   rate: { default: 5, help: "messages a second in the room of all" },
-  "bulk-rate": { default: 20, help: "messages a second in the room of those that stall" },
+  "bulk-rate": { default: 10, help: "messages a second in the room of those that stall" },
   "bulk-bytes": { default: 12_000, help: "bytes of each of these" },
   bytes: { default: 100, help: "bytes of a message in the room of all" },
   seconds: { default: 8, help: "length of each phase" },
+  "slow-ms": {
+    default: 120_000,
+    help: "limits.slowMs: long enough that who stalls is there when he reads again",
+  },
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
@@ -27,6 +33,7 @@ type Options = OptionValues<typeof OPTIONS>;
 const ALL = "board.all";
 const BULK = "board.bulk";
 const NAMESPACES = { board: { state: true, history: { messages: 1_000, seconds: 60 } } };
+const WARM_UP_MS = 2_000;
 const COUNTERS = ["slowedDown", "restored", "dropped", "lagged", "slowCloses"] as const;
 
 interface Measured {
@@ -42,7 +49,8 @@ export const slow = defineScenario({
   summary: "clients that stop reading: memory, and the latency of the others, before, during and after",
   options: OPTIONS,
   run: async (options) => {
-    const engine = await EngineProcess.start([`--namespaces=${JSON.stringify(NAMESPACES)}`], 0);
+    const args = [`--namespaces=${JSON.stringify(NAMESPACES)}`, `--limits.slow-ms=${options["slow-ms"]}`];
+    const engine = await EngineProcess.start(args, 0);
     const [readers, stallers] = [new Audience(4, 1), new Audience(5, 1)];
     const streams: KeyedStream[] = [];
     try {
@@ -51,18 +59,17 @@ export const slow = defineScenario({
       await stallers.connect({ ...common, connections: options.stalled, rooms: [ALL, BULK] });
       progress("all are connected");
       streams.push(streamOf(engine.port, ALL, options.rate, options.bytes));
+      streams.push(streamOf(engine.port, BULK, options["bulk-rate"], options["bulk-bytes"]));
+      await delay(WARM_UP_MS);
       const measure = (name: string): Promise<Measured> =>
         measureOnce(name, engine, readers, stallers, options);
       const before = await measure("before");
       await stallers.setReading(false);
-      const bulk = streamOf(engine.port, BULK, options["bulk-rate"], options["bulk-bytes"]);
-      streams.push(bulk);
       const during = await measure("stalled");
       const still = await measure("still stalled");
       await stallers.setReading(true);
-      streams.splice(streams.indexOf(bulk), 1);
-      await bulk.stop();
-      return [report(options, [before, during, still, await measure("after")])];
+      const back = await measure("they read again");
+      return [report(options, [before, during, still, back, await measure("after")])];
     } finally {
       await Promise.allSettled(streams.map((stream) => stream.stop()));
       await Promise.all([engine.stop(), readers.stop(), stallers.stop()]);
@@ -116,5 +123,29 @@ function report({ subscribers, stalled }: Options, all: readonly Measured[]): Ta
         stalled: { ...others, ageMicros: 0 },
       };
     }),
+    plots: plotsOf(all),
   };
+}
+
+function plotsOf(all: readonly Measured[]): Plot[] {
+  const common = { kind: "bars", x: "phase", places: all.map(({ name }) => name) } as const;
+  const ages = (name: string, share: number) => ({
+    name,
+    values: all.map(({ phase }) => Histogram.from(phase.ageMicros).quantile(share) / 1_000),
+  });
+  const resident = { name: "RSS", values: all.map((measured) => measured.residentBytes / 1e6) };
+  const counters = COUNTERS.filter((name) => name !== "slowCloses").map((name) => ({
+    name,
+    values: all.map(({ counters: now }) => now[name] ?? 0),
+  }));
+  return [
+    {
+      ...common,
+      title: "How old a message is when it reaches those that read",
+      y: "ms",
+      series: [ages("p50", 0.5), ages("p99", 0.99)],
+    },
+    { ...common, title: "Memory of the server", y: "RSS, MB", series: [resident] },
+    { ...common, title: "Slow sockets since the start", y: "times", series: counters },
+  ];
 }

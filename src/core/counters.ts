@@ -66,6 +66,12 @@ export interface Counters {
   bytesOverRate: number;
   /** Connections closed because they did not stop sending above their rate. */
   floodCloses: number;
+  /** Presence events that were made: one a room and second at the most, whoever gets it. */
+  presenceEvents: number;
+  /** Questions who is in a room that were refused because too many rooms were asked about. */
+  presenceAsksRefused: number;
+  /** Subscribes refused because of what they say of their member. */
+  presenceInfosRefused: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
   chainBroken: number;
 }
@@ -114,6 +120,9 @@ export function createCounters(): Counters {
     requestsOverRate: 0,
     bytesOverRate: 0,
     floodCloses: 0,
+    presenceEvents: 0,
+    presenceAsksRefused: 0,
+    presenceInfosRefused: 0,
     chainBroken: 0,
   };
 }

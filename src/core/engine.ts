@@ -13,6 +13,8 @@ import type { Outages } from "./outages.js";
 import { Paces } from "./paces.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
+import { listLimits, PresenceDesk } from "./presence/desk.js";
+import { type PresenceLine, SoloLine } from "./presence/line.js";
 import { Rooms } from "./rooms.js";
 import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
@@ -33,6 +35,8 @@ export interface EngineOptions {
   readonly outages?: Outages;
   /** Default: nobody but the rights decides. */
   readonly guard?: Guard;
+  /** Tells who is in rooms of other processes. Default: there are none. */
+  readonly presence?: PresenceLine;
 }
 
 /** What {@link Engine.look} tells. */
@@ -71,6 +75,7 @@ export class Engine implements SessionHost {
   readonly reader: HistoryReader;
   readonly newest = new Newest();
   readonly paces: Paces;
+  readonly presence: PresenceDesk;
   readonly signatures: Signatures;
   readonly limits: Limits;
   readonly allowances: Allowances;
@@ -85,7 +90,8 @@ export class Engine implements SessionHost {
   #lagging: Session[] = [];
   #retries: Session[] = [];
 
-  constructor({ node, broker, fanout, settingsOf, limits, counters, guard = {}, outages }: EngineOptions) {
+  constructor(options: EngineOptions) {
+    const { node, broker, fanout, settingsOf, limits, counters, guard = {}, outages } = options;
     this.#node = node;
     this.broker = broker;
     this.outages = outages ?? NO_OUTAGES;
@@ -98,6 +104,8 @@ export class Engine implements SessionHost {
     this.lanes = new Lanes(limits.laneSockets, counters);
     this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
+    const line = options.presence ?? new SoloLine(listLimits(limits));
+    this.presence = new PresenceDesk({ line, settingsOf, limits, counters, fanout });
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
     this.#slow = new SlowWatch(limits, counters);
   }
@@ -140,6 +148,8 @@ export class Engine implements SessionHost {
     this.#packer.take();
     this.reader.forgetAnswered();
     this.newest.forget();
+    // What earlier ticks published has reached the sockets' buffers by now.
+    this.lanes.look(this.#slow.checkBytes);
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
@@ -147,6 +157,7 @@ export class Engine implements SessionHost {
     try {
       if (takeIn) this.rooms.takeIn(this.lanes, nowMs);
       this.paces.flushDue(nowMs);
+      this.presence.tick(this.lanes, nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
       this.#takeTurns(nowMs);
     } finally {
@@ -160,6 +171,7 @@ export class Engine implements SessionHost {
   sweep(nowMs: number): void {
     this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
+    this.presence.sweep(nowMs);
     const retries = this.#retries;
     this.#retries = [];
     for (const session of retries) this.wantTurn(session);
@@ -187,6 +199,10 @@ export class Engine implements SessionHost {
 
   watch(session: Session, nowMs: number): void {
     this.#slow.watch(session, nowMs);
+  }
+
+  lookAt(session: Session): void {
+    this.#slow.check(session);
   }
 
   noteDrain(session: Session): void {

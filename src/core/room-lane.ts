@@ -194,7 +194,9 @@ export class RoomLane implements Flushable {
     const { counters } = this.#room;
     counters.topicPublishes += 1;
     counters.topicBytes += chunk.length;
-    this.#room.wrote(chunk.length * (wire.binary ? this.#binary : this.#text));
+    const members = wire.binary ? this.#binary : this.#text;
+    this.lane.published(chunk.length, members);
+    this.#room.wrote(chunk.length * members);
     fanout.publish(topic, chunk, wire.binary);
   }
 

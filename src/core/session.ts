@@ -30,6 +30,8 @@ export interface SessionHost extends Shared {
   wantLag(session: Session): void;
   /** The socket's buffer is to be watched until it drains. */
   watch(session: Session, nowMs: number): void;
+  /** Slows it down where too much waits for its socket. */
+  lookAt(session: Session): void;
   /** Milliseconds since 1970; see `Fanout.wallMs`. */
   wallMs(): number;
   /** The socket took something of what waited for it. */
@@ -83,7 +85,7 @@ export class Session implements Owner, Asker {
     this.wire = wire;
     this.#outbox = outbox;
     this.#host = host;
-    this.lane = host.lanes.acquire();
+    this.lane = host.lanes.acquire(this);
     this.subscriptions = new Subscriptions(this, host);
   }
 
@@ -177,9 +179,9 @@ export class Session implements Owner, Asker {
     this.goOn();
   }
 
-  /** About once a second: notices what no callback tells, that something waits and nothing is taken. */
+  /** About once a second, and when much was sent: notices what no callback tells, that something waits and nothing is taken. */
   lookAtBuffer(): void {
-    if (this.bufferedBytes > this.#host.limits.softWatermarkBytes) this.wantPace("slow");
+    this.#host.lookAt(this);
   }
 
   /** Goes on with what waits for the buffer to drain, if it has. */
@@ -217,7 +219,7 @@ export class Session implements Owner, Asker {
     this.#state = "closed";
     this.subscriptions.closeAll(nowMs);
     this.#host.signatures.removeAll(this.id);
-    this.#host.lanes.release(this.lane);
+    this.#host.lanes.release(this.lane, this);
     this.#host.counters.connections -= 1;
   }
 
@@ -323,12 +325,14 @@ export class Session implements Owner, Asker {
 
   /** Has new rights from now on; leaves the rooms that they do not allow. */
   renew(access: Access, nowMs: number): void {
+    this.#host.presence.rename(this, this.subscriptions.attended(), access);
     this.#access = access;
     for (const room of this.subscriptions.rooms()) {
-      if (access.rights.allows("subscribe", room)) continue;
+      const isSeen = !this.subscriptions.watches(room) || access.rights.allows("members", room);
+      if (isSeen && access.rights.allows("subscribe", room)) continue;
       this.subscriptions.close(room, nowMs);
       this.#host.counters.forbidden += 1;
-      const { code, message: text } = forbidden("subscribe", room);
+      const { code, message: text } = forbidden(isSeen ? "subscribe" : "members", room);
       this.sendControl({ type: "error", ref: 0, code, text, retryMs: undefined, room });
     }
   }
@@ -348,7 +352,9 @@ export class Session implements Owner, Asker {
 
   #put(bytes: Uint8Array): void {
     if (this.#state === "closed") return;
-    if (this.#outbox.send(bytes) === "dropped") this.dropped();
+    const outcome = this.#outbox.send(bytes);
+    if (outcome === "dropped") this.dropped();
+    else if (outcome === "buffered") this.lookAtBuffer();
   }
 
   /** Waits for the broker, counted; the outcome is answered unless the connection is gone by then. */

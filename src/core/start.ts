@@ -16,14 +16,17 @@ export function checkOptions(
   limits: Limits,
   counters: Counters,
 ): void {
-  const { after, last, state, rate, members } = options;
+  const { after, last, state, rate, members, info } = options;
   if (rate !== undefined && !settings.rates.includes(rateOf(settings, rate))) {
     counters.ratesRefused += 1;
     throw refuse(
       `rate: ${rate} is not among those that the room's namespace allows: ${settings.rates.join(", ")}`,
     );
   }
-  if (members === true) throw refuse("members: this server does not offer presence");
+  if (members === true && settings.presence === "off")
+    throw refuse("members: the room's namespace has no presence");
+  if (info !== undefined && settings.presence !== "members")
+    throw refuse("info: the room's namespace does not list members");
   if (settings.ephemeral && (after !== undefined || last !== undefined || state === true)) {
     throw refuse("after, last and state: the room is ephemeral and keeps nothing");
   }

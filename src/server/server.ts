@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { ownLine, PresenceHub } from "../broker/presence/presence-hub.js";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine, type EngineLook, type RoomReport } from "../core/engine.js";
 import { softWatermark } from "../core/limits.js";
+import { listLimits } from "../core/presence/desk.js";
+import type { PresenceLine } from "../core/presence/line.js";
+import { CodedError } from "../protocol/errors.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { createAuth } from "./auth/index.js";
 import { RevocationMemory } from "./auth/revocation-memory.js";
@@ -51,6 +55,7 @@ export interface ServerOptions {
 /** A broker outside of this process, with the totals of the way to it. */
 export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable"> {
   readonly availability: Availability;
+  readonly presence: PresenceLine;
 }
 
 /** A server that listens. */
@@ -108,7 +113,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const gatewayCounters = createGatewayCounters();
   const memory = RevocationMemory.open(config, options);
   const running = await brokerOf(config, options, log, (kept) => memory.learn(kept));
-  const { broker, counters: brokerCounters, isAvailable, availability, stop: stopBroker } = running;
+  const { broker, counters: brokerCounters, isAvailable, availability, presence, stop: stopBroker } = running;
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
   const auth = await createAuth(config, gatewayCounters, log).catch(async (cause: unknown) => {
@@ -143,6 +148,10 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
       await memory.spread(kept, running.revoke);
     },
     counters,
+    occupants: (room) => {
+      if (engine === undefined) throw new CodedError("unavailable", "the server is just starting", 100);
+      return engine.presence.ask(room);
+    },
     version,
     health: () => ({
       ok: stopping === undefined,
@@ -169,7 +178,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
       const outages = availability;
-      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters, outages, guard });
+      const ports = { broker, fanout, outages, guard, presence };
+      engine = new Engine({ node, settingsOf: settings, limits, counters, ...ports });
       return engine;
     },
   }).catch(async (cause: unknown) => {
@@ -232,7 +242,12 @@ async function brokerOf(
     onAvailable: (isAvailable) => availability.set(0, isAvailable),
     onRevoked,
   });
-  return { ...own, availability };
+  const hub = new PresenceHub({ name: config.node, limits: listLimits(config.limits) });
+  const stop = async (deadlineMs: number): Promise<void> => {
+    hub.stop();
+    await own.stop(deadlineMs);
+  };
+  return { ...own, availability, presence: ownLine(hub), stop };
 }
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */

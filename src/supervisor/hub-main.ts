@@ -3,6 +3,8 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Hub, startHub } from "../broker/hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
+import { PresenceHub } from "../broker/presence/presence-hub.js";
+import { listLimits } from "../core/presence/desk.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
 import { startBroker } from "../server/broker.js";
 import { type Program, runChild } from "./child-program.js";
@@ -25,8 +27,10 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   const running = await startBroker(config, log, { share: hubs.length, onAvailable, onRevoked });
   carrier?.attach(running);
   const { broker, counters, isAvailable, stop } = running;
+  const presence = new PresenceHub({ name: `${config.node}.${index}`, limits: listLimits(config.limits) });
   hub = await startHub({
     broker,
+    presence,
     socketPath,
     limits: { ...DEFAULT_HUB_LIMITS, bufferBytes: config.limits.hubBufferBytes },
     onError: (cause) => log.error({ err: cause }, "the hub had an error"),
@@ -45,6 +49,7 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
       const endMs = performance.now() + (seconds > 0 ? seconds * 1_000 + WORKERS_MS : 0);
       while (hub.links > 0 && performance.now() < endMs) await sleep(POLL_MS);
       await hub.stop(STOP_MS);
+      presence.stop();
       await stop(STOP_MS);
       // The supervisor removes it too, unless it was killed; it is not empty as long as another hub is there.
       await rmdir(dirname(socketPath)).catch(() => {});

@@ -45,6 +45,8 @@ export const METRIC_HELP = {
   fanwire_checkpoints_total: "Quiet rooms whose position was moved on, as nothing came",
   fanwire_keys_removed_total:
     "Keys taken out because the connection, or the process, that they were of has ended",
+  fanwire_presence_events_total:
+    "Presence events: of a room at most one a second, sent to all of a process who watch it",
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
@@ -145,6 +147,9 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   requestsOverRate: limit("requestsPerSecond"),
   bytesOverRate: limit("receivedBytesPerSecond"),
   floodCloses: limit("flood"),
+  presenceEvents: counter("fanwire_presence_events_total"),
+  presenceAsksRefused: limit("presenceAsks"),
+  presenceInfosRefused: limit("presenceInfoBytes"),
   chainBroken: bug("engineChain"),
 };
 

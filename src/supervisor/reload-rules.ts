@@ -16,7 +16,7 @@ export function whyNotReloadable(now: Config, next: Config): string | undefined 
   if (now.broker !== "memory" && !isDeepStrictEqual(sharedOf(now), sharedOf(next)))
     changed.push("with NATS whether tokens are used, and for how long at most (auth)");
   if (!isDeepStrictEqual(kept(now), kept(next)))
-    changed.push("history, state or ephemeral of a namespace or of defaults");
+    changed.push("history, state, stateSeconds or ephemeral of a namespace or of defaults");
   if (changed.length === 0) return undefined;
   return `a restart is needed to change ${changed.join(", ")}`;
 }
@@ -38,10 +38,17 @@ function kept({ defaults, namespaces }: Config): unknown {
   };
 }
 
-/** All but what workers alone act on. */
+/**
+ * All but what workers alone act on: who may publish, whose a key is (publishes say it to the hub, `Outgoing.hold`), and at
+ * which pace a room is delivered. Clients of a worker that is replaced subscribe anew, and so in the classes that there are.
+ */
 function keptOf({
   publish: _publish,
   anonymous: _anonymous,
+  key: _key,
+  rates: _rates,
+  rate: _rate,
+  slow: _slow,
   ...settings
 }: Config["namespaces"][string]): object {
   return settings;

@@ -1,5 +1,6 @@
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
+import { partitionedPresence } from "../broker/hub/link-presence.js";
 import { partitioned, partitionOf } from "../broker/hub/partitioned.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
 import { Availability } from "../server/availability.js";
@@ -94,6 +95,7 @@ function linkTo(
 function sharedBy(links: readonly HubLink[], availability: Availability): SharedBroker {
   return {
     broker: partitioned(links),
+    presence: partitionedPresence(links.map((link) => link.presence)),
     availability,
     isAvailable: () => links.every(({ linked }) => linked),
     counters: () => summed(links.map(({ counters }) => ({ ...counters }))),

@@ -1,11 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type { PresenceLine } from "../../core/presence/line.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import { createHubLinkCounters, type HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS, type HubLimits } from "./hub-limits.js";
 import { LinkConnection } from "./link-connection.js";
+import { LinkPresence } from "./link-presence.js";
 import { LinkReads } from "./link-reads.js";
 import { LinkRequests } from "./link-requests.js";
 import { LinkRooms } from "./link-rooms.js";
@@ -45,6 +47,8 @@ export interface HubLink extends Broker {
   readonly available: boolean;
   /** Rooms open through this link. */
   readonly openRooms: number;
+  /** Who is in rooms, as the hub knows it. */
+  readonly presence: PresenceLine;
   /** Resolves once linked; rejects with `unavailable` after the deadline, or when stopped. */
   ready(deadlineMs: number): Promise<void>;
 }
@@ -59,6 +63,7 @@ const EXPIRE_MS = 250;
 
 class Link implements HubLink {
   readonly counters: HubLinkCounters;
+  readonly presence = new LinkPresence(() => this.#output);
   readonly #limits: HubLimits;
   readonly #onStatus: (linked: boolean) => void;
   readonly #onAvailable: (available: boolean) => void;
@@ -200,6 +205,9 @@ class Link implements HubLink {
       case RECORD.message:
         this.#rooms.message(bytes, view, start, end);
         return;
+      case RECORD.presenceTold:
+        this.presence.told(bytes, start, end);
+        return;
       case RECORD.pageMessage:
         this.#requests.pageMessage(bytes, view, start, end);
         return;
@@ -241,6 +249,7 @@ class Link implements HubLink {
   #up(output: RecordOutput): void {
     this.#output = output;
     this.#rooms.up();
+    this.presence.up();
     this.#wake();
     this.#onStatus(true);
     this.#setAvailable(true);

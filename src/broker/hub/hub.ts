@@ -4,6 +4,7 @@ import type { Broker } from "../../core/ports.js";
 import { CodedError, toCodedError } from "../../protocol/errors.js";
 import { type Message, nil } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { PresenceHub } from "../presence/presence-hub.js";
 import { type HeldKey, HeldKeys } from "./held-keys.js";
 import { createHubCounters, type HubCounters } from "./hub-counters.js";
 import type { HubLimits } from "./hub-limits.js";
@@ -21,6 +22,8 @@ export interface HubOptions {
   readonly socketPath: string;
   readonly limits: HubLimits;
   readonly counters?: HubCounters;
+  /** Who is in rooms; the hub does not stop it. Default: nobody wants to know. */
+  readonly presence?: PresenceHub | undefined;
   /** Told what failed that should not: malformed records, other versions, errors of the broker without a code. */
   readonly onError?: (cause: unknown) => void;
 }
@@ -61,6 +64,7 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   readonly broker: Broker;
   readonly limits: HubLimits;
   readonly counters: HubCounters;
+  readonly presence: PresenceHub | undefined;
   readonly keys: HeldKeys<HubPeer>;
   readonly #onError: (cause: unknown) => void;
   readonly #server: Server;
@@ -73,7 +77,8 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   isAvailable = true;
   #stopping: Promise<void> | undefined;
 
-  constructor({ broker, limits, counters, onError }: HubOptions) {
+  constructor({ broker, limits, counters, presence, onError }: HubOptions) {
+    this.presence = presence;
     this.broker = broker;
     this.limits = limits;
     this.counters = counters ?? createHubCounters();

@@ -14,6 +14,7 @@ export const RECORD = {
   publish: 4,
   history: 5,
   state: 6,
+  presence: 7,
   welcome: 16,
   opened: 17,
   message: 18,
@@ -26,10 +27,11 @@ export const RECORD = {
   failed: 25,
   checkpoint: 26,
   status: 27,
+  presenceTold: 28,
 } as const;
 
 /** Hub and worker of different builds meet in a rolling replacement; they must not misread each other. */
-export const WIRE_VERSION = 2;
+export const WIRE_VERSION = 3;
 
 /** Length, type and flags, with which every record begins. */
 export const RECORD_HEAD_BYTES = 6;

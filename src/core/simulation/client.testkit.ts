@@ -253,7 +253,9 @@ export class SimulatedClient implements SocketPeer {
     if (state?.position === undefined || state.ref !== 0) return;
     this.moves += 1;
     state.current = rate;
-    this.#begin(room, state.position, false);
+    // A snapshot goes on where it is moved on its way.
+    const { segment } = state;
+    this.#begin(room, state.position, segment?.snapshot === true && segment.liveAt === undefined);
     // What it joined ahead of, it may be sent again.
     this.#wireLast.delete(room);
   }
