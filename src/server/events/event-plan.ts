@@ -37,7 +37,10 @@ export function planOf(query: string, lastEventId: string): EventPlan {
     throw bad(`name 1 to ${ROOMS_MAX} rooms, each once: /v1/events?room=R&room=S`);
   const id = lastEventId === "" ? (parameters.get("lastEventId") ?? "") : lastEventId;
   const positions = id === "" ? [] : positionsOf(id, names.length);
-  return { rooms: names.map((name, index) => ({ name, after: positions[index] })), options: optionsOf(parameters) };
+  return {
+    rooms: names.map((name, index) => ({ name, after: positions[index] })),
+    options: optionsOf(parameters),
+  };
 }
 
 /** What `id:` of an event holds: the position in each room, in the order of the request. */
@@ -54,12 +57,10 @@ export function idOf(positions: readonly (Position | undefined)[]): string {
 function positionsOf(id: string, rooms: number): (Position | undefined)[] {
   const parts = id.split(",");
   if (parts.length !== rooms)
-    throw bad(`Last-Event-ID has positions of ${parts.length} rooms, the request names ${rooms}: it is of another stream`);
-  return parts.map((part) => {
-    if (part === "") return undefined;
-    const { epoch, offset } = parsePosition(part);
-    return { epoch: decoded(epoch), offset };
-  });
+    throw bad(
+      `Last-Event-ID has positions of ${parts.length} rooms, the request names ${rooms}: it is of another stream`,
+    );
+  return parts.map((part) => (part === "" ? undefined : parsePosition(decoded(part))));
 }
 
 function decoded(text: string): string {
@@ -88,7 +89,9 @@ function rateOf(text: string): AskedRate {
   if (text === "all" || text === "slowest") return text;
   const rate = Number(text);
   if (text !== "" && rate > 0 && rate < Number.POSITIVE_INFINITY) return rate;
-  throw bad(`rate is ${JSON.stringify(text.slice(0, 80))}, not messages a second above 0, "all" or "slowest"`);
+  throw bad(
+    `rate is ${JSON.stringify(text.slice(0, 80))}, not messages a second above 0, "all" or "slowest"`,
+  );
 }
 
 function bad(text: string): CodedError {

@@ -132,7 +132,11 @@ export class EventStream implements Socket {
   /** About once a second. */
   sweep(nowMs: number): void {
     if (this.#state === "asking" && nowMs - this.#madeMs >= START_MS) this.#write(":\n\n");
-    else if (this.#state === "streaming" && nowMs - this.#writtenMs >= HEARTBEAT_MS && this.#waitingBytes === 0)
+    else if (
+      this.#state === "streaming" &&
+      nowMs - this.#writtenMs >= HEARTBEAT_MS &&
+      this.#waitingBytes === 0
+    )
       this.#write(":\n\n");
   }
 
@@ -153,9 +157,14 @@ export class EventStream implements Socket {
         return this.#placed(first, "live", (room) => room.reach(Number(second)));
       case CODE.reset: {
         const to = { epoch: String(second), offset: Number(third) };
-        const event = this.#placed(first, "reset", (room) => {
-          room.position = to;
-        }, { ...to, reason: fourth });
+        const event = this.#placed(
+          first,
+          "reset",
+          (room) => {
+            room.position = to;
+          },
+          { ...to, reason: fourth },
+        );
         const room = this.#byName.get(first);
         if (room?.wantsState === true) this.#askState(room);
         return event;

@@ -45,7 +45,6 @@ export class FollowedRoom {
   /** Nothing came up to there. */
   reach(offset: number): void {
     const { position } = this;
-    if (position !== undefined && offset > position.offset)
-      this.position = { epoch: position.epoch, offset };
+    if (position !== undefined && offset > position.offset) this.position = { epoch: position.epoch, offset };
   }
 }
