@@ -30,6 +30,8 @@ export interface Call {
   readonly authorization: string | undefined;
   /** Whether its owner may still look. */
   readonly mayLook: () => boolean;
+  /** Whether draining needs a key. */
+  readonly drainNeedsKey: boolean;
   /** What the path names. */
   readonly segment: string;
 }
@@ -85,9 +87,9 @@ function drain({ node }: Call): Answer {
   return { status: 202, body: { state: node.status().state } };
 }
 
-function ticket({ ops, mayLook }: Call): Answer {
+function ticket({ ops, mayLook, drainNeedsKey }: Call): Answer {
   const issued = opsOf(ops).feed.tickets.issue(Date.now(), mayLook);
-  return { status: 200, body: { ticket: issued, seconds: TICKET_SECONDS } };
+  return { status: 200, body: { ticket: issued, seconds: TICKET_SECONDS, drainNeedsKey } };
 }
 
 async function inspect({ ops, segment }: Call): Promise<Answer> {
