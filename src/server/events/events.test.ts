@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { type IncomingMessage, request } from "node:http";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { nowSeconds, SECRET, tokenOf } from "../auth/tokens.testkit.js";
+import { createConfig } from "../config.js";
 import { eventually, type Rig, type RigOptions, startRig } from "../gateway-rig.testkit.js";
+import { startServer } from "../server.js";
 
 const NAMESPACES = {
   board: { state: true, history: { messages: 5_000, seconds: 3_600 } },
@@ -277,6 +280,32 @@ test("a quiet stream stays open, and a draining server says when to come back", 
   assert.ok(reader.retryMs !== undefined && reader.retryMs >= 0);
   assert.equal(reader.events.at(-1)?.event, "end");
   assert.equal(rig.counters.connections, 0);
+});
+
+test("rights hold as on a socket, and a stream ends with its token", { timeout: 60_000 }, async (t) => {
+  const config = createConfig({ port: 0, log: { level: "fatal" }, auth: { secret: SECRET } });
+  const server = await startServer(config);
+  t.after(() => server.stop(500));
+  const status = async (query: string): Promise<number | undefined> => {
+    const response = await ask(t, server.port, query);
+    response.resume();
+    return response.statusCode;
+  };
+  const token = await tokenOf();
+  assert.equal(await status("?room=chat.a"), 401);
+  assert.equal(await status(`?room=chat.a&token=${token}x`), 401);
+  assert.equal(await status(`?room=board.a&token=${token}`), 403);
+  const short = await tokenOf({ exp: nowSeconds() + 4 });
+  const stream = await Reader.open(t, server.port, `?room=chat.a&token=${short}`);
+  await stream.until(() => stream.isOver, "the end of the stream");
+  const told = stream.events.filter(({ event }) => event === "problem" || event === "end");
+  assert.deepEqual(
+    told.map(({ event, data }) => [event, data.code]),
+    [
+      ["problem", "unauthenticated"],
+      ["end", 4401],
+    ],
+  );
 });
 
 test("subscriptions of a closed stream are gone, and nobody else's", async (t) => {
