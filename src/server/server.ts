@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { ownLine, PresenceHub } from "../broker/presence/presence-hub.js";
+import { ownLine } from "../broker/presence/presence-hub.js";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine, type EngineLook, type RoomReport } from "../core/engine.js";
 import { softWatermark } from "../core/limits.js";
-import { listLimits } from "../core/presence/desk.js";
 import type { PresenceLine } from "../core/presence/line.js";
 import { CodedError } from "../protocol/errors.js";
 import type { RoomName } from "../protocol/room-name.js";
@@ -14,7 +13,7 @@ import { RevocationMemory } from "./auth/revocation-memory.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
 import { TokenWatch } from "./auth/token-watch.js";
 import { Availability } from "./availability.js";
-import { type RunningBroker, startBroker } from "./broker.js";
+import { type RunningBroker, startBroker, startPresence } from "./broker.js";
 import { CallerRates } from "./caller-rates.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
@@ -27,6 +26,7 @@ import {
 } from "./gateway-limits.js";
 import { createHttpApi } from "./http-api.js";
 import { createLogger, type Logger } from "./log.js";
+import { streamOf } from "./nats-options.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
 import { SubjectCounts } from "./subject-counts.js";
@@ -53,7 +53,7 @@ export interface ServerOptions {
 }
 
 /** A broker outside of this process, with the totals of the way to it. */
-export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable"> {
+export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable" | "away"> {
   readonly availability: Availability;
   readonly presence: PresenceLine;
 }
@@ -71,6 +71,8 @@ export interface RunningServer {
   readonly brokerCounters: Readonly<Record<string, number>>;
   /** Whether the broker can be reached and can store. */
   readonly isBrokerAvailable: boolean;
+  /** Streams of the broker in this process that do not answer, though others do. */
+  readonly brokerAway: readonly string[];
   /** Rooms that are open now. */
   readonly openRooms: number;
   /** See `Engine.look` and `Engine.inspect`. */
@@ -219,6 +221,9 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get isBrokerAvailable() {
       return isAvailable();
     },
+    get brokerAway() {
+      return running.away();
+    },
     get openRooms() {
       return engine?.openRooms ?? 0;
     },
@@ -237,17 +242,19 @@ async function brokerOf(
   onRevoked: (kept: readonly KeptRevocation[]) => void,
 ): Promise<SharedBroker & Pick<RunningBroker, "stop" | "revoke">> {
   if (broker !== undefined) return { ...broker, stop: async () => {} };
-  const availability = new Availability(() => 0);
+  const availability = new Availability(() => 0, streamOf(config));
   const own = await startBroker(config, log, {
     onAvailable: (isAvailable) => availability.set(0, isAvailable),
+    onAway: (streams) => availability.setAway(0, streams),
     onRevoked,
   });
-  const hub = new PresenceHub({ name: config.node, limits: listLimits(config.limits) });
+  const hub = startPresence(config, own.broker, config.node);
   const stop = async (deadlineMs: number): Promise<void> => {
     hub.stop();
     await own.stop(deadlineMs);
   };
-  return { ...own, availability, presence: ownLine(hub), stop };
+  const counters = (): Record<string, number> => ({ ...own.counters(), ...hub.counters });
+  return { ...own, counters, availability, presence: ownLine(hub), stop };
 }
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */

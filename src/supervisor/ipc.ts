@@ -61,6 +61,8 @@ export interface WorkerReport {
   readonly rooms: number;
   /** Every hub is reached, or the broker that it hosts itself is there. */
   readonly brokerAvailable: boolean;
+  /** Its streams that do not answer, though others do. */
+  readonly brokerAway?: readonly string[];
   readonly counters: {
     readonly engine: Counters;
     readonly gateway: GatewayCounters;
@@ -75,6 +77,8 @@ export interface HubReport {
   /** What waits for workers to read it. */
   readonly waitingBytes?: number;
   readonly brokerAvailable: boolean;
+  /** Its streams that do not answer, though others do. */
+  readonly brokerAway?: readonly string[];
   readonly counters: {
     readonly hub: Readonly<Record<string, number>>;
     readonly broker: Readonly<Record<string, number>>;

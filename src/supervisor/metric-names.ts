@@ -1,6 +1,7 @@
 import type { BrokerCounters } from "../broker/counters.js";
 import type { HubCounters, HubLinkCounters } from "../broker/hub/hub-counters.js";
 import type { NatsCounters } from "../broker/nats/nats-counters.js";
+import type { PresenceCounters } from "../broker/presence/presence-counters.js";
 import type { Counters } from "../core/counters.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
 
@@ -47,6 +48,9 @@ export const METRIC_HELP = {
     "Keys taken out because the connection, or the process, that they were of has ended",
   fanwire_presence_events_total:
     "Presence events: of a room at most one a second, sent to all of a process who watch it",
+  fanwire_presence_gossip_total: "What hubs of several nodes tell each other of presence, by direction",
+  fanwire_presence_gossip_bytes_total: "Bytes of it",
+  fanwire_presence_repairs_total: "What hubs missed of what others told them, or lost of them, by kind",
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
@@ -214,6 +218,7 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   retriedReads: counter("fanwire_broker_retries_total", { kind: "read" }),
   refusedPublishes: limit("outbox"),
   droppedEphemerals: limit("ephemeral"),
+  droppedGossip: limit("gossip"),
   reads: counter("fanwire_broker_reads_total", { from: "nats" }),
   tailReads: counter("fanwire_broker_reads_total", { from: "memory" }),
   sharedReads: counter("fanwire_broker_reads_total", { from: "other" }),
@@ -223,8 +228,21 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   newEpochs: counter("fanwire_broker_epochs_total"),
 };
 
+/** Of what hubs tell each other of presence. */
+const PRESENCE_NAMES: NamesOf<PresenceCounters> = {
+  presenceSaid: counter("fanwire_presence_gossip_total", { direction: "out" }),
+  presenceSaidBytes: counter("fanwire_presence_gossip_bytes_total", { direction: "out" }),
+  presenceHeard: counter("fanwire_presence_gossip_total", { direction: "in" }),
+  presenceHeardBytes: counter("fanwire_presence_gossip_bytes_total", { direction: "in" }),
+  presenceSnapshots: counter("fanwire_presence_repairs_total", { kind: "snapshot" }),
+  presenceHoles: counter("fanwire_presence_repairs_total", { kind: "hole" }),
+  presencePeersLost: counter("fanwire_presence_repairs_total", { kind: "peerLost" }),
+  presenceMalformed: counter("fanwire_presence_repairs_total", { kind: "malformed" }),
+  presenceOverflows: limit("presenceEntries"),
+};
+
 /** Of whatever broker a process hosts. */
-export const BROKER_TOTALS: Readonly<Record<string, MetricName>> = NATS_NAMES;
+export const BROKER_TOTALS: Readonly<Record<string, MetricName>> = { ...NATS_NAMES, ...PRESENCE_NAMES };
 
 export const HUB_NAMES: NamesOf<HubCounters> = {
   links: gauge("fanwire_hub_links"),

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createHubCounters, createHubLinkCounters } from "../broker/hub/hub-counters.js";
 import { createNatsCounters } from "../broker/nats/nats-counters.js";
+import { createPresenceCounters } from "../broker/presence/presence-counters.js";
 import { createCounters } from "../core/counters.js";
 import { createGatewayCounters } from "../server/gateway-limits.js";
 import type { HubReport, WorkerReport } from "./ipc.js";
@@ -43,7 +44,10 @@ function workerReport(connections: number): WorkerReport {
 const hub: HubReport = {
   links: 2,
   brokerAvailable: false,
-  counters: { hub: { ...createHubCounters(), links: 2 }, broker: { ...createNatsCounters(), holes: 4 } },
+  counters: {
+    hub: { ...createHubCounters(), links: 2 },
+    broker: { ...createNatsCounters(), ...createPresenceCounters(), holes: 4 },
+  },
 };
 
 const STATUS: NodeStatus = {

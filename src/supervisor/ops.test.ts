@@ -203,14 +203,14 @@ test("a connection ends when its key is taken away", async (t) => {
   let keys = new ApiKeys([KEY]);
   const admin = await start(t, { apiKeys: () => keys, asksTokens: true });
   const client = clientOf(t, admin, { authorization: `Bearer ${KEY}` });
-  const closed = new Promise<void>((resolve) => {
+  const closed = new Promise<void>((resolve, reject) => {
+    const limit = setTimeout(() => reject(new Error("it is still open")), DEADLINE_MS);
+    t.after(() => clearTimeout(limit));
     client.on("state", (state) => {
       if (state.kind === "open") keys = new ApiKeys(["fedcba9876543210"]);
       else if (state.kind === "waiting") resolve();
     });
   });
-  const limit = setTimeout(() => client.disconnect(), DEADLINE_MS);
-  t.after(() => clearTimeout(limit));
   await closed;
 });
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { keepSeconds } from "../server/auth/revocations.js";
 import { usesTokens } from "../server/auth/uses-tokens.js";
 import type { Config } from "../server/config.js";
+import { usesPresence } from "../server/uses-presence.js";
 
 /**
  * What a running node cannot change: where it listens, who supervises, and what the hubs keep, since they keep it over
@@ -15,6 +16,9 @@ export function whyNotReloadable(now: Config, next: Config): string | undefined 
   if (now.auth.revocationsFile !== next.auth.revocationsFile) changed.push("auth.revocationsFile");
   if (now.broker !== "memory" && !isDeepStrictEqual(sharedOf(now), sharedOf(next)))
     changed.push("with NATS whether tokens are used, and for how long at most (auth)");
+  if (now.limits.presenceMembers !== next.limits.presenceMembers) changed.push("limits.presenceMembers");
+  if (now.broker !== "memory" && usesPresence(now) !== usesPresence(next))
+    changed.push("with NATS whether any namespace has presence");
   if (!isDeepStrictEqual(kept(now), kept(next)))
     changed.push("history, state, stateSeconds or ephemeral of a namespace or of defaults");
   if (changed.length === 0) return undefined;
@@ -39,7 +43,7 @@ function kept({ defaults, namespaces }: Config): unknown {
 }
 
 /**
- * All but what workers alone act on: who may publish, whose a key is (publishes say it to the hub, `Outgoing.hold`), and at
+ * All but what workers alone act on: who may publish, whose a key is (publishes say it to the hub, `Outgoing.hold`), who is told who is there, and at
  * which pace a room is delivered. Clients of a worker that is replaced subscribe anew, and so in the classes that there are.
  */
 function keptOf({
@@ -49,6 +53,7 @@ function keptOf({
   rates: _rates,
   rate: _rate,
   slow: _slow,
+  presence: _presence,
   ...settings
 }: Config["namespaces"][string]): object {
   return settings;

@@ -10,6 +10,8 @@ export interface NodeStatus {
   /** Whether new clients should be sent here; else `reasons` says why not. */
   readonly ready: boolean;
   readonly reasons: readonly string[];
+  /** What part of the rooms gets nothing new, though the node is ready: others would not serve them either. */
+  readonly degraded?: readonly string[];
   readonly url: string;
   readonly pid: number;
   readonly startedAt: string;
@@ -57,6 +59,7 @@ export function statusOf(node: Supervisor): NodeStatus {
     state: node.state,
     ready: reasons.length === 0,
     reasons,
+    degraded: streamsAway(node),
     url: node.url,
     pid: process.pid,
     startedAt: new Date(node.startedAt).toISOString(),
@@ -83,6 +86,14 @@ function reasonsAgainst({ state, workers, hubs }: Supervisor): string[] {
     ...missing.map((slot) => `${slot.role} ${slot.index} is ${slot.child?.state.kind ?? "being restarted"}`),
     ...cut.map((slot) => `${slot.role} ${slot.index} does not reach the broker`),
   ];
+}
+
+function streamsAway({ workers, hubs }: Supervisor): string[] {
+  return [...hubs, ...workers].flatMap((slot) => {
+    const report = slot.child?.report;
+    const away = (report?.hub ?? report?.worker)?.brokerAway ?? [];
+    return away.length === 0 ? [] : [`${slot.role} ${slot.index} gets no answer of ${away.join(", ")}`];
+  });
 }
 
 function processesOf<R>(
