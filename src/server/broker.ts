@@ -19,6 +19,8 @@ export interface RunningBroker {
   readonly counters: () => Readonly<Record<string, number>>;
   /** Whether it can store and read now. */
   readonly isAvailable: () => boolean;
+  /** Which of its streams do not answer, though others do. */
+  readonly away: () => readonly string[];
   /**
    * Tells all nodes that use this broker, those that start later too. Rejects with a CodedError where it is not stored.
    * Undefined: there are no others.
@@ -36,6 +38,8 @@ export interface BrokerOptions {
   readonly share?: number;
   /** Told when it cannot be reached any more, and when it can again. */
   readonly onAvailable?: (isAvailable: boolean) => void;
+  /** Told which of its streams cannot be reached though it can, at every change. */
+  readonly onAway?: (streams: readonly string[]) => void;
   /**
    * Told which tokens are void by the word of any node: what is known already before the start resolves. Default: this process
    * need not know.
@@ -79,13 +83,13 @@ function startMemory(config: Config, log: Logger, share: number): RunningBroker 
     clearInterval(sweeper);
     await broker.stop(deadlineMs);
   };
-  return { broker, counters: () => ({ ...counters }), isAvailable: () => true, stop };
+  return { broker, counters: () => ({ ...counters }), isAvailable: () => true, away: () => [], stop };
 }
 
 async function startNats(
   config: Config,
   log: Logger,
-  { share = 1, onAvailable = () => undefined, onRevoked }: BrokerOptions,
+  { share = 1, onAvailable = () => undefined, onAway = () => undefined, onRevoked }: BrokerOptions,
 ): Promise<RunningBroker> {
   const access = natsAccessOf(config);
   if (access === undefined) throw new Error("broker names no NATS server");
@@ -102,6 +106,7 @@ async function startNats(
     revocations: bounds,
   } = provisionOptionsOf(config, access);
   const shares = usesTokens(config) && onRevoked !== undefined && bounds !== undefined;
+  let away: readonly string[] = [];
   const broker = await startNatsBroker({
     access,
     settings,
@@ -128,6 +133,12 @@ async function startNats(
       else log.info({}, "NATS is back");
       onAvailable(status === "back");
     },
+    onAway: (streams) => {
+      if (streams.length > 0) log.warn({ streams }, "streams do not answer: their rooms get nothing new");
+      else log.info({}, "all streams answer again");
+      away = streams;
+      onAway(streams);
+    },
     onNotice: ({ level, text }) => log[level]({}, text),
     onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),
   });
@@ -135,6 +146,7 @@ async function startNats(
     broker: new KeyAge(broker, settingsOf(config)),
     counters: () => ({ ...broker.counters }),
     isAvailable: () => broker.available,
+    away: () => away,
     revoke: shares ? (kept) => broker.revoke(idOfRevocation(kept.revocation), textOfKept(kept)) : undefined,
     stop: (deadlineMs) => broker.stop(deadlineMs),
   };

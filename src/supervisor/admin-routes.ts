@@ -74,8 +74,8 @@ export function routeOf(path: string): { readonly route: Route; readonly segment
 }
 
 function readiness({ node }: Call): Answer {
-  const { ready, reasons, state } = node.status();
-  return { status: ready ? 200 : 503, body: { ready, state, reasons } };
+  const { ready, reasons, degraded, state } = node.status();
+  return { status: ready ? 200 : 503, body: { ready, state, reasons, degraded } };
 }
 
 async function metrics({ node }: Call): Promise<Answer> {

@@ -19,12 +19,13 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   if (socketPath === undefined) throw new Error(`there is no socket for hub ${index}`);
   let hub: Hub | undefined;
   const onAvailable = (available: boolean): void => hub?.setAvailable(available);
+  const onAway = (streams: readonly string[]): void => hub?.setAway(streams);
   // One of them speaks for the node.
   const carrier = index === CARRIER_INDEX ? new RevocationCarrier() : undefined;
   const onRevoked = carrier && ((kept: readonly KeptRevocation[]): void => carrier.learn(kept));
-  const running = await startBroker(config, log, { share: hubs.length, onAvailable, onRevoked });
+  const running = await startBroker(config, log, { share: hubs.length, onAvailable, onAway, onRevoked });
   carrier?.attach(running);
-  const { broker, counters, isAvailable, stop } = running;
+  const { broker, counters, isAvailable, away, stop } = running;
   const presence = startPresence(config, broker, `${config.node}.${index}`);
   hub = await startHub({
     broker,
@@ -34,12 +35,14 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
     onError: (cause) => log.error({ err: cause }, "the hub had an error"),
   });
   hub.setAvailable(isAvailable());
+  hub.setAway(away());
   return {
     report: () => ({
       hub: {
         links: hub.links,
         waitingBytes: hub.waitingBytes,
         brokerAvailable: isAvailable(),
+        brokerAway: away(),
         counters: { hub: { ...hub.counters }, broker: { ...counters(), ...presence.counters } },
       },
     }),

@@ -10,6 +10,7 @@ import type { NatsParts } from "./nats-parts.js";
 import { headOfEmpty, versionOf } from "./nats-reads.js";
 import type { HistoryBounds, RoomPlace } from "./room-reader.js";
 import { placeOf } from "./stream-plan.js";
+import type { Stream } from "./streams.js";
 import { encodeKey, encodeRoom, percentEncode } from "./subjects.js";
 
 const EPHEMERAL: Position = Object.freeze({ epoch: "", offset: 0 });
@@ -70,6 +71,7 @@ export class NatsBroker implements Broker {
     }
     const token = encodeRoom(room);
     const stream = this.#parts.streams.at(set, plan.subjects.partitionOf(token));
+    this.#refuseIfAway(room, stream);
     const messageId = id === undefined ? publisher.nextId() : idOf(token, id);
     const isKeyInSubject = set.keyed && (key === undefined || !encodeKey(key).startsWith("%%"));
     const parcel = {
@@ -108,6 +110,7 @@ export class NatsBroker implements Broker {
     }
     if (this.#isAway)
       throw new CodedError("unavailable", `room ${room} cannot be opened: NATS is away`, 1_000);
+    this.#refuseIfAway(room, this.#parts.streams.at(place.set, plan.subjects.partitionOf(encodeRoom(room))));
     const opened = await flows.open(room, sink, place);
     return opened.start ?? opened.stream.position(opened.last);
   }
@@ -210,6 +213,13 @@ export class NatsBroker implements Broker {
     return this.#parts.awayMs() >= this.#parts.delivery.limits.awayMs;
   }
 
+  /** What would only wait for its deadline. */
+  #refuseIfAway(room: RoomName, stream: Stream): void {
+    if (!this.#parts.flows.isAway(stream)) return;
+    const text = `stream ${stream.name}, which keeps room ${room}, does not answer: it has no leader`;
+    throw new CodedError("unavailable", text, STREAM_RETRY_MS);
+  }
+
   #refuseIfUnable(): void {
     if (this.#stopping !== undefined) throw new CodedError("unavailable", "the broker has stopped", 1_000);
     const reason = this.#parts.refusal();
@@ -225,3 +235,6 @@ function idOf(token: string, id: string): string {
 }
 
 const ID_MAX = 200;
+
+/** A stream that has not answered for ten seconds is looked after by somebody, or nobody. */
+const STREAM_RETRY_MS = 2_000;

@@ -72,6 +72,8 @@ export interface NatsBrokerOptions {
   readonly nowMs?: () => number;
   /** NATS was lost, or is back. */
   readonly onStatus?: (status: "away" | "back") => void;
+  /** Streams have not answered for long, though others do: their rooms get nothing new. At every change; none: all answer. */
+  readonly onAway?: (streams: readonly string[]) => void;
   readonly onNotice?: (notice: NatsNotice) => void;
   /** Told what a sink threw; must not throw. Default: a process warning. */
   readonly onSinkError?: (cause: unknown, room: RoomName) => void;
@@ -215,6 +217,7 @@ async function assemble(
     delivery,
     onTrouble,
     onAnswering: (isAnswering) => watch.answering(isAnswering),
+    onAway: options.onAway ?? (() => undefined),
   });
   const echoes = new Echoes(limits.graceMs, nowMs, (room, sequence) => flows.exists(room, sequence));
   const ephemeral = new EphemeralRooms(live, subjects, delivery);
