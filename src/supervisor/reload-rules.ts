@@ -15,6 +15,9 @@ export function whyNotReloadable(now: Config, next: Config): string | undefined 
   if (now.auth.revocationsFile !== next.auth.revocationsFile) changed.push("auth.revocationsFile");
   if (now.broker !== "memory" && !isDeepStrictEqual(sharedOf(now), sharedOf(next)))
     changed.push("with NATS whether tokens are used, and for how long at most (auth)");
+  // Nodes that share rooms take out the keys of one that is gone, so their hubs go by it, too.
+  if (now.broker !== "memory" && !isDeepStrictEqual(keysOf(now), keysOf(next)))
+    changed.push("with NATS key of a namespace or of defaults");
   if (!isDeepStrictEqual(kept(now), kept(next)))
     changed.push("history, state, stateSeconds or ephemeral of a namespace or of defaults");
   if (changed.length === 0) return undefined;
@@ -24,6 +27,12 @@ export function whyNotReloadable(now: Config, next: Config): string | undefined 
 /** What of tokens the hub acts on, which shares revocations with other nodes. */
 function sharedOf(config: Config): unknown {
   return [usesTokens(config), keepSeconds(config.auth)];
+}
+
+/** Whose keys are, where it is said. */
+function keysOf({ defaults, namespaces }: Config): unknown {
+  const named = Object.entries(namespaces).filter(([, { key }]) => key !== undefined);
+  return [defaults.key, Object.fromEntries(named.map(([name, { key }]) => [name, key]))];
 }
 
 /** What of the rooms' settings the broker acts on. */
