@@ -1,5 +1,6 @@
-// Makes the page of src/web into dist/page: index.html, page.js, page.css, favicon.svg; the client into single files for a
-// page without a build, dist/cdn/fanwire.js (global `fanwire`) and fanwire.mjs; and lays the programs of peers that
+// Makes the pages of src/web, the demo's into dist/page and the operators' into dist/ops-page: index.html, a script, a style sheet,
+// favicon.svg; the client into single files for a page without a build, dist/cdn/fanwire.js (global `fanwire`) and
+// fanwire.mjs; and lays the programs of peers that
 // the bench measures beside the compiled benches, so that `fanwire bench` has them too. Part of `npm run build`.
 import { copyFile, cp, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -7,27 +8,29 @@ import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const from = `${root}src/web/`;
-const to = `${root}dist/page/`;
 
-await mkdir(to, { recursive: true });
-await build({
-  entryPoints: { page: `${from}main.ts` },
-  outdir: to,
-  bundle: true,
-  format: "esm",
-  target: ["chrome111", "firefox113", "safari16.4"],
-  minify: true,
-  logLevel: "warning",
-  legalComments: "none",
-});
-await build({
-  entryPoints: { page: `${from}page.css` },
-  outdir: to,
-  bundle: true,
-  target: ["chrome111", "firefox113", "safari16.4"],
-  minify: true,
-  logLevel: "warning",
-});
+await makePage({ folder: "page", html: "index.html", js: { page: "main.ts" }, css: { page: "page.css" } });
+await makePage({ folder: "ops-page", html: "ops.html", js: { ops: "ops-main.ts" }, css: { ops: "ops.css" } });
+
+async function makePage({ folder, html, js, css }) {
+  const to = `${root}dist/${folder}/`;
+  await mkdir(to, { recursive: true });
+  const settings = {
+    outdir: to,
+    bundle: true,
+    target: ["chrome111", "firefox113", "safari16.4"],
+    minify: true,
+    logLevel: "warning",
+    legalComments: "none",
+  };
+  const files = (entries) =>
+    Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, from + file]));
+  await build({ ...settings, entryPoints: files(js), format: "esm" });
+  await build({ ...settings, entryPoints: files(css) });
+  await copyFile(from + html, `${to}index.html`);
+  await copyFile(`${from}favicon.svg`, `${to}favicon.svg`);
+}
+
 for (const [format, file] of [
   ["iife", "fanwire.js"],
   ["esm", "fanwire.mjs"],
@@ -44,7 +47,6 @@ for (const [format, file] of [
     logLevel: "warning",
   });
 }
-for (const file of ["index.html", "favicon.svg"]) await copyFile(from + file, to + file);
 
 await cp(`${root}bench/peers/servers`, `${root}dist/bench/peers/servers`, { recursive: true });
 await cp(`${root}bench/chat`, `${root}dist/bench/chat`, {

@@ -465,8 +465,7 @@ class UwsGateway implements Gateway {
   #sweep(): void {
     const nowMs = performance.now();
     try {
-      // Some 0.1 µs each. Who takes nothing at all is not told of by any callback.
-      for (const { session } of this.#connections) session?.lookAtBuffer();
+      this.#lookAtBuffers();
       this.#engine.sweep(nowMs);
       this.#http.sweep(nowMs);
       this.#doorman.sweep(nowMs);
@@ -478,6 +477,21 @@ class UwsGateway implements Gateway {
       this.#fault("sweep", cause);
     }
     this.#log.sweep();
+  }
+
+  /** Some 0.1 µs each. Who takes nothing at all is not told of by any callback. */
+  #lookAtBuffers(): void {
+    const { counters } = this.#options;
+    let bytes = 0;
+    let sockets = 0;
+    for (const connection of this.#connections) {
+      connection.session?.lookAtBuffer();
+      const waiting = connection.bufferedBytes();
+      bytes += waiting;
+      if (waiting > 0) sockets += 1;
+    }
+    counters.waitingBytes = bytes;
+    counters.waitingSockets = sockets;
   }
 
   /** Rather than turn in circles: without a free descriptor nothing can be accepted, and nothing refused. */

@@ -3,10 +3,8 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Hub, startHub } from "../broker/hub/hub.js";
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
-import { PresenceHub } from "../broker/presence/presence-hub.js";
-import { listLimits } from "../core/presence/desk.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
-import { startBroker } from "../server/broker.js";
+import { startBroker, startPresence } from "../server/broker.js";
 import { type Program, runChild } from "./child-program.js";
 import { CARRIER_INDEX } from "./ipc.js";
 import { RevocationCarrier } from "./revocation-carrier.js";
@@ -21,13 +19,14 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   if (socketPath === undefined) throw new Error(`there is no socket for hub ${index}`);
   let hub: Hub | undefined;
   const onAvailable = (available: boolean): void => hub?.setAvailable(available);
+  const onAway = (streams: readonly string[]): void => hub?.setAway(streams);
   // One of them speaks for the node.
   const carrier = index === CARRIER_INDEX ? new RevocationCarrier() : undefined;
   const onRevoked = carrier && ((kept: readonly KeptRevocation[]): void => carrier.learn(kept));
-  const running = await startBroker(config, log, { share: hubs.length, onAvailable, onRevoked });
+  const running = await startBroker(config, log, { share: hubs.length, onAvailable, onAway, onRevoked });
   carrier?.attach(running);
-  const { broker, counters, isAvailable, stop } = running;
-  const presence = new PresenceHub({ name: `${config.node}.${index}`, limits: listLimits(config.limits) });
+  const { broker, counters, isAvailable, away, stop } = running;
+  const presence = startPresence(config, broker, `${config.node}.${index}`);
   hub = await startHub({
     broker,
     presence,
@@ -36,13 +35,15 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
     onError: (cause) => log.error({ err: cause }, "the hub had an error"),
   });
   hub.setAvailable(isAvailable());
+  hub.setAway(away());
   return {
     report: () => ({
       hub: {
         links: hub.links,
         waitingBytes: hub.waitingBytes,
         brokerAvailable: isAvailable(),
-        counters: { hub: { ...hub.counters }, broker: counters() },
+        brokerAway: away(),
+        counters: { hub: { ...hub.counters }, broker: { ...counters(), ...presence.counters } },
       },
     }),
     drain: async (seconds) => {

@@ -40,6 +40,10 @@ test("all that needs a restart is named at once", () => {
   const tokens = { auth: { secret: "0123456789abcdef0123456789abcdef" } };
   assert.match(why(nats, { ...nats, ...tokens }) ?? "", /with NATS whether tokens are used/);
   assert.equal(why({}, tokens), undefined);
+  const presence: ConfigInput = { namespaces: { lobby: { presence: "members" } } };
+  assert.match(why(nats, { ...nats, ...presence }) ?? "", /with NATS whether any namespace has presence/);
+  assert.equal(why({}, presence), undefined);
+  assert.match(why({}, { limits: { presenceMembers: 7 } }) ?? "", /limits\.presenceMembers/);
 });
 
 test("with NATS, whose a key is needs a restart, as nodes take out the keys of one that is gone", () => {

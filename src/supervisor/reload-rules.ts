@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { keepSeconds } from "../server/auth/revocations.js";
 import { usesTokens } from "../server/auth/uses-tokens.js";
 import type { Config } from "../server/config.js";
+import { usesPresence } from "../server/uses-presence.js";
 
 /**
  * What a running node cannot change: where it listens, who supervises, and what the hubs keep, since they keep it over
@@ -18,6 +19,9 @@ export function whyNotReloadable(now: Config, next: Config): string | undefined 
   // Nodes that share rooms take out the keys of one that is gone, so their hubs go by it, too.
   if (now.broker !== "memory" && !isDeepStrictEqual(keysOf(now), keysOf(next)))
     changed.push("with NATS key of a namespace or of defaults");
+  if (now.limits.presenceMembers !== next.limits.presenceMembers) changed.push("limits.presenceMembers");
+  if (now.broker !== "memory" && usesPresence(now) !== usesPresence(next))
+    changed.push("with NATS whether any namespace has presence");
   if (!isDeepStrictEqual(kept(now), kept(next)))
     changed.push("history, state, stateSeconds or ephemeral of a namespace or of defaults");
   if (changed.length === 0) return undefined;
@@ -48,8 +52,8 @@ function kept({ defaults, namespaces }: Config): unknown {
 }
 
 /**
- * All but what workers alone act on: who may publish, whose a key is (publishes say it to the hub, `Outgoing.hold`), and at
- * which pace a room is delivered. Clients of a worker that is replaced subscribe anew, and so in the classes that there are.
+ * All but what workers alone act on: who may publish, whose a key is (publishes say it to the hub, `Outgoing.hold`), who is
+ * told who is there, and at which pace a room is delivered. Clients of a worker that is replaced subscribe anew, and so in the classes that there are.
  */
 function keptOf({
   publish: _publish,
@@ -58,6 +62,7 @@ function keptOf({
   rates: _rates,
   rate: _rate,
   slow: _slow,
+  presence: _presence,
   ...settings
 }: Config["namespaces"][string]): object {
   return settings;

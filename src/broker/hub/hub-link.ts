@@ -27,6 +27,8 @@ export interface HubLinkOptions {
   readonly onStatus?: (linked: boolean) => void;
   /** Told at every change of {@link HubLink.available}. Must not throw. */
   readonly onAvailable?: (available: boolean) => void;
+  /** Told which parts of the broker the hub cannot reach, at every change; none while it is not linked. Must not throw. */
+  readonly onAway?: (parts: readonly string[]) => void;
   /** Told what failed that should not: malformed records, another version, what a sink threw. Must not throw. */
   readonly onError?: (cause: unknown) => void;
 }
@@ -67,6 +69,7 @@ class Link implements HubLink {
   readonly #limits: HubLimits;
   readonly #onStatus: (linked: boolean) => void;
   readonly #onAvailable: (available: boolean) => void;
+  readonly #onAway: (parts: readonly string[]) => void;
   readonly #onError: (cause: unknown) => void;
   readonly #rooms: LinkRooms;
   readonly #requests: LinkRequests;
@@ -76,15 +79,26 @@ class Link implements HubLink {
   /** Only while linked. */
   #output: RecordOutput | undefined;
   #available = false;
+  #awayParts = "";
   #waiting: (() => void)[] = [];
   #stopping: Promise<void> | undefined;
   #ref = 0;
 
-  constructor({ socketPath, worker, limits, counters, onStatus, onAvailable, onError }: HubLinkOptions) {
+  constructor({
+    socketPath,
+    worker,
+    limits,
+    counters,
+    onStatus,
+    onAvailable,
+    onAway,
+    onError,
+  }: HubLinkOptions) {
     this.counters = counters ?? createHubLinkCounters();
     this.#limits = limits;
     this.#onStatus = onStatus ?? (() => {});
     this.#onAvailable = onAvailable ?? (() => {});
+    this.#onAway = onAway ?? (() => {});
     this.#onError = onError ?? (() => {});
     const nextRef = (): number => this.#nextRef();
     this.#requests = new LinkRequests({ limits, counters: this.counters, nextRef });
@@ -230,6 +244,7 @@ class Link implements HubLink {
         return;
       case "status":
         this.#setAvailable(record.available);
+        this.#setAway(record.away);
         return;
       case "lagged":
         this.#rooms.lagged();
@@ -261,6 +276,13 @@ class Link implements HubLink {
     this.#onAvailable(available);
   }
 
+  #setAway(parts: readonly string[]): void {
+    const away = parts.join(" ");
+    if (away === this.#awayParts) return;
+    this.#awayParts = away;
+    this.#onAway(parts);
+  }
+
   #down(): void {
     this.#output = undefined;
     const text = "the hub was lost before it answered: the message may be stored or not";
@@ -269,6 +291,7 @@ class Link implements HubLink {
     this.#rooms.down(this.#away());
     this.#onStatus(false);
     this.#setAvailable(false);
+    this.#setAway([]);
   }
 
   #expire(): void {

@@ -19,6 +19,8 @@ import { RecordReader } from "./record-reader.js";
 export interface PeerOwner extends ReadsOwner {
   /** Whether the broker can be reached. */
   readonly isAvailable: boolean;
+  /** Parts of it that cannot. */
+  readonly away: readonly string[];
   /** Who is in rooms; undefined: nobody wants to know. */
   readonly presence: PresenceHub | undefined;
   /** Of all peers. */
@@ -132,7 +134,8 @@ export class HubPeer implements RoomPeer {
 
   /** Says whether the broker can be reached. */
   tellStatus(): void {
-    if (this.#worker !== undefined) this.#write({ type: "status", available: this.#owner.isAvailable });
+    const { isAvailable: available, away } = this.#owner;
+    if (this.#worker !== undefined) this.#write({ type: "status", available, away });
   }
 
   checkpoint({ room }: RoomMember, offset: number): void {
@@ -184,7 +187,7 @@ export class HubPeer implements RoomPeer {
     this.#worker = worker;
     this.#write({ type: "welcome", version: WIRE_VERSION });
     if (version === WIRE_VERSION) {
-      if (!this.#owner.isAvailable) this.tellStatus();
+      if (!this.#owner.isAvailable || this.#owner.away.length > 0) this.tellStatus();
       this.#attend();
       return;
     }

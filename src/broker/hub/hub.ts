@@ -37,6 +37,8 @@ export interface Hub {
   readonly waitingBytes: number;
   /** Tells workers, now and later, whether the broker can be reached. Until it is called it is taken to be. */
   setAvailable(isAvailable: boolean): void;
+  /** Tells workers, now and later, which parts of the broker cannot be reached, by names without spaces. Until then: none. */
+  setAway(parts: readonly string[]): void;
   /**
    * Takes nothing new, answers the publishes under way, closes all links and then all rooms; cuts what is left at the
    * deadline. The broker goes on. A second call waits for the first.
@@ -75,6 +77,7 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   readonly #freeNumbers: number[] = [];
   #numbers = 0;
   isAvailable = true;
+  away: readonly string[] = [];
   #stopping: Promise<void> | undefined;
 
   constructor({ broker, limits, counters, presence, onError }: HubOptions) {
@@ -101,6 +104,11 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   setAvailable(isAvailable: boolean): void {
     if (isAvailable === this.isAvailable) return;
     this.isAvailable = isAvailable;
+    for (const peer of this.#peers) peer.tellStatus();
+  }
+
+  setAway(parts: readonly string[]): void {
+    this.away = parts;
     for (const peer of this.#peers) peer.tellStatus();
   }
 

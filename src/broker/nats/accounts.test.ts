@@ -107,11 +107,12 @@ describe("the documented accounts, as they are", () => {
         api("INFO"),
       ],
       provisioner: [
-        ...["fw.in.0.a", "fw.eph.0.a", "fw.ctl.epochs", "fw.revoked.a", "_INBOX_engine.a"],
+        ...["fw.in.0.a", "fw.eph.0.a", "fw.ctl.epochs", "fw.revoked.a", "fw.presence", "_INBOX_engine.a"],
         api("DIRECT.GET.FW_0"),
       ],
       publisher: [
         "fw.revoked.a",
+        "fw.presence",
         "fw.ctl.plan",
         "fw.ctl.epochs",
         "_INBOX_engine.a",
@@ -126,15 +127,17 @@ describe("the documented accounts, as they are", () => {
         "fw.ctl.plan",
         api("STREAM.PURGE.FW_0"),
         "fw.revoked.a",
+        "fw.presence",
         api("CONSUMER.CREATE.FW_0.x.fw.in.0.a"),
       ],
     };
     const subscriptions: Record<AccountUser, string[]> = {
       engine: ["_INBOX_provisioner.>", "_INBOX.>", "fw.in.*.*", "$JS.API.>"],
-      provisioner: ["_INBOX_engine.>", "fw.live.*.*", "$JS.ACK.>"],
-      publisher: ["_INBOX_engine.>", "_INBOX.>", "fw.live.*.*", "fw.in.*.*", "fw.eph.*.*"],
+      provisioner: ["_INBOX_engine.>", "fw.presence", "fw.live.*.*", "$JS.ACK.>"],
+      publisher: ["_INBOX_engine.>", "fw.presence", "_INBOX.>", "fw.live.*.*", "fw.in.*.*", "fw.eph.*.*"],
       reader: [
         "_INBOX_engine.>",
+        "fw.presence",
         "_INBOX_publisher.>",
         "fw.in.*.*",
         "fw.ctl.*",
@@ -299,6 +302,7 @@ function startNode(server: NatsServer, choice: NodeChoice = {}): Promise<NatsBro
     settings: CONFORMANCE_NAMESPACES,
     ...{ prefix, partitions: PARTITIONS, provision, startMs: 30_000 },
     revoked: { bounds: DEFAULT_REVOCATIONS, onRevoked: () => undefined },
+    gossips: true,
     ...(onNotice === undefined ? {} : { onNotice }),
   });
 }
