@@ -118,7 +118,8 @@ export class Session implements Owner, Asker {
   take(payload: Uint8Array, nowMs: number): readonly ClientInput[] {
     if (this.#state === "closed") return [];
     const clock = allowanceClock(nowMs);
-    const { limits, allowances } = this.#host;
+    const { limits, counters, allowances } = this.#host;
+    counters.receivedBytes += payload.length;
     this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
     if (payload.length <= limits.payloadBytes) return take(this, this.#host, payload, nowMs);
     if (!this.#floods(clock)) this.tooLarge(payload.length);
@@ -346,6 +347,7 @@ export class Session implements Owner, Asker {
 
   #put(bytes: Uint8Array): void {
     if (this.#state === "closed") return;
+    this.#host.counters.sentBytes += bytes.length;
     const outcome = this.#outbox.send(bytes);
     if (outcome === "dropped") this.dropped();
     else if (outcome === "buffered") this.lookAtBuffer();

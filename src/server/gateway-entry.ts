@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { OPEN_ACCESS } from "../core/access.js";
 import { type CloseCode, CodedError, type ErrorCode, toCodedError } from "../protocol/errors.js";
 import { wireFor } from "../protocol/wire.js";
-import { type Address, textOfAddress } from "./address.js";
+import { type Address, type AddressKey, textOfAddress } from "./address.js";
 import type { Door, Entrance, KnockRequest } from "./auth/door.js";
 import type { TokenWatch } from "./auth/token-watch.js";
 import type { Admission, HandshakeRequest, House } from "./gateway-admission.js";
@@ -24,6 +24,9 @@ export interface EntryOptions {
   readonly onEntered: ((session: SessionFace, address: string | undefined) => void) | undefined;
   readonly connect: (id: string, connection: Connection, access: Entrance["access"]) => SessionFace;
 }
+
+/** What of a uWebSockets.js request is used; valid during the handler only. */
+export type EntryRequest = HandshakeRequest & KnockRequest & PeerRequest;
 
 /** A handshake is let in with this connection and answered with this sub-protocol, or told why not. */
 export type EntryDecision =
@@ -57,25 +60,39 @@ export class Entry {
   }
 
   /** Decides about a handshake within its handler; counts it where it is refused. What it throws is a bug. */
-  decide(socket: PeerSocket, req: HandshakeRequest & KnockRequest & PeerRequest): EntryDecision {
-    const { floor, doorman, admission, door, bufferBytes } = this.#options;
-    const client = doorman.clientOf(socket, req);
-    const caller = callerOf(client);
-    const nowMs = performance.now();
-    const unwelcome = doorman.handshake(caller, nowMs);
-    if (unwelcome !== undefined) return this.#refused(unwelcome);
-    const decision = admission.decide(req, this.#house(), nowMs);
-    if (decision.kind === "refuse") return decision;
-    const address = this.#addressOf(client);
-    try {
-      this.#entering = { ...(door?.admit(req, address) ?? OPEN_ENTRANCE), address };
-    } catch (cause) {
-      if (cause instanceof CodedError) return this.#refused(cause);
-      throw cause;
-    }
-    floor.plainConnections -= 1;
-    const connection = new Connection(wireFor(decision.subprotocol), bufferBytes, caller);
-    return { kind: "enter", connection, header: decision.header };
+  decide(socket: PeerSocket, req: EntryRequest): EntryDecision {
+    const { admission, bufferBytes } = this.#options;
+    const entered = this.#letIn(
+      socket,
+      req,
+      (nowMs) => admission.decide(req, this.#house(), nowMs),
+      ({ subprotocol, header }, caller) => {
+        const connection = new Connection(wireFor(subprotocol), bufferBytes, caller);
+        return { kind: "enter" as const, connection, header };
+      },
+    );
+    return entered instanceof CodedError ? { kind: "refuse", error: entered } : entered;
+  }
+
+  /** The same of a stream of events, which is made once it may come in, and open then. Returns why it may not. */
+  follow(
+    socket: PeerSocket,
+    req: EntryRequest,
+    make: (caller: AddressKey | undefined) => { readonly connection: Connection; readonly stream: Socket },
+  ): CodedError | undefined {
+    const { admission } = this.#options;
+    const entered = this.#letIn(
+      socket,
+      req,
+      (nowMs) => {
+        const error = admission.refusalOfEvents(req, this.#house(), nowMs);
+        return error === undefined ? { kind: "accept" as const } : { kind: "refuse" as const, error };
+      },
+      (_, caller) => make(caller),
+    );
+    if (entered instanceof CodedError) return entered;
+    this.opened(entered.connection, entered.stream);
+    return undefined;
   }
 
   /** What is wrong with a request to the socket's path that is no handshake. */
@@ -123,9 +140,37 @@ export class Entry {
     if (sub !== undefined) subjects?.left(sub);
   }
 
-  #refused(error: CodedError): EntryDecision {
+  /** Asks about address, house and token in this order, and remembers who enters. What is refused is counted. */
+  #letIn<A extends { readonly kind: "accept" }, T>(
+    socket: PeerSocket,
+    req: EntryRequest,
+    admit: (nowMs: number) => A | { readonly kind: "refuse"; readonly error: CodedError },
+    make: (admitted: A, caller: AddressKey | undefined) => T,
+  ): T | CodedError {
+    const { floor, doorman, door } = this.#options;
+    const client = doorman.clientOf(socket, req);
+    const caller = callerOf(client);
+    const nowMs = performance.now();
+    const unwelcome = doorman.handshake(caller, nowMs);
+    if (unwelcome !== undefined) return this.#refused(unwelcome);
+    const admitted = admit(nowMs);
+    if (admitted.kind === "refuse") return admitted.error;
+    try {
+      const address = this.#addressOf(client);
+      const entrance = door?.admit(req, address) ?? OPEN_ENTRANCE;
+      const made = make(admitted, caller);
+      floor.plainConnections -= 1;
+      this.#entering = { ...entrance, address };
+      return made;
+    } catch (cause) {
+      if (cause instanceof CodedError) return this.#refused(cause);
+      throw cause;
+    }
+  }
+
+  #refused(error: CodedError): CodedError {
     this.#options.floor.counters.upgradesRefused += 1;
-    return { kind: "refuse", error };
+    return error;
   }
 
   #house(): House {

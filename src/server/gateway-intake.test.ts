@@ -77,6 +77,7 @@ class World {
       id: name,
       take: (bytes) => (connection.isOpen ? msgpackWire.decode(bytes, LIMITS) : []),
       carryOut,
+      receive: nothing,
       heard: nothing,
       dropped: nothing,
       drained: nothing,

@@ -13,8 +13,8 @@ export interface Socket {
   end(code: number, reason: string): void;
   /** Cuts the connection without a close frame; calls the close handler before it returns. */
   close(): void;
-  /** What is sent within goes out in one write. What it throws ends the process. */
-  cork(work: () => void): unknown;
+  /** What is sent within goes out in one write. What it throws ends the process. Without it each goes out by itself. */
+  cork?(work: () => void): unknown;
   subscribe(topic: string): boolean;
   unsubscribe(topic: string): boolean;
 }
@@ -22,6 +22,7 @@ export interface Socket {
 /** What a connection calls of its session. */
 export type SessionFace = Pick<
   Session,
+  | "receive"
   | "take"
   | "carryOut"
   | "heard"
@@ -93,7 +94,7 @@ export class Connection implements Outbox {
 
   /** Sends what is sent within in one write. `work` must not throw. */
   cork(work: () => void): void {
-    if (this.#socket === undefined) work();
+    if (this.#socket?.cork === undefined) work();
     else this.#socket.cork(work);
   }
 

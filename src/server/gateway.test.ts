@@ -130,6 +130,7 @@ function failing(
       const session = engine.connect(...args);
       return {
         id: session.id,
+        receive: (payload, nowMs) => session.receive(payload, nowMs),
         take: (payload, nowMs) => {
           fail("receive");
           return session.take(payload, nowMs);

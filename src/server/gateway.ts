@@ -5,69 +5,31 @@ import uWS, {
   type us_socket_context_t,
   type WebSocket,
 } from "uWebSockets.js";
-import type { Engine } from "../core/engine.js";
-import type { Limits } from "../core/limits.js";
-import type { Fanout } from "../core/ports.js";
 import type { CodedError } from "../protocol/errors.js";
-import type { Door } from "./auth/door.js";
-import type { TokenWatch } from "./auth/token-watch.js";
 import { Admission } from "./gateway-admission.js";
-import { DescriptorGuard, type OpenFiles } from "./gateway-descriptors.js";
+import { DescriptorGuard } from "./gateway-descriptors.js";
 import { Doorman } from "./gateway-doorman.js";
 import { tellInPortions } from "./gateway-drain.js";
 import { Entry } from "./gateway-entry.js";
+import { EVENTS_PATH, GatewayEvents } from "./gateway-events.js";
 import { Exit, LISTENER_CLOSE_MS } from "./gateway-exit.js";
 import { Floor } from "./gateway-floor.js";
 import { HttpFront } from "./gateway-http.js";
 import { Intake } from "./gateway-intake.js";
-import { type GatewayCounters, type GatewayLimits, HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
-import { Listener, type ListenOptions } from "./gateway-listener.js";
-import { BoundedLog, type GatewayLog } from "./gateway-log.js";
+import { HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
+import { Listener } from "./gateway-listener.js";
+import { BoundedLog } from "./gateway-log.js";
+import type { EngineFace, GatewayOptions } from "./gateway-options.js";
 import { writeReply } from "./gateway-reply.js";
-import type { Connection, SessionFace } from "./gateway-socket.js";
+import type { Connection } from "./gateway-socket.js";
 import { Ticks } from "./gateway-ticks.js";
 import { HandshakeGate, PROBE_MS } from "./handshake-gate.js";
 import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
-import type { HttpHandler } from "./http-types.js";
 import { openFilesMax, openFilesNow } from "./open-files.js";
-import type { SubjectCounts } from "./subject-counts.js";
 import { strictTransport, type TlsFiles } from "./tls-files.js";
-import type { ProxySettings } from "./trusted-proxies.js";
-import type { UpgradePolicy } from "./upgrade.js";
 
-/** What the gateway calls of the engine. */
-export interface EngineFace extends Pick<Engine, "tick" | "sweep"> {
-  connect(...args: Parameters<Engine["connect"]>): SessionFace;
-}
-
-export interface GatewayOptions extends ListenOptions {
-  /** See {@link UpgradePolicy.origins}. */
-  readonly origins: readonly string[];
-  readonly limits: Pick<Limits, "payloadBytes" | "bufferBytes">;
-  readonly gatewayLimits: GatewayLimits;
-  readonly proxies: ProxySettings;
-  /** Checked by the caller. */
-  readonly tls: TlsFiles & { readonly hstsSeconds?: number };
-  /** Default: as the system says. */
-  readonly openFiles?: OpenFiles;
-  readonly counters: GatewayCounters;
-  /** Requests that all sessions have taken so far, each room of a subscribe many one. */
-  readonly workDone: () => number;
-  readonly log: GatewayLog;
-  /** Answers every request but those to `/ws`. */
-  readonly http: HttpHandler;
-  /** Decides who may connect, after everything else did. Default: everybody. */
-  readonly door?: Door | undefined;
-  /** Looks after tokens that end. Default: nobody. */
-  readonly watch?: TokenWatch | undefined;
-  /** Counts connections by subject of their tokens. Default: nobody counts. */
-  readonly subjects?: SubjectCounts | undefined;
-  /** Told whose session is open, and where the client is. Default: nobody wants to know. */
-  readonly onEntered?: ((session: SessionFace, address: string | undefined) => void) | undefined;
-  /** Called once, before the first connection. */
-  readonly createEngine: (fanout: Fanout) => EngineFace;
-}
+export type { EngineFace, GatewayOptions } from "./gateway-options.js";
 
 export interface Gateway {
   /** The port listened on. */
@@ -109,6 +71,7 @@ interface SocketData {
 
 const PATH = "/ws";
 const SWEEP_MS = 1_000;
+const NO_REASON = new ArrayBuffer(0);
 /** A write is some 7 µs: a tenth of the loop's time. */
 const TOLD_PER_SECOND = 15_000;
 
@@ -124,6 +87,7 @@ class UwsGateway implements Gateway {
   readonly #exit: Exit;
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
+  readonly #events: GatewayEvents;
   /** Headers of every reply. */
   readonly #common: Readonly<Record<string, string>>;
   readonly #app: TemplatedApp;
@@ -143,6 +107,14 @@ class UwsGateway implements Gateway {
     this.#doorman = new Doorman({ proxies, limits: gatewayLimits, counters, random: Math.random });
     this.#common = strictTransport(tls, tls.hstsSeconds ?? 0);
     this.#http = this.#createHttp();
+    this.#events = new GatewayEvents({
+      bufferBytes: options.limits.bufferBytes,
+      common: this.#common,
+      closed: (connection, code) => {
+        this.#floor.plainConnections += 1;
+        this.#closed(connection, code, NO_REASON);
+      },
+    });
     const ticks = new Ticks({
       tick: (nowMs, takeIn) => this.#tick(nowMs, takeIn),
       flushMsMax: gatewayLimits.flushMsMax,
@@ -152,6 +124,7 @@ class UwsGateway implements Gateway {
     this.#engine = options.createEngine({
       publish: (topic, bytes, binary) => {
         this.#app.publish(topic, bytes, binary, false);
+        if (!binary) this.#events.publish(topic, bytes);
       },
       requestTick: () => ticks.request(),
       requestFlush: () => ticks.requestFlush(),
@@ -315,12 +288,20 @@ class UwsGateway implements Gateway {
   #request(res: HttpResponse, req: HttpRequest): void {
     try {
       this.#listener?.handling();
-      if (req.getUrl() === PATH) this.#refuse(res, this.#entry.refusalOf(req));
+      const url = req.getUrl();
+      if (url === PATH) this.#refuse(res, this.#entry.refusalOf(req));
+      else if (url === EVENTS_PATH) this.#follow(res, req);
       else this.#take(res, req);
     } catch (cause) {
       this.#floor.fault("request", cause);
       cut(res);
     }
+  }
+
+  /** Opens a stream of events, which is let in as a WebSocket is. */
+  #follow(res: HttpResponse, req: HttpRequest): void {
+    const refusal = this.#entry.follow(res, req, (caller) => this.#events.open(res, req, caller));
+    if (refusal !== undefined) this.#refuse(res, refusal);
   }
 
   #take(res: HttpResponse, req: HttpRequest): void {
@@ -361,10 +342,10 @@ class UwsGateway implements Gateway {
     const floor = this.#floor;
     const nowMs = performance.now();
     try {
-      // Some 0.1 µs each. Who takes nothing at all is not told of by any callback.
-      for (const { session } of floor.connections) session?.lookAtBuffer();
+      floor.lookAtBuffers();
       this.#engine.sweep(nowMs);
       this.#http.sweep(nowMs);
+      this.#events.sweep(nowMs);
       this.#doorman.sweep(nowMs);
       this.#options.watch
         ?.sweep(floor.connections, Date.now())
