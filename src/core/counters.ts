@@ -2,6 +2,8 @@
 export interface Counters {
   connections: number;
   connectionsTotal: number;
+  /** Bytes of WebSocket messages that sessions took. */
+  receivedBytes: number;
   requests: number;
   /** Rooms of subscribe many, each of which is as much work as a request. */
   roomsOfMany: number;
@@ -16,9 +18,17 @@ export interface Counters {
   /** Publishes to topics: one a room, lane, wire and chunk. */
   topicPublishes: number;
   topicBytes: number;
+  /** The same once for every socket on the topic. */
+  topicSentBytes: number;
   /** Writes to sockets that are alone in a room of their lane, which needs no topic: one a socket, turn and chunk. */
   directWrites: number;
   directBytes: number;
+  /** Live messages handed to sockets, one a message and socket. */
+  deliveries: number;
+  /** WebSocket messages that these came in, one a socket: the fewer, the more was packed. */
+  deliveryFrames: number;
+  /** Bytes handed to sockets one by one: answers, replays, rooms where a socket is alone in its lane. */
+  sentBytes: number;
   /** Cohorts of sockets at the moment, each written to in a tick of its own. */
   lanes: number;
   laneFlushes: number;
@@ -41,6 +51,14 @@ export interface Counters {
   /** Keys taken out because the connection that they were of has ended. */
   keysRemoved: number;
   replayedMessages: number;
+  /** Subscribes that went on after a position: from the ring, from history. */
+  ringResumes: number;
+  historyResumes: number;
+  /** Those that could not, since the position was of another epoch, or what followed it was gone. */
+  epochResumes: number;
+  expiredResumes: number;
+  /** Those that were refused, since history could not be read. */
+  failedResumes: number;
   /** Replays that the ring could not serve. */
   historyReads: number;
   ringEvictions: number;
@@ -80,6 +98,7 @@ export function createCounters(): Counters {
   return {
     connections: 0,
     connectionsTotal: 0,
+    receivedBytes: 0,
     requests: 0,
     roomsOfMany: 0,
     requestErrors: 0,
@@ -90,8 +109,12 @@ export function createCounters(): Counters {
     received: 0,
     topicPublishes: 0,
     topicBytes: 0,
+    topicSentBytes: 0,
     directWrites: 0,
     directBytes: 0,
+    deliveries: 0,
+    deliveryFrames: 0,
+    sentBytes: 0,
     lanes: 0,
     laneFlushes: 0,
     laneWaits: 0,
@@ -104,6 +127,11 @@ export function createCounters(): Counters {
     ratesRefused: 0,
     keysRemoved: 0,
     replayedMessages: 0,
+    ringResumes: 0,
+    historyResumes: 0,
+    epochResumes: 0,
+    expiredResumes: 0,
+    failedResumes: 0,
     historyReads: 0,
     ringEvictions: 0,
     dropped: 0,

@@ -20,6 +20,7 @@ import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
 import { Signatures } from "./signatures.js";
 import { type SlowLook, SlowWatch } from "./slow-watch.js";
+import { Telemetry } from "./telemetry.js";
 
 export type { Session } from "./session.js";
 
@@ -31,6 +32,8 @@ export interface EngineOptions {
   readonly settingsOf: SettingsOf;
   readonly limits: Limits;
   readonly counters: Counters;
+  /** Default: one that tells no namespaces apart. */
+  readonly telemetry?: Telemetry;
   /** Default: there are none. */
   readonly outages?: Outages;
   /** Default: nobody but the rights decides. */
@@ -81,6 +84,7 @@ export class Engine implements SessionHost {
   readonly allowances: Allowances;
   readonly counters: Counters;
   readonly guard: Guard;
+  readonly telemetry: Telemetry;
   readonly #node: string;
   readonly #fanout: Fanout;
   readonly #packer = new Packer();
@@ -101,7 +105,8 @@ export class Engine implements SessionHost {
     this.counters = counters;
     this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestFlush());
-    this.lanes = new Lanes(limits.laneSockets, counters);
+    this.telemetry = options.telemetry ?? new Telemetry();
+    this.lanes = new Lanes(limits.laneSockets, counters, this.telemetry);
     this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
     const line = options.presence ?? new SoloLine(listLimits(limits));
@@ -148,6 +153,7 @@ export class Engine implements SessionHost {
     this.#packer.take();
     this.reader.forgetAnswered();
     this.newest.forget();
+    this.telemetry.nowMs = this.wallMs();
     // What earlier ticks published has reached the sockets' buffers by now.
     this.lanes.look(this.#slow.checkBytes);
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
@@ -171,6 +177,7 @@ export class Engine implements SessionHost {
   sweep(nowMs: number): void {
     this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
+    this.telemetry.sweep();
     this.presence.sweep(nowMs);
     const retries = this.#retries;
     this.#retries = [];

@@ -1,6 +1,7 @@
 import type { Counters } from "./counters.js";
 import type { Packer } from "./packer.js";
 import type { Fanout } from "./ports.js";
+import type { Telemetry } from "./telemetry.js";
 
 /** A room that has something for a lane. */
 export interface Flushable {
@@ -35,6 +36,7 @@ export class Lane {
   /** What its topics begin with, by wire; the room's name follows. */
   readonly binaryTopics: string;
   readonly textTopics: string;
+  readonly telemetry: Telemetry;
   /** Who has a place here. */
   readonly lodgers: Lodger[] = [];
   /** Set while it waits for its turn; the mark of {@link Lanes}. */
@@ -47,8 +49,9 @@ export class Lane {
   readonly #posted = new Map<Addressee, Uint8Array[]>();
   readonly #counters: Counters;
 
-  constructor(id: number, counters: Counters) {
+  constructor(id: number, counters: Counters, telemetry: Telemetry) {
     this.id = id;
+    this.telemetry = telemetry;
     this.#counters = counters;
     this.binaryTopics = `b.${id}.`;
     this.textTopics = `j.${id}.`;
@@ -139,6 +142,7 @@ export class Lane {
     if (chunk === undefined) return;
     this.#counters.directWrites += 1;
     this.#counters.directBytes += chunk.length;
+    this.#counters.deliveryFrames += 1;
     to.send(chunk);
   }
 

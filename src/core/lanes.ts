@@ -2,6 +2,7 @@ import type { Counters } from "./counters.js";
 import { type Flushable, Lane, type Lodger } from "./lane.js";
 import type { Packer } from "./packer.js";
 import type { Fanout } from "./ports.js";
+import { Telemetry } from "./telemetry.js";
 
 /**
  * All sockets of this process, in lanes of a bounded number, and the lanes that have something to send. A tick
@@ -11,6 +12,7 @@ import type { Fanout } from "./ports.js";
 export class Lanes {
   readonly #socketsMax: number;
   readonly #counters: Counters;
+  readonly #telemetry: Telemetry;
   readonly #lanes: Lane[] = [];
   /** All lanes before this one are full. */
   #free = 0;
@@ -20,9 +22,10 @@ export class Lanes {
   readonly #flushed = new Set<Lane>();
 
   /** `socketsMax`: places of a lane, and sockets written to in one tick. At least 1. */
-  constructor(socketsMax: number, counters: Counters) {
+  constructor(socketsMax: number, counters: Counters, telemetry = new Telemetry()) {
     this.#socketsMax = socketsMax;
     this.#counters = counters;
+    this.#telemetry = telemetry;
   }
 
   /** Whether a tick would send something. */
@@ -38,7 +41,7 @@ export class Lanes {
       lane = this.#lanes[this.#free];
     }
     if (lane === undefined) {
-      lane = new Lane(this.#lanes.length, this.#counters);
+      lane = new Lane(this.#lanes.length, this.#counters, this.#telemetry);
       this.#lanes.push(lane);
     }
     if (lane.sockets === 0) this.#counters.lanes += 1;

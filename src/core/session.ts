@@ -110,6 +110,7 @@ export class Session implements Owner, Asker {
     if (this.#state === "closed") return;
     const clock = allowanceClock(nowMs);
     const { limits, counters, allowances } = this.#host;
+    counters.receivedBytes += payload.length;
     this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
     if (payload.length > limits.payloadBytes) {
       if (!this.#floods(clock)) this.tooLarge(payload.length);
@@ -352,6 +353,7 @@ export class Session implements Owner, Asker {
 
   #put(bytes: Uint8Array): void {
     if (this.#state === "closed") return;
+    this.#host.counters.sentBytes += bytes.length;
     const outcome = this.#outbox.send(bytes);
     if (outcome === "dropped") this.dropped();
     else if (outcome === "buffered") this.lookAtBuffer();

@@ -51,16 +51,29 @@ export function resolveStart(
 }
 
 function resume(room: Room, after: Position, rate: Rate, reader: HistoryReader): Start | Promise<Start> {
-  if (after.epoch !== room.head.epoch) return atHead(room);
-  if (after.offset <= room.head.offset && room.ring.covers(after.offset)) return recovered(room, after);
+  const { counters } = room;
+  if (after.epoch !== room.head.epoch) {
+    counters.epochResumes += 1;
+    return atHead(room);
+  }
+  if (after.offset <= room.head.offset && room.ring.covers(after.offset)) {
+    counters.ringResumes += 1;
+    return recovered(room, after);
+  }
   const read = rate === "all" ? reader.after(room.name, after) : reader.changes(room.name, after);
-  return read.then((page) => {
-    if (page.kind === "lost" || after.epoch !== room.head.epoch) return atHead(room);
-    return {
-      ...recovered(room, after),
-      fetched: { messages: page.messages, upTo: lastOffset(page, after.offset) },
-    };
-  });
+  return read.then(
+    (page) => {
+      const isRecovered = page.kind !== "lost" && after.epoch === room.head.epoch;
+      counters[isRecovered ? "historyResumes" : "expiredResumes"] += 1;
+      if (!isRecovered) return atHead(room);
+      const fetched = { messages: page.messages, upTo: lastOffset(page, after.offset) };
+      return { ...recovered(room, after), fetched };
+    },
+    (cause: unknown) => {
+      counters.failedResumes += 1;
+      throw cause;
+    },
+  );
 }
 
 function rewind(room: Room, last: number, rate: Rate, reader: HistoryReader): Start | Promise<Start> {

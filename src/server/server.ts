@@ -4,8 +4,10 @@ import { ownLine } from "../broker/presence/presence-hub.js";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine, type EngineLook, type RoomReport } from "../core/engine.js";
+import type { HistogramReport } from "../core/histogram.js";
 import { softWatermark } from "../core/limits.js";
 import type { PresenceLine } from "../core/presence/line.js";
+import { Telemetry, type TelemetryReport } from "../core/telemetry.js";
 import { CodedError } from "../protocol/errors.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { createAuth } from "./auth/index.js";
@@ -30,6 +32,7 @@ import { streamOf } from "./nats-options.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
 import { SubjectCounts } from "./subject-counts.js";
+import { type BrokerOperation, TimedBroker } from "./timed-broker.js";
 import { checkTlsFiles } from "./tls-files.js";
 import { urlOf } from "./url.js";
 
@@ -58,6 +61,12 @@ export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" 
   readonly presence: PresenceLine;
 }
 
+/** What was measured since the start. */
+export interface ServerTelemetry extends TelemetryReport {
+  /** How long the broker took to answer. */
+  readonly broker: Readonly<Record<BrokerOperation, HistogramReport>>;
+}
+
 /** A server that listens. */
 export interface RunningServer {
   /** The port listened on, also where the configuration said 0. */
@@ -69,6 +78,7 @@ export interface RunningServer {
   readonly gatewayCounters: GatewayCounters;
   /** Of the embedded broker, or of the way to the shared one as it is now. */
   readonly brokerCounters: Readonly<Record<string, number>>;
+  readonly telemetry: ServerTelemetry;
   /** Whether the broker can be reached and can store. */
   readonly isBrokerAvailable: boolean;
   /** Streams of the broker in this process that do not answer, though others do. */
@@ -96,6 +106,9 @@ export interface RunningServer {
 }
 
 const STOP_MS = 10_000;
+const SWEEP_MS = 1_000;
+/** Namespaces that metrics tell apart. Each is a set of series of its own; the rest is one together. */
+const NAMESPACES_TOLD_MAX = 100;
 const PAGE_FOLDER = fileURLToPath(new URL("../page/", import.meta.url));
 const PACKAGE_FILE = new URL("../../package.json", import.meta.url);
 
@@ -115,7 +128,10 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const gatewayCounters = createGatewayCounters();
   const memory = RevocationMemory.open(config, options);
   const running = await brokerOf(config, options, log, (kept) => memory.learn(kept));
-  const { broker, counters: brokerCounters, isAvailable, availability, presence, stop: stopBroker } = running;
+  const { counters: brokerCounters, isAvailable, availability, presence, stop: stopBroker } = running;
+  const broker = new TimedBroker(running.broker);
+  const telemetry = new Telemetry(Object.keys(config.namespaces).slice(0, NAMESPACES_TOLD_MAX));
+  const sweeper = setInterval(() => broker.sweep(), SWEEP_MS).unref();
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
   const auth = await createAuth(config, gatewayCounters, log).catch(async (cause: unknown) => {
@@ -180,7 +196,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
       const outages = availability;
-      const ports = { broker, fanout, outages, guard, presence };
+      const ports = { broker, fanout, outages, guard, presence, telemetry };
       engine = new Engine({ node, settingsOf: settings, limits, counters, ...ports });
       return engine;
     },
@@ -198,6 +214,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const stopAll = async (deadlineMs: number): Promise<void> => {
     log.info({ connections: counters.connections, deadlineMs }, "stopping");
     await gateway.close(deadlineMs);
+    clearInterval(sweeper);
     availability.stop();
     await stopBroker(deadlineMs);
     memory.close();
@@ -217,6 +234,9 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     gatewayCounters,
     get brokerCounters() {
       return brokerCounters();
+    },
+    get telemetry() {
+      return { ...telemetry.report(), broker: broker.times() };
     },
     get isBrokerAvailable() {
       return isAvailable();

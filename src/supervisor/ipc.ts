@@ -4,6 +4,7 @@ import type { RoomName } from "../protocol/room-name.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
 import type { Config } from "../server/config.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
+import type { ServerTelemetry } from "../server/server.js";
 
 /** The first thing a child is told; config travels once. */
 export interface StartMessage {
@@ -49,6 +50,8 @@ export interface LagReport {
 export interface BeatMessage {
   readonly kind: "beat";
   readonly lag: LagReport;
+  /** Share of its time, 0 to 1, that the event loop worked since the last beat. */
+  readonly utilization: number;
   readonly rssBytes: number;
   /** User and system, since its start. */
   readonly cpuMs: number;
@@ -69,6 +72,8 @@ export interface WorkerReport {
     /** Of the broker in this process, or of its links to the hubs. */
     readonly broker: Readonly<Record<string, number>>;
   };
+  /** A worker of another build may not tell. */
+  readonly telemetry?: ServerTelemetry;
 }
 
 export interface HubReport {

@@ -19,6 +19,7 @@ type NamesOf<C> = Readonly<Record<keyof C, MetricName>>;
 export const METRIC_HELP = {
   fanwire_connections: "WebSocket connections open now",
   fanwire_handshakes_total: "WebSocket handshakes, by result: welcome or refused",
+  fanwire_received_bytes_total: "Bytes of WebSocket messages from clients",
   fanwire_requests_total: "Values that clients sent",
   fanwire_requested_rooms_total: "Rooms of subscribe many, each of which is as much work as a request",
   fanwire_request_errors_total: "Requests of clients answered with an error",
@@ -30,12 +31,19 @@ export const METRIC_HELP = {
   fanwire_received_total: "Messages handed to this process by its broker",
   fanwire_writes_total: "Publishes to topics, and writes to sockets that are alone in a room of their lane",
   fanwire_write_bytes_total: "Bytes of these, counted once however many sockets a topic has",
+  fanwire_deliveries_total: "Live messages handed to sockets, one a message and socket; replays are apart",
+  fanwire_delivery_frames_total:
+    "WebSocket messages that deliveries came in, one a socket: deliveries by these is how many were packed into one",
+  fanwire_sent_bytes_total:
+    "Bytes handed to sockets: of topics, for every socket on them, and directly (answers, replays, sockets that are alone)",
   fanwire_flush_waits_total: "Flushes that waited for more messages because the loop was busy",
   fanwire_lanes: "Cohorts of sockets, each written to in a turn of its own",
   fanwire_lane_flushes_total: "Turns of lanes",
   fanwire_lane_waits_total: "Times that a lane had something to send and left the turn to others",
   fanwire_replayed_messages_total:
     "Messages sent to subscriptions that resumed or rewound, by where they were counted",
+  fanwire_resumes_total:
+    "Subscribes after a position, by what served them (ring, history, or nothing for another epoch) and the result",
   fanwire_history_reads_total: "Reads of history at the broker, by where they were counted",
   fanwire_classes: "Conflated classes of rooms with somebody in them",
   fanwire_class_flushes_total: "Times that a conflated class was handed to the lanes",
@@ -64,6 +72,9 @@ export const METRIC_HELP = {
     "Tokens that were taken, refused or refreshed, and sockets closed for theirs, by result",
   fanwire_token_keys_failures_total: "Times that the keys of tokens could not be fetched",
   fanwire_hooks_failed_total: "Hooks that threw or took too long",
+  fanwire_backpressure_bytes:
+    "Bytes that wait to be taken: by sockets of a worker, by workers of a hub; looked at once a second",
+  fanwire_backpressure_sockets: "Sockets that something waits for",
   fanwire_http_requests_total: "HTTP requests",
   fanwire_http_refused_total: "HTTP requests that the gateway refused: too large, too slow, too many",
   fanwire_broker_duplicates_total: "Publishes whose id was known: answered, not stored again",
@@ -106,11 +117,14 @@ function gauge(name: Name): MetricName {
 }
 
 const limit = (name: string): MetricName => counter("fanwire_limit_hits_total", { limit: name });
+const resume = (source: string, result: string): MetricName =>
+  counter("fanwire_resumes_total", { source, result });
 const bug = (kind: string): MetricName => counter("fanwire_bugs_total", { kind });
 
 export const ENGINE_NAMES: NamesOf<Counters> = {
   connections: gauge("fanwire_connections"),
   connectionsTotal: counter("fanwire_handshakes_total", { result: "welcome" }),
+  receivedBytes: counter("fanwire_received_bytes_total"),
   requests: counter("fanwire_requests_total"),
   roomsOfMany: counter("fanwire_requested_rooms_total"),
   requestErrors: counter("fanwire_request_errors_total"),
@@ -123,6 +137,10 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   topicBytes: counter("fanwire_write_bytes_total", { kind: "topic" }),
   directWrites: counter("fanwire_writes_total", { kind: "direct" }),
   directBytes: counter("fanwire_write_bytes_total", { kind: "direct" }),
+  topicSentBytes: counter("fanwire_sent_bytes_total", { kind: "topic" }),
+  sentBytes: counter("fanwire_sent_bytes_total", { kind: "direct" }),
+  deliveries: counter("fanwire_deliveries_total"),
+  deliveryFrames: counter("fanwire_delivery_frames_total"),
   lanes: gauge("fanwire_lanes"),
   laneFlushes: counter("fanwire_lane_flushes_total"),
   laneWaits: counter("fanwire_lane_waits_total"),
@@ -135,6 +153,11 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   ratesRefused: limit("rates"),
   keysRemoved: counter("fanwire_keys_removed_total"),
   replayedMessages: counter("fanwire_replayed_messages_total", { at: "session" }),
+  ringResumes: resume("ring", "recovered"),
+  historyResumes: resume("history", "recovered"),
+  epochResumes: resume("none", "epoch"),
+  expiredResumes: resume("history", "expired"),
+  failedResumes: resume("history", "failed"),
   historyReads: counter("fanwire_history_reads_total", { at: "session" }),
   ringEvictions: counter("fanwire_ring_evictions_total"),
   dropped: limit("bufferBytes"),
@@ -158,6 +181,8 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
 };
 
 export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
+  waitingBytes: gauge("fanwire_backpressure_bytes"),
+  waitingSockets: gauge("fanwire_backpressure_sockets"),
   httpRequests: counter("fanwire_http_requests_total"),
   httpRefused: counter("fanwire_http_refused_total"),
   repliesCut: limit("replySeconds"),

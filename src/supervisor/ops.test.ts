@@ -11,6 +11,7 @@ import { type Admin, startAdmin } from "./admin.js";
 import { Ops } from "./ops.js";
 import { OpsTickets, TICKET_SECONDS } from "./ops-tickets.js";
 import type { NodeStatus } from "./status.js";
+import { NO_TELEMETRY } from "./telemetry.js";
 
 const KEY = "0123456789abcdef";
 const DEADLINE_MS = 20_000;
@@ -28,6 +29,8 @@ const STATUS: NodeStatus = {
   connections: 17,
   rooms: 0,
   stalls: 0,
+  telemetry: NO_TELEMETRY,
+  supervisor: { rssBytes: 0, cpuMs: 0 },
   limits: { connections: 100 },
   workers: [],
   hubs: [],

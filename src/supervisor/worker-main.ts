@@ -122,5 +122,6 @@ function reportOf(server: RunningServer): WorkerReport {
     brokerAvailable: server.isBrokerAvailable,
     brokerAway: server.brokerAway,
     counters: { engine: server.counters, gateway: server.gatewayCounters, broker: server.brokerCounters },
+    telemetry: server.telemetry,
   };
 }
