@@ -195,12 +195,15 @@ export class Entry {
     this.#sessions += 1;
     const session = connect(`${this.#boot}-${this.#sessions.toString(36)}`, connection, access);
     connection.session = session;
+    floor.log.debug({ session: session.id }, "a connection opened");
     onEntered?.(session, address);
     watch?.entered(connection, Date.now());
   }
 
   #turnAway(connection: Connection, { code, message: text, retryMs }: CodedError): void {
-    this.#options.floor.counters.upgradesRefused += 1;
+    const { counters, log } = this.#options.floor;
+    counters.upgradesRefused += 1;
+    log.debug({ code }, "a handshake was refused");
     connection.send(connection.wire.encode({ type: "error", ref: 0, code, text, retryMs }));
     connection.close(closeCodeOf(code), text);
   }

@@ -1,18 +1,18 @@
 import type { GatewayCounters } from "./gateway-limits.js";
-import type { BoundedLog } from "./gateway-log.js";
+import type { GatewayLog } from "./gateway-log.js";
 import type { Connection } from "./gateway-socket.js";
 
 /** Who is in: what letting in, serving and leaving have in common. */
 export class Floor {
   readonly connections = new Set<Connection>();
-  readonly log: BoundedLog;
+  readonly log: GatewayLog;
   readonly counters: GatewayCounters;
   /** TCP connections that are no WebSocket (yet). */
   plainConnections = 0;
   /** Nothing new is taken any more. */
   isLeaving = false;
 
-  constructor(log: BoundedLog, counters: GatewayCounters) {
+  constructor(log: GatewayLog, counters: GatewayCounters) {
     this.log = log;
     this.counters = counters;
   }
@@ -32,8 +32,8 @@ export class Floor {
   }
 
   /** A handler threw, which is a bug. */
-  fault(where: string, cause: unknown): void {
+  fault(where: string, cause: unknown, session?: string): void {
     this.counters.faults += 1;
-    this.log.error({ err: cause, where }, "a handler threw");
+    this.log.error({ err: cause, where, session }, "a handler threw");
   }
 }

@@ -8,7 +8,6 @@ import { msgpackWire } from "../protocol/wire.js";
 import { Floor } from "./gateway-floor.js";
 import { Intake, SHARE_MIN, TURN_REQUESTS, TURN_SHARE } from "./gateway-intake.js";
 import { createGatewayCounters } from "./gateway-limits.js";
-import { BoundedLog } from "./gateway-log.js";
 import { logInto, startRig } from "./gateway-rig.testkit.js";
 import { Connection, type SessionFace } from "./gateway-socket.js";
 import { clientFrame, OPCODE } from "./raw-socket.testkit.js";
@@ -24,7 +23,7 @@ class World {
   readonly #turns: (() => void)[] = [];
 
   constructor(inboxBytes = 1_000_000) {
-    const floor = new Floor(new BoundedLog(logInto([])), this.counters);
+    const floor = new Floor(logInto([]), this.counters);
     this.intake = new Intake({
       floor,
       inboxBytes,

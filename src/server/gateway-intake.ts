@@ -152,7 +152,7 @@ export class Intake {
       try {
         while (left > 0 && inbox.head < inbox.parcels.length) left -= this.#goOn(connection, inbox, left);
       } catch (cause) {
-        this.#options.floor.fault("intake", cause);
+        this.#options.floor.fault("intake", cause, connection.session?.id);
         this.#drop(connection, inbox);
         connection.end(1011, "internal error");
       }

@@ -18,7 +18,6 @@ import { HttpFront } from "./gateway-http.js";
 import { Intake } from "./gateway-intake.js";
 import { HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
 import { Listener } from "./gateway-listener.js";
-import { BoundedLog } from "./gateway-log.js";
 import type { EngineFace, GatewayOptions } from "./gateway-options.js";
 import { writeReply } from "./gateway-reply.js";
 import type { Connection } from "./gateway-socket.js";
@@ -100,7 +99,7 @@ class UwsGateway implements Gateway {
     const { gatewayLimits, counters, proxies, tls } = options;
     this.#app = appOf(tls);
     this.#options = options;
-    this.#floor = new Floor(new BoundedLog(options.log), counters);
+    this.#floor = new Floor(options.log, counters);
     const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
     this.#descriptors = new DescriptorGuard(gatewayLimits, files);
     this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random);
@@ -219,7 +218,7 @@ class UwsGateway implements Gateway {
         try {
           handle(connection, ...args);
         } catch (cause) {
-          this.#floor.fault(where, cause);
+          this.#floor.fault(where, cause, connection.session?.id);
           // Not now: a close within `dropped` crashes the process.
           setImmediate(() => connection.end(1011, "internal error"));
         }
@@ -271,7 +270,7 @@ class UwsGateway implements Gateway {
       this.#listener?.handling();
       const decision = this.#entry.decide(res, req);
       if (decision.kind === "refuse") {
-        this.#refuse(res, decision.error);
+        this.#refuseHandshake(res, decision.error);
         return;
       }
       const { connection, header } = decision;
@@ -282,6 +281,11 @@ class UwsGateway implements Gateway {
       this.#floor.fault("upgrade", cause);
       cut(res);
     }
+  }
+
+  #refuseHandshake(res: HttpResponse, error: CodedError): void {
+    this.#floor.log.debug({ code: error.code }, "a handshake was refused");
+    this.#refuse(res, error);
   }
 
   /** Every request that is no handshake. */
@@ -301,7 +305,7 @@ class UwsGateway implements Gateway {
   /** Opens a stream of events, which is let in as a WebSocket is. */
   #follow(res: HttpResponse, req: HttpRequest): void {
     const refusal = this.#entry.follow(res, req, (caller) => this.#events.open(res, req, caller));
-    if (refusal !== undefined) this.#refuse(res, refusal);
+    if (refusal !== undefined) this.#refuseHandshake(res, refusal);
   }
 
   #take(res: HttpResponse, req: HttpRequest): void {
@@ -316,18 +320,20 @@ class UwsGateway implements Gateway {
   }
 
   #closed(connection: Connection, code: number, reason: ArrayBuffer): void {
+    const { counters, log } = this.#floor;
+    const session = connection.session?.id;
     this.#entry.closed(connection);
     connection.gone();
     if (!this.#intake.outlives(connection, code)) connection.closed(performance.now());
+    log.debug({ session, code }, "a connection closed");
     if (code !== 1006) return;
     // The only signs of these limits; the client sees an end without a close frame.
     const why = Buffer.from(reason).toString("latin1");
-    const { counters, log } = this.#floor;
     if (why === "WebSocket timed out from inactivity") counters.idleCloses += 1;
     if (why !== "Received too big message") return;
     counters.payloadsCut += 1;
     const limit = this.#options.limits.payloadBytes * HARD_PAYLOAD_FACTOR;
-    log.warn({ limit }, "a socket was cut off: its message was too long");
+    log.warn({ limit, session }, "a socket was cut off: its message was too long");
   }
 
   #tick(nowMs: number, takeIn: boolean): void {
@@ -354,7 +360,6 @@ class UwsGateway implements Gateway {
     } catch (cause) {
       floor.fault("sweep", cause);
     }
-    floor.log.sweep();
   }
 
   #shut(): void {
@@ -362,7 +367,6 @@ class UwsGateway implements Gateway {
     clearInterval(this.#prober);
     this.#ticks.stop();
     this.#app.close();
-    this.#floor.log.sweep();
   }
 }
 
