@@ -37,14 +37,14 @@ test("fanout and burst deliver everything, from the engine and from the bare ser
 });
 
 test("idle tells memory a connection, for both servers", { timeout: 60_000 }, async () => {
-  const rows = await rowsOf(idle, "--subscribers=4000", "--settle-seconds=0.1");
+  const rows = await rowsOf(idle, "--subscribers=2000", "--settle-seconds=0.1");
   assert.deepEqual(names(rows), ["engine", "bare"]);
   for (const [name, , afterGc] of rows)
     assert.ok(Number(afterGc) > 0.1 && Number(afterGc) < 50, `${name}: ${afterGc} KiB`);
 });
 
 test("http has every way to publish and to read answered", { timeout: 60_000 }, async () => {
-  const rows = await rowsOf(http, "--servers=engine", "--connections=2", "--seconds=0.3");
+  const rows = await rowsOf(http, "--servers=engine", "--connections=2", "--seconds=0.15");
   assert.equal(rows.length, 8);
   for (const [name, requests] of rows) assert.ok(Number(requests?.replaceAll(",", "")) > 0, name);
 });

@@ -10,8 +10,8 @@ import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
 import { KeyedStream } from "./support/keyed-stream.js";
 import type { Plot } from "./support/plot.js";
-import { residentBytes } from "./support/proc.js";
-import { digits, progress, type Table } from "./support/report.js";
+import { type CpuTime, cpuSince, cpuTime, residentBytes } from "./support/proc.js";
+import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues } from "./support/scenario.js";
 
 const OPTIONS = {
@@ -40,6 +40,7 @@ interface Measured {
   readonly name: string;
   readonly phase: AudiencePhase;
   readonly stalled: AudiencePhase;
+  readonly cpu: CpuTime;
   readonly residentBytes: number;
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -89,11 +90,19 @@ async function measureOnce(
   { seconds }: Options,
 ): Promise<Measured> {
   await stallers.phase();
+  const before = cpuTime(engine.child.pid);
   const phase = await readers.watch(seconds);
   const stalled = await stallers.phase();
   const resident = residentBytes(engine.child.pid);
   progress(`${name}: measured`);
-  return { name, phase, stalled, residentBytes: resident, counters: await engine.counters() };
+  return {
+    name,
+    phase,
+    cpu: cpuSince(engine.child.pid, before),
+    stalled,
+    residentBytes: resident,
+    counters: await engine.counters(),
+  };
 }
 
 function report({ subscribers, stalled }: Options, all: readonly Measured[]): Table {
@@ -101,10 +110,20 @@ function report({ subscribers, stalled }: Options, all: readonly Measured[]): Ta
   const [before] = all;
   return {
     title: `Slow consumers: ${digits(stalled)} of ${digits(subscribers + stalled)} clients stop reading`,
-    columns: ["phase", "RSS MB", "others p50 ms", "others p99 ms", "÷ before", "others lost", ...COUNTERS],
+    columns: [
+      "phase",
+      "RSS MB",
+      "server CPU",
+      "others p50 ms",
+      "others p99 ms",
+      "÷ before",
+      "others lost",
+      ...COUNTERS,
+    ],
     rows: all.map((measured) => [
       measured.name,
       digits(measured.residentBytes / 1e6),
+      percent(measured.cpu.micros / 1_000_000 / measured.phase.seconds),
       digits(Histogram.from(measured.phase.ageMicros).quantile(0.5) / 1_000),
       digits(p99(measured) / 1_000),
       digits(p99(measured) / (before === undefined ? Number.NaN : p99(before))),
@@ -112,7 +131,7 @@ function report({ subscribers, stalled }: Options, all: readonly Measured[]): Ta
       ...COUNTERS.map((name) => digits(measured.counters[name] ?? 0)),
     ]),
     notes: [
-      "Counters since the start. No reader had a hole or a duplicate; those that stalled resumed without one or were told.",
+      "Server CPU is of one core. Counters since the start. No reader had a hole or a duplicate; those that stalled resumed without one or were told.",
     ],
     raw: all.map(({ phase, stalled: others, ...rest }) => {
       const age = Histogram.from(phase.ageMicros);
@@ -134,6 +153,7 @@ function plotsOf(all: readonly Measured[]): Plot[] {
     values: all.map(({ phase }) => Histogram.from(phase.ageMicros).quantile(share) / 1_000),
   });
   const resident = { name: "RSS", values: all.map((measured) => measured.residentBytes / 1e6) };
+  const cpu = { name: "CPU", values: all.map((one) => one.cpu.micros / 10_000 / one.phase.seconds) };
   const counters = COUNTERS.filter((name) => name !== "slowCloses").map((name) => ({
     name,
     values: all.map(({ counters: now }) => now[name] ?? 0),
@@ -146,6 +166,7 @@ function plotsOf(all: readonly Measured[]): Plot[] {
       series: [ages("p50", 0.5), ages("p99", 0.99)],
     },
     { ...common, title: "Memory of the server", y: "RSS, MB", series: [resident] },
+    { ...common, title: "What the server works", y: "% of a core", series: [cpu] },
     { ...common, title: "Slow sockets since the start", y: "times", series: counters },
   ];
 }

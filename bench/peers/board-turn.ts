@@ -13,8 +13,8 @@ const TICK_MS = 10;
 const ASK_MS = 60_000;
 const CONNECT_MS = 50_000;
 const CAUGHT_UP_MS = 60_000;
-/** Code is compiled and rooms are open before a window begins. */
-const WARM_UP_SECONDS = 1;
+/** Code is compiled and rooms are open before a window begins; no longer than the window is. */
+const WARM_UP_SECONDS_MAX = 1;
 const SERVER_CORE = 0;
 const CLIENT_CORE = 1;
 
@@ -90,9 +90,10 @@ export async function boardTurn(
     core: pin ? CLIENT_CORE : undefined,
     execArgv: ["--max-semi-space-size=16"],
   });
+  const warmUp = Math.min(WARM_UP_SECONDS_MAX, seconds);
   const updates = new Updates(server, new Market(market), work);
   try {
-    await updates.run(WARM_UP_SECONDS);
+    await updates.run(warmUp);
     const base = await updates.cpuOf(seconds);
     const plan = {
       port: server.port,
@@ -104,7 +105,7 @@ export async function boardTurn(
     if (connected.kind !== "connected" || connected.live < clients)
       throw new Error(`not all clients watch: ${JSON.stringify(connected)}`);
     const before = [...updates.market.updates];
-    await updates.run(WARM_UP_SECONDS);
+    await updates.run(warmUp);
     await seenBy(audience);
     // A server that is behind has its work still to do when the window is over: it counts.
     const loaded = await updates.cpuOf(seconds, () => caughtUp(audience, updates.market, before));

@@ -33,6 +33,7 @@ const BUSY_ATTEMPT = 3;
 const REPEAT: Readonly<Record<RequestBody["type"], Repeat>> = {
   publish: "never",
   history: "any connection",
+  presence: "any connection",
   authenticate: "same connection",
   ping: "same connection",
 };
@@ -183,6 +184,7 @@ export class Connection {
         this.#goaway(frame.reason, frame.delayMs, nowMs);
         return;
       case "members":
+        this.#subscriptions.members(frame);
         return;
     }
   }

@@ -157,6 +157,11 @@ export class Subscriptions {
     if (entry !== undefined) this.#tell(entry, { kind: "rate", rate: frame.rate });
   }
 
+  members(frame: FrameOf<"members">): void {
+    const entry = this.#following(frame.room);
+    if (entry !== undefined) this.#tell(entry, { kind: "members", frame });
+  }
+
   expire(nowMs: number): void {
     for (const entry of this.#unsettled) {
       const { phase } = entry;
@@ -381,13 +386,15 @@ function slowsDown({ rate, request }: Entry): boolean {
 /** All but `after`, which is each room's own. */
 function optionsOf(entry: Entry, hidden: boolean): SubscribeOptions {
   const { fresh, request } = entry;
-  const { last, state, echo } = request;
+  const { last, state, echo, members, info } = request;
   const rate = hidden && slowsDown(entry) ? "slowest" : entry.rate;
   return {
     ...(fresh && last !== undefined && { last }),
     ...(fresh && state && { state }),
     ...(rate !== undefined && { rate }),
     ...(!echo && { echo }),
+    ...(members && { members }),
+    ...(info !== undefined && { info }),
   };
 }
 

@@ -1,5 +1,6 @@
 import { createBrokerCounters } from "../broker/counters.js";
 import { KeyAge } from "../broker/key-age.js";
+import { KeyLeases } from "../broker/key-leases.js";
 import { MemoryBroker } from "../broker/memory.js";
 import { PresenceHub } from "../broker/presence/presence-hub.js";
 import type { Broker } from "../core/ports.js";
@@ -142,13 +143,19 @@ async function startNats(
     onNotice: ({ level, text }) => log[level]({}, text),
     onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),
   });
+  const of = settingsOf(config);
+  const leases = new KeyLeases(new KeyAge(broker, of), of, broker.counters);
+  const sweeper = setInterval(() => leases.sweep(broker.available), SWEEP_MS);
   return {
-    broker: new KeyAge(broker, settingsOf(config)),
+    broker: leases,
     counters: () => ({ ...broker.counters }),
     isAvailable: () => broker.available,
     away: () => away,
     revoke: shares ? (kept) => broker.revoke(idOfRevocation(kept.revocation), textOfKept(kept)) : undefined,
-    stop: (deadlineMs) => broker.stop(deadlineMs),
+    stop: async (deadlineMs) => {
+      clearInterval(sweeper);
+      await broker.stop(deadlineMs);
+    },
   };
 }
 

@@ -45,3 +45,11 @@ test("all that needs a restart is named at once", () => {
   assert.equal(why({}, presence), undefined);
   assert.match(why({}, { limits: { presenceMembers: 7 } }) ?? "", /limits\.presenceMembers/);
 });
+
+test("with NATS, whose a key is needs a restart, as nodes take out the keys of one that is gone", () => {
+  const broker = "nats://127.0.0.1:4222";
+  const change: ConfigInput = { namespaces: { board: { key: "sender" } } };
+  assert.equal(why({}, change), undefined);
+  assert.match(why({ broker }, { broker, ...change }) ?? "", /with NATS key of a namespace/);
+  assert.equal(why({ broker }, { broker, namespaces: { board: { rates: ["all", 5] } } }), undefined);
+});

@@ -16,6 +16,9 @@ export function whyNotReloadable(now: Config, next: Config): string | undefined 
   if (now.auth.revocationsFile !== next.auth.revocationsFile) changed.push("auth.revocationsFile");
   if (now.broker !== "memory" && !isDeepStrictEqual(sharedOf(now), sharedOf(next)))
     changed.push("with NATS whether tokens are used, and for how long at most (auth)");
+  // Nodes that share rooms take out the keys of one that is gone, so their hubs go by it, too.
+  if (now.broker !== "memory" && !isDeepStrictEqual(keysOf(now), keysOf(next)))
+    changed.push("with NATS key of a namespace or of defaults");
   if (now.limits.presenceMembers !== next.limits.presenceMembers) changed.push("limits.presenceMembers");
   if (now.broker !== "memory" && usesPresence(now) !== usesPresence(next))
     changed.push("with NATS whether any namespace has presence");
@@ -28,6 +31,12 @@ export function whyNotReloadable(now: Config, next: Config): string | undefined 
 /** What of tokens the hub acts on, which shares revocations with other nodes. */
 function sharedOf(config: Config): unknown {
   return [usesTokens(config), keepSeconds(config.auth)];
+}
+
+/** Whose keys are, where it is said. */
+function keysOf({ defaults, namespaces }: Config): unknown {
+  const named = Object.entries(namespaces).filter(([, { key }]) => key !== undefined);
+  return [defaults.key, Object.fromEntries(named.map(([name, { key }]) => [name, key]))];
 }
 
 /** What of the rooms' settings the broker acts on. */
@@ -43,8 +52,8 @@ function kept({ defaults, namespaces }: Config): unknown {
 }
 
 /**
- * All but what workers alone act on: who may publish, whose a key is (publishes say it to the hub, `Outgoing.hold`), who is told who is there, and at
- * which pace a room is delivered. Clients of a worker that is replaced subscribe anew, and so in the classes that there are.
+ * All but what workers alone act on: who may publish, whose a key is (publishes say it to the hub, `Outgoing.hold`), who is
+ * told who is there, and at which pace a room is delivered. Clients of a worker that is replaced subscribe anew, and so in the classes that there are.
  */
 function keptOf({
   publish: _publish,
