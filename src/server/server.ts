@@ -178,7 +178,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
       rooms: engine?.openRooms ?? 0,
       counters: { engine: counters, gateway: gatewayCounters, broker: brokerCounters() },
     }),
-    onFault: (cause, { method, path }) => log.error({ err: cause, method, path }, "an HTTP request failed"),
+    onFault: (cause, { id, method, path }) =>
+      log.error({ err: cause, request: id, method, path }, "an HTTP request failed"),
   });
   const { node } = config;
   const limits = { ...config.limits, softWatermarkBytes: softWatermark(config.limits) };
