@@ -177,6 +177,7 @@ export class Engine implements SessionHost {
   sweep(nowMs: number): void {
     this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
+    this.signatures.sweep();
     this.telemetry.sweep();
     this.presence.sweep(nowMs);
     const retries = this.#retries;
