@@ -209,8 +209,8 @@ export class Engine implements SessionHost {
     this.#slow.watch(session, nowMs);
   }
 
-  lookAt(session: Session): void {
-    this.#slow.check(session);
+  lookAt(session: Session, expectedBytes: number): void {
+    this.#slow.check(session, expectedBytes);
   }
 
   noteDrain(session: Session): void {
