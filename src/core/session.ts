@@ -37,8 +37,8 @@ export interface SessionHost extends Shared {
   wantLag(session: Session): void;
   /** The socket's buffer is to be watched until it drains. */
   watch(session: Session, nowMs: number): void;
-  /** Slows it down where too much waits for its socket. */
-  lookAt(session: Session): void;
+  /** Slows it down where too much waits for its socket, or would with so many bytes more. */
+  lookAt(session: Session, expectedBytes: number): void;
   /** Milliseconds since 1970; see `Fanout.wallMs`. */
   wallMs(): number;
   /** The socket took something of what waited for it. */
@@ -176,8 +176,8 @@ export class Session implements Owner, Asker {
   }
 
   /** About once a second, and when much was sent: notices what no callback tells, that something waits and nothing is taken. */
-  lookAtBuffer(): void {
-    this.#host.lookAt(this);
+  lookAtBuffer(expectedBytes = 0): void {
+    this.#host.lookAt(this, expectedBytes);
   }
 
   /** Goes on with what waits for the buffer to drain, if it has. */

@@ -176,6 +176,7 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   floodCloses: limit("flood"),
   presenceEvents: counter("fanwire_presence_events_total"),
   presenceAsksRefused: limit("presenceAsks"),
+  presenceListsCut: limit("presenceLists"),
   presenceInfosRefused: limit("presenceInfoBytes"),
   chainBroken: bug("engineChain"),
 };
