@@ -88,8 +88,8 @@ describe("revocations that nodes share", () => {
     await provision(prefix);
     await assert.rejects(join(t, prefix, 601), /keeps revocations for 600 s.*for 601 s.*nats provision/);
     const one = await join(t, prefix);
-    for (const name of ["a", "b"]) await one.broker.revoke(name, name);
-    await until("both", () => one.told.length === 2);
+    await one.broker.revoke("old", "old");
+    await until("it", () => one.told.length === 1);
     const admin = await NatsAdmin.connect(server.url);
     t.after(() => admin.close());
     await admin.deleteStream(`${prefix.toUpperCase()}_REVOKED`);

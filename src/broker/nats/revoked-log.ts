@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { CodedError } from "../../protocol/errors.js";
 import type { NatsLink } from "./connection.js";
-import { ApiError, ERR_CODE, insist, JsApi, numberOf, objectOf, reasonOf } from "./js-api.js";
+import { ApiError, ERR_CODE, insist, isTransient, JsApi, numberOf, objectOf, reasonOf } from "./js-api.js";
 import type { StreamReader } from "./stream-reader.js";
 import type { Subjects } from "./subjects.js";
 
@@ -24,6 +24,7 @@ const MANY = 16;
 const BATCH = 256;
 /** An election takes 2 to 6 seconds; whoever posts waits for this. */
 const POST_MS = 4_000;
+const RETRY_MS = 1_000;
 
 /**
  * Which tokens of a deployment are void, as texts that nobody here looks into. Every node reads all that is stored before it
@@ -111,6 +112,10 @@ export class RevokedLog {
         await this.#read();
       } catch (cause) {
         this.#options.onTrouble(`revocations could not be read: ${reasonOf(cause)}`);
+        // Without a connection the next one is waited for.
+        if (!isTransient(cause) || !this.#options.link.connected) continue;
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        this.#again = true;
       }
     }
   }

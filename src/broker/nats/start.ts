@@ -164,8 +164,9 @@ async function assemble(
   const revoked =
     options.revoked &&
     new RevokedLog({
-      link: replay,
-      reads,
+      // The connection whose loss and return are watched.
+      link: live,
+      reads: new StreamReader(live),
       subjects,
       seconds: options.revoked.bounds.seconds,
       onRevoked: options.revoked.onRevoked,
