@@ -187,6 +187,8 @@ async function assemble(
     control,
     streams,
     nowMs: () => performance.now(),
+    wait,
+    onTrouble,
     onPurged: (stream, token, upTo) => flows.purged(stream, token, upTo),
   });
   await insist("NATS did not say which rooms were purged", startMs, (timeoutMs) => purges.read(timeoutMs));
@@ -216,6 +218,7 @@ async function assemble(
     keeper,
     delivery,
     onTrouble,
+    onPurgeSeen: (stream, token, upTo) => purges.note(stream, token, upTo),
     onAnswering: (isAnswering) => watch.answering(isAnswering),
     onAway: options.onAway ?? (() => undefined),
   });
