@@ -124,9 +124,10 @@ export class Engine implements SessionHost {
    * Who and what is large and slow, for operators. Each call goes on with a pass over the rooms for a bounded number of
    * them, so that it costs about a millisecond however many there are. To be called about once a second while somebody
    * looks, and not at all otherwise.
+   * @param rooms Told of too where they are open.
    */
-  look(nowMs: number): EngineLook {
-    return { rooms: this.#census.step(this.rooms, nowMs), slow: this.#slow.look(nowMs) };
+  look(nowMs: number, rooms: readonly RoomName[] = []): EngineLook {
+    return { rooms: this.#census.step(this.rooms, nowMs, rooms), slow: this.#slow.look(nowMs) };
   }
 
   /** One room as it is here; undefined where it is not open. */
@@ -177,6 +178,7 @@ export class Engine implements SessionHost {
   sweep(nowMs: number): void {
     this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
+    this.signatures.sweep();
     this.telemetry.sweep();
     this.presence.sweep(nowMs);
     const retries = this.#retries;
@@ -208,8 +210,8 @@ export class Engine implements SessionHost {
     this.#slow.watch(session, nowMs);
   }
 
-  lookAt(session: Session): void {
-    this.#slow.check(session);
+  lookAt(session: Session, expectedBytes: number): void {
+    this.#slow.check(session, expectedBytes);
   }
 
   noteDrain(session: Session): void {

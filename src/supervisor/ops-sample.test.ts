@@ -5,11 +5,12 @@ import { createHubCounters, createHubLinkCounters } from "../broker/hub/hub-coun
 import type { Counted } from "../core/census.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import type { EngineLook } from "../core/engine.js";
+import { Histogram } from "../core/histogram.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { createGatewayCounters } from "../server/gateway-limits.js";
 import type { HubReport, WorkerReport } from "./ipc.js";
 import { OpsEvents } from "./ops-events.js";
-import { roomsOf, slowOf } from "./ops-look.js";
+import { candidatesOf, roomsOf, slowOf } from "./ops-look.js";
 import { OpsSampler } from "./ops-sample.js";
 import type { NodeStatus, ProcessStatus } from "./status.js";
 import { NO_TELEMETRY } from "./telemetry.js";
@@ -154,6 +155,37 @@ test("a crash, its repair and what it makes of the node are told once each", () 
   assert.deepEqual(texts(events, draining, 5_000), ["warn: the node is draining"]);
 });
 
+test("a part of the broker that does not answer is told, and that it does again", () => {
+  const events = new OpsEvents();
+  const workers = [workerOf(0, {})];
+  texts(events, statusOf(workers), 0);
+  const part = statusOf(workers, [], { degraded: ["hub 0 gets no answer of FW_3"] });
+  assert.deepEqual(texts(events, part, 1_000), ["error: degraded: hub 0 gets no answer of FW_3"]);
+  assert.deepEqual(texts(events, part, 2_000), []);
+  assert.deepEqual(texts(events, statusOf(workers), 3_000), ["info: all of the broker answers again"]);
+  assert.deepEqual(new OpsSampler().sample(part, 0).node.degraded, ["hub 0 gets no answer of FW_3"]);
+});
+
+test("latencies are of the last seconds, not of all time, and none where nothing was delivered", () => {
+  const sampler = new OpsSampler();
+  const slow = new Histogram();
+  const quick = new Histogram();
+  const p99At = (second: number): number | undefined => {
+    const latency = { market: slow.report(), other: quick.report() };
+    const telemetry = { ...NO_TELEMETRY, latency };
+    return sampler.sample(statusOf([], [], { telemetry }), second * 1_000).stats.p99Ms;
+  };
+  slow.observe(900, 100);
+  assert.equal(p99At(0), undefined, "of before it looked");
+  quick.observe(0.5, 100);
+  const quickMs = p99At(1) ?? 0;
+  assert.ok(quickMs > 0 && quickMs <= 1, `${quickMs}`);
+  slow.observe(900, 100);
+  assert.ok((p99At(2) ?? 0) > 500);
+  for (let second = 3; second < 7; second += 1) assert.ok((p99At(second) ?? 0) > 500, `at ${second}`);
+  assert.equal(p99At(7), undefined);
+});
+
 test("what counters tell of is put together, however often it happens", () => {
   const events = new OpsEvents();
   const at = (tooManyRooms: number, lagged = 0): NodeStatus =>
@@ -169,14 +201,23 @@ test("what counters tell of is put together, however often it happens", () => {
     "warn: 1,000 times at the limit (roomsPerConnection)",
   ]);
   assert.deepEqual(texts(events, at(1_006, 2), 30_000), []);
-  const bug = statusOf([workerOf(0, { tooManyRooms: 1_006, lagged: 2, chainBroken: 1 })]);
-  assert.deepEqual(texts(events, bug, 31_000), ["error: 1 bug: see the log (engineChain)"]);
+  // While it goes on it is told ever more seldom.
+  assert.deepEqual(texts(events, at(1_007, 2), 30_999), []);
+  assert.deepEqual(texts(events, at(1_007, 2), 31_000), ["warn: 1 time at the limit (roomsPerConnection)"]);
+  assert.deepEqual(texts(events, at(1_008, 2), 70_999), []);
+  assert.deepEqual(texts(events, at(1_010, 2), 71_000), ["warn: 3 times at the limit (roomsPerConnection)"]);
+  const bug = statusOf([workerOf(0, { tooManyRooms: 1_010, lagged: 2, chainBroken: 1 })]);
+  assert.deepEqual(texts(events, bug, 71_500), ["error: 1 bug: see the log (engineChain)"]);
 });
 
 test("lists of workers are put together, the largest first, and nothing known is not nothing there", () => {
   const counted = (room: string, count: number): Counted => ({ room: parseRoom(room), count });
-  const lookOf = (subscribers: readonly Counted[], bytes?: readonly Counted[]): EngineLook => ({
-    rooms: { subscribers, bytes },
+  const lookOf = (
+    subscribers: readonly Counted[],
+    bytes?: readonly Counted[],
+    named: EngineLook["rooms"]["named"] = [],
+  ): EngineLook => ({
+    rooms: { subscribers, bytes, named },
     slow: {
       watched: 2,
       clients: [
@@ -201,5 +242,12 @@ test("lists of workers are put together, the largest first, and nothing known is
     ],
   );
   assert.equal(slowOf(looks).watched, 4);
+  assert.deepEqual(candidatesOf(looks), [parseRoom("b"), parseRoom("a")]);
+  const named = [{ room: parseRoom("a"), subscribers: 6, bytes: 9 }];
+  looks.push({ worker: 3, look: lookOf([counted("a", 5)], [], named) });
+  assert.deepEqual(roomsOf(looks), {
+    subscribers: [counted("a", 11), counted("b", 7)],
+    bytes: [counted("a", 9), counted("b", 1)],
+  });
   assert.deepEqual(roomsOf([{ worker: 2, look: undefined }]), { subscribers: undefined, bytes: undefined });
 });

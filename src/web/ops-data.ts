@@ -2,8 +2,14 @@
 export interface Stats {
   readonly connections: number;
   readonly received: number;
-  readonly writes: number;
+  readonly published: number;
+  readonly deliveries: number;
+  readonly sentBytes: number;
   readonly lagged: number;
+  /** From publish to socket; undefined where nothing was delivered. */
+  readonly p50Ms: number | undefined;
+  readonly p99Ms: number | undefined;
+  readonly brokerMs: number | undefined;
   readonly lagMs: number;
   /** Undefined where there are no hubs. */
   readonly hubLagMs: number | undefined;
@@ -18,6 +24,8 @@ export interface NodeFacts {
   readonly state: string;
   readonly ready: boolean;
   readonly reasons: readonly string[];
+  /** What part of the rooms gets nothing new. */
+  readonly degraded: readonly string[];
   readonly uptimeSeconds: number;
   readonly connections: number;
   readonly connectionsMax: number;
@@ -38,7 +46,7 @@ export interface ProcessFacts {
   readonly connections: number | undefined;
   readonly rooms: number | undefined;
   readonly received: number | undefined;
-  readonly writes: number | undefined;
+  readonly deliveries: number | undefined;
   readonly lagged: number | undefined;
   readonly waitingBytes: number | undefined;
 }
@@ -102,8 +110,13 @@ export function parseStats(data: unknown): Stats | undefined {
   return {
     connections: count("connections"),
     received: count("received"),
-    writes: count("writes"),
+    published: count("published"),
+    deliveries: count("deliveries"),
+    sentBytes: count("sentBytes"),
     lagged: count("lagged"),
+    p50Ms: numberOf(fields.p50Ms),
+    p99Ms: numberOf(fields.p99Ms),
+    brokerMs: numberOf(fields.brokerMs),
     lagMs: count("lagMs"),
     hubLagMs: numberOf(fields.hubLagMs),
     hubBytes: count("hubBytes"),
@@ -121,7 +134,8 @@ export function parseNode(data: unknown): NodeFacts | undefined {
     version: textOf(fields.version),
     state: textOf(fields.state),
     ready: fields.ready === true,
-    reasons: listOf(fields.reasons, (reason) => textOf(reason)),
+    reasons: listOf(fields.reasons, textOf),
+    degraded: listOf(fields.degraded, textOf),
     uptimeSeconds: numberOf(fields.uptimeSeconds) ?? 0,
     connections: numberOf(fields.connections) ?? 0,
     connectionsMax: numberOf(fields.connectionsMax) ?? 0,
@@ -146,7 +160,7 @@ export function parseProcess(data: unknown): ProcessFacts | undefined {
     connections: numberOf(fields.connections),
     rooms: numberOf(fields.rooms),
     received: numberOf(fields.received),
-    writes: numberOf(fields.writes),
+    deliveries: numberOf(fields.deliveries),
     lagged: numberOf(fields.lagged),
     waitingBytes: numberOf(fields.waitingBytes),
   };
