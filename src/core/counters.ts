@@ -43,6 +43,10 @@ export interface Counters {
   replayedMessages: number;
   /** Replays that the ring could not serve. */
   historyReads: number;
+  /** Reads that one of the last moment had served for another position. */
+  historyShared: number;
+  /** Requests that waited for their turn, because too many subscribed at once. */
+  admissionWaits: number;
   ringEvictions: number;
   /** Sockets that reached their buffer limit. */
   dropped: number;
@@ -99,6 +103,8 @@ export function createCounters(): Counters {
     keysRemoved: 0,
     replayedMessages: 0,
     historyReads: 0,
+    historyShared: 0,
+    admissionWaits: 0,
     ringEvictions: 0,
     dropped: 0,
     lagged: 0,

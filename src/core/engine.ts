@@ -2,6 +2,7 @@ import type { Position, Rate } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
 import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
+import { Admission } from "./admission.js";
 import { type Allowances, allowances } from "./allowance.js";
 import { Census, type RoomCounts } from "./census.js";
 import type { Counters } from "./counters.js";
@@ -14,7 +15,8 @@ import { Paces } from "./paces.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
 import { Rooms } from "./rooms.js";
-import { Session, type SessionHost } from "./session.js";
+import { Session } from "./session.js";
+import type { SessionHost } from "./session-host.js";
 import type { SettingsOf } from "./settings.js";
 import { Signatures } from "./signatures.js";
 import { type SlowLook, SlowWatch } from "./slow-watch.js";
@@ -54,10 +56,10 @@ export interface RoomReport {
 const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
 
 /**
- * What a turn counts at the least. A small one costs a write, some 7 µs whatever its bytes: with the default of
- * `replayBytesPerTick` this makes 2,048 turns, so that a storm of resumes holds a tick up for some 20 ms.
+ * What a turn counts at the least. A small one costs a write, some 7 to 10 µs whatever its bytes: with the default of
+ * `replayBytesPerTick` this makes 256 turns, so that a storm of resumes holds a tick up for some 3 ms.
  */
-const TURN_BYTES_MIN = 512;
+const TURN_BYTES_MIN = 4_096;
 
 /**
  * One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. Every `nowMs` is in
@@ -74,6 +76,7 @@ export class Engine implements SessionHost {
   readonly signatures: Signatures;
   readonly limits: Limits;
   readonly allowances: Allowances;
+  readonly admission: Admission;
   readonly counters: Counters;
   readonly guard: Guard;
   readonly #node: string;
@@ -93,6 +96,7 @@ export class Engine implements SessionHost {
     this.limits = limits;
     this.allowances = allowances(limits);
     this.counters = counters;
+    this.admission = new Admission(counters, () => fanout.requestTick());
     this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestFlush());
     this.lanes = new Lanes(limits.laneSockets, counters);
@@ -138,7 +142,7 @@ export class Engine implements SessionHost {
   tick(nowMs: number, takeIn = true): void {
     // Whatever a tick that threw left behind belongs to nobody.
     this.#packer.take();
-    this.reader.forgetAnswered();
+    this.reader.forgetAnswered(nowMs);
     this.newest.forget();
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
@@ -148,6 +152,7 @@ export class Engine implements SessionHost {
       if (takeIn) this.rooms.takeIn(this.lanes, nowMs);
       this.paces.flushDue(nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
+      this.admission.turn(nowMs);
       this.#takeTurns(nowMs);
     } finally {
       // Where something threw before they were asked.

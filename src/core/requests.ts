@@ -7,16 +7,20 @@ import type {
   SubscribeOptions,
 } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
+import type { ServerWire } from "../protocol/wire.js";
 import { type Access, forbidden, type Right, whyNotAs } from "./access.js";
 import { forgetAsked, openGuarded, publishGuarded, type Visitor } from "./guarded.js";
-import type { SessionHost } from "./session.js";
+import type { SessionHost } from "./session-host.js";
 import type { Opening, Subscriptions } from "./subscriptions.js";
 
 /** A session as its requests see it. */
 export interface Asker extends Visitor {
   readonly subscriptions: Subscriptions;
+  readonly wire: ServerWire;
   /** False while frames of rooms are dropped: a subscription then begins when the socket has drained. */
   readonly takesFrames: boolean;
+  /** False while so much waits for its socket that a subscription begins later. */
+  readonly drainedEnough: boolean;
   /** Where `ref` is 0 nobody waits for it. */
   answer(ref: number, result: unknown): void;
   refuse(ref: number, error: CodedError): void;
@@ -125,8 +129,12 @@ function subscribe(
       asker.refuse(ref, opening);
       return;
     }
-    asker.answer(ref, opening.start.result);
-    asker.subscriptions.begin(opening, !asker.takesFrames);
+    const { result } = opening.start;
+    // In one write with what follows it in the next tick; at once where nothing may follow soon, or something else does first.
+    const goesAlong = asker.takesFrames && asker.drainedEnough && !host.outages.isAny && ref > 0;
+    if (!goesAlong) asker.answer(ref, result);
+    const answer = goesAlong ? asker.wire.encode({ type: "ok", ref, result }) : undefined;
+    asker.subscriptions.begin(opening, answer, !asker.takesFrames);
     asker.tellOutage();
   };
   const opening = open(asker, host, { room, after: undefined }, options, nowMs);
@@ -148,7 +156,7 @@ function subscribeMany(
     );
     for (const opening of openings) {
       if (opening instanceof CodedError) host.counters.requestErrors += 1;
-      else asker.subscriptions.begin(opening, !asker.takesFrames);
+      else asker.subscriptions.begin(opening, undefined, !asker.takesFrames);
     }
     asker.tellOutage();
   };

@@ -1,43 +1,24 @@
 import { CodedError, toCodedError } from "../protocol/errors.js";
-import type { ControlFrame, HistoryOptions } from "../protocol/frames.js";
+import type { ClientInput, ControlFrame, HistoryOptions } from "../protocol/frames.js";
 import { namespaceOf, type RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
-import { type Access, forbidden, type Guard } from "./access.js";
-import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
+import { type Access, forbidden } from "./access.js";
+import type { Admitted } from "./admission.js";
+import { type AllowanceMark, allowanceClock, spend } from "./allowance.js";
 import type { Lane } from "./lane.js";
-import type { Lanes } from "./lanes.js";
-import type { Outages } from "./outages.js";
+import { floodOf, overuseOf } from "./overuse.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
-import type { Broker, Outbox } from "./ports.js";
+import type { Outbox } from "./ports.js";
 import { type Asker, handle } from "./requests.js";
-import type { Signatures } from "./signatures.js";
-import { type Owner, type Shared, Subscriptions } from "./subscriptions.js";
-
-/** What a session asks of the engine. */
-export interface SessionHost extends Shared {
-  readonly broker: Broker;
-  readonly guard: Guard;
-  readonly lanes: Lanes;
-  readonly outages: Outages;
-  readonly signatures: Signatures;
-  readonly allowances: Allowances;
-  /** Asks for a call of {@link Session.turn} in the next tick. */
-  wantTurn(session: Session): void;
-  /** The same, but some time later. */
-  wantRetry(session: Session): void;
-  /** Its socket is too slow, or not any more: asks for a call of {@link Session.adapt} in the next tick, before anything is flushed. */
-  wantLag(session: Session): void;
-  /** The socket's buffer is to be watched until it drains. */
-  watch(session: Session, nowMs: number): void;
-  /** Milliseconds since 1970; see `Fanout.wallMs`. */
-  wallMs(): number;
-  /** The socket took something of what waited for it. */
-  noteDrain(session: Session): void;
-}
+import type { SessionHost } from "./session-host.js";
+import { type Owner, Subscriptions } from "./subscriptions.js";
 
 /** In the text of an error: it must stay short. */
 const NAMESPACES_NAMED_MAX = 8;
+
+/** When who could not even wait may try again. */
+const ADMISSION_RETRY_MS = 1_000;
 
 type State =
   | "open"
@@ -53,11 +34,8 @@ type State =
   | "lagging"
   | "closed";
 
-/** When who was closed for a flood may come back. */
-const FLOOD_RETRY_MS = 1_000;
-
 /** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
-export class Session implements Owner, Asker {
+export class Session implements Owner, Asker, Admitted {
   readonly id: string;
   readonly wire: ServerWire;
   /** Where it has its place until it is closed. */
@@ -122,8 +100,8 @@ export class Session implements Owner, Asker {
         counters.roomsOfMany += rooms;
         this.#requestsMark = spend(this.#requestsMark, Math.max(1, rooms), allowances.requests, clock);
         if (this.#floods(clock)) return;
-        const error = this.#overRate(clock);
-        if (error === undefined) handle(this, this.#host, input, nowMs);
+        const error = overuseOf(this.#host, this.#requestsMark, this.#bytesMark, clock);
+        if (error === undefined) this.#take(input, nowMs);
         else if (input.ref > 0 || !isTold) {
           this.refuse(input.ref, error);
           isTold ||= input.ref === 0;
@@ -137,6 +115,26 @@ export class Session implements Owner, Asker {
       if (error.code !== "internal") this.close(4400, error.message);
       else throw cause;
     }
+  }
+
+  /** Carries a request out, at once or when its turn comes. */
+  #take(input: ClientInput, nowMs: number): void {
+    const { admission, limits } = this.#host;
+    if (admission.takes(this, input)) {
+      handle(this, this.#host, input, nowMs);
+      return;
+    }
+    // As many as may wait for the broker: nobody who keeps to that is refused for having to wait here, too.
+    const allowed = limits.requestsInFlight + limits.roomsPerConnection - this.#inFlight;
+    if (admission.waitingOf(this) < allowed && admission.wait(this, input)) return;
+    this.#host.counters.rateLimited += 1;
+    const text = "too many requests wait for their turn";
+    this.refuse(input.ref, new CodedError("rate_limited", text, ADMISSION_RETRY_MS));
+  }
+
+  /** A request that had to wait for its turn. */
+  admitted(input: ClientInput, nowMs: number): void {
+    if (this.#state !== "closed") handle(this, this.#host, input, nowMs);
   }
 
   /** A ping or pong of WebSocket itself, which is answered elsewhere. */
@@ -215,6 +213,7 @@ export class Session implements Owner, Asker {
   closed(nowMs: number): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
+    this.#host.admission.forget(this);
     this.subscriptions.closeAll(nowMs);
     this.#host.signatures.removeAll(this.id);
     this.#host.lanes.release(this.lane);
@@ -307,6 +306,10 @@ export class Session implements Owner, Asker {
     this.#put(this.wire.encode(frame));
   }
 
+  sendAnswer(answer: Uint8Array): void {
+    this.#put(answer);
+  }
+
   get takesFrames(): boolean {
     return this.#state !== "dropped" && this.#state !== "lagging" && this.#state !== "closed";
   }
@@ -374,31 +377,12 @@ export class Session implements Owner, Asker {
     return true;
   }
 
-  /** What to tell who sends more than allowed; undefined where that is not so. */
-  #overRate(clock: number): CodedError | undefined {
-    const { allowances, limits, counters } = this.#host;
-    const requests = allowanceVerdict(this.#requestsMark, allowances.requests, clock);
-    if (requests.kind === "over") {
-      counters.requestsOverRate += 1;
-      return overRate(`${limits.requestsPerSecond} requests`, requests.retryMs);
-    }
-    const bytes = allowanceVerdict(this.#bytesMark, allowances.bytes, clock);
-    if (bytes.kind !== "over") return undefined;
-    counters.bytesOverRate += 1;
-    return overRate(`${limits.receivedBytesPerSecond} bytes`, bytes.retryMs);
-  }
-
   /** Closes who was told to send less and did not. */
   #floods(clock: number): boolean {
-    const { allowances, counters } = this.#host;
-    const floods =
-      allowanceVerdict(this.#requestsMark, allowances.requests, clock).kind === "flood" ||
-      allowanceVerdict(this.#bytesMark, allowances.bytes, clock).kind === "flood";
-    if (!floods) return false;
-    counters.floodCloses += 1;
-    const text = "too many messages: told rate_limited, and went on";
-    this.refuse(0, new CodedError("rate_limited", text, FLOOD_RETRY_MS));
-    this.close(4429, text);
+    const error = floodOf(this.#host, this.#requestsMark, this.#bytesMark, clock);
+    if (error === undefined) return false;
+    this.refuse(0, error);
+    this.close(4429, error.message);
     return true;
   }
 
@@ -410,8 +394,4 @@ export class Session implements Owner, Asker {
     this.#host.counters.requestErrors += 1;
     this.sendControl({ type: "error", ref, code: error.code, text: error.message, retryMs: error.retryMs });
   }
-}
-
-function overRate(allowed: string, retryMs: number): CodedError {
-  return new CodedError("rate_limited", `a connection may send ${allowed} a second`, retryMs);
 }

@@ -40,6 +40,8 @@ export type Opening = Opened | CodedError;
 export interface Owner extends Member {
   /** Asks for a turn in the next tick. */
   wantTurn(): void;
+  /** Sends the answer to a request at once. */
+  sendAnswer(answer: Uint8Array): void;
   /** Asks for a turn after a while: the broker could not answer. */
   wantRetry(): void;
 }
@@ -78,14 +80,18 @@ export class Subscriptions {
     }
   }
 
-  /** Starts what {@link Subscriptions.open} found, after the answer was sent. `lagging`: the socket loses frames just now. */
-  begin({ subscription, start }: Opened, lagging: boolean): void {
+  /**
+   * Starts what {@link Subscriptions.open} found. `answer`: of the request, if it is not sent yet. `lagging`: the socket loses
+   * frames just now.
+   */
+  begin({ subscription, start }: Opened, answer: Uint8Array | undefined, lagging: boolean): void {
+    if (subscription.abandoned || lagging) this.#answer(answer);
     if (subscription.abandoned) return;
     if (lagging) {
       subscription.state = LAGGED;
       return;
     }
-    subscription.begin(start);
+    subscription.begin(start, answer);
     this.#queue(subscription);
   }
 
@@ -278,7 +284,12 @@ export class Subscriptions {
     this.#owner.wantTurn();
   }
 
+  #answer(answer: Uint8Array | undefined): void {
+    if (answer !== undefined) this.#owner.sendAnswer(answer);
+  }
+
   #detach(subscription: Subscription): void {
+    this.#answer(subscription.takeAnswer());
     subscription.leave(this.#owner);
     this.#unqueue(subscription);
   }

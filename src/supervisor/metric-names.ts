@@ -35,6 +35,9 @@ export const METRIC_HELP = {
   fanwire_lane_waits_total: "Times that a lane had something to send and left the turn to others",
   fanwire_replayed_messages_total:
     "Messages sent to subscriptions that resumed or rewound, by where they were counted",
+  fanwire_admission_waits_total:
+    "Requests that waited a turn of the loop or more because too many subscribed at once",
+  fanwire_history_shared_total: "Resumes served by what was read a moment before for another position",
   fanwire_history_reads_total: "Reads of history at the broker, by where they were counted",
   fanwire_classes: "Conflated classes of rooms with somebody in them",
   fanwire_class_flushes_total: "Times that a conflated class was handed to the lanes",
@@ -130,6 +133,8 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   keysRemoved: counter("fanwire_keys_removed_total"),
   replayedMessages: counter("fanwire_replayed_messages_total", { at: "session" }),
   historyReads: counter("fanwire_history_reads_total", { at: "session" }),
+  historyShared: counter("fanwire_history_shared_total"),
+  admissionWaits: counter("fanwire_admission_waits_total"),
   ringEvictions: counter("fanwire_ring_evictions_total"),
   dropped: limit("bufferBytes"),
   lagged: counter("fanwire_lagged_total", { kind: "socket" }),
