@@ -10,6 +10,7 @@ import { delay } from "./support/clock.js";
 import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
 import { KeyedStream } from "./support/keyed-stream.js";
+import type { Plot } from "./support/plot.js";
 import { type CpuTime, cpuSince, cpuTime } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues } from "./support/scenario.js";
@@ -126,5 +127,43 @@ function report({ subscribers, bytes }: Options, all: readonly Measured[]): Tabl
       "CPU is the server's, publishing included, divided by deliveries. Both engines share a core, measured in turn.",
     ],
     raw: all.map(rawOf),
+    plots: plotsOf(all),
   };
+}
+
+function plotsOf(all: readonly Measured[]): Plot[] {
+  const loads = [...new Set(all.map(({ perSecond }) => perSecond))];
+  const common = {
+    kind: "lines",
+    x: "offered load, messages a second",
+    places: loads.map(String),
+    isLogarithmic: true,
+  } as const;
+  const waits = [...new Set(all.map(({ flushMsMax }) => flushMsMax))];
+  const series = (value: (measured: Measured) => number) =>
+    waits.map((wait) => ({
+      name: wait === "0" ? "sent at once" : `flushMsMax ${wait}`,
+      values: loads.map((load) => {
+        const found = all.find(({ perSecond, flushMsMax }) => perSecond === load && flushMsMax === wait);
+        return found === undefined ? undefined : value(found);
+      }),
+    }));
+  const ages = (share: number) =>
+    series(({ phase }) => Histogram.from(phase.ageMicros).quantile(share) / 1_000);
+  return [
+    { ...common, title: "Latency, p50", y: "ms", series: ages(0.5) },
+    { ...common, title: "Latency, p99", y: "ms", series: ages(0.99) },
+    {
+      ...common,
+      title: "CPU a delivery",
+      y: "µs",
+      series: series(({ cpu, phase }) => cpu.micros / phase.messages),
+    },
+    {
+      ...common,
+      title: "Messages that share a frame",
+      y: "messages a frame",
+      series: series(({ phase }) => phase.messages / phase.frames),
+    },
+  ];
 }

@@ -8,22 +8,37 @@
  * Peers are installed on demand into a cache folder (npm, Debian, a C compiler), never with the project. Finished turns
  * are kept in a file: a run that was ended goes on where it was.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type BoardEntry, boardTable } from "./peers/board-report.js";
+import {
+  type BoardSeen,
+  type BoardWork,
+  boardTurn,
+  type Contender,
+  contenderOf,
+} from "./peers/board-turn.js";
 import { bout } from "./peers/bout.js";
 import { PEERS, type Peer } from "./peers/catalog.js";
 import { cacheFolder, install } from "./peers/install.js";
-import { comparePage } from "./peers/plot.js";
+import { type BoardSeenAll, comparePage } from "./peers/plot.js";
+import { ResultsFile } from "./peers/results-file.js";
 import { type Entry, type Outcome, standings, tablesOf } from "./peers/standings.js";
 import { digits, progress, type Table } from "./support/report.js";
-import { BadOption, defineScenario, type OptionValues } from "./support/scenario.js";
+import { defineScenario, type OptionValues, parseCounts } from "./support/scenario.js";
 
 const OPTIONS = {
   peers: { default: "all", help: `who takes part: all, or of ${PEERS.map(({ name }) => name).join(",")}` },
   subscribers: { default: "2000", help: "subscribers of each server; several as 2000,10000" },
   bursts: { default: "1,32,33,128", help: "messages at once; 1: single ones at an even rate" },
   rounds: { default: 3, help: "turns of each server" },
-  seconds: { default: 1, help: "length of a window, one for each kind of work" },
+  boards: {
+    default: "fanwire:10,fanwire:all,ws,socket.io",
+    help: 'who takes part in a market board, see board; "": no board',
+  },
+  "board-clients": { default: "200", help: "clients of a board; several as 40,200" },
+  "board-updates": { default: 20_000, help: "updates a second of a board" },
+  seconds: { default: 1, help: "length of a window, one for each kind of work; four of them for a board" },
   "deliveries-per-second": { default: 20_000, help: "while single messages are published" },
   bytes: { default: 100, help: "bytes of a message" },
   pin: { default: true, help: "servers on core 0, subscribers on core 1" },
@@ -36,6 +51,10 @@ const OPTIONS = {
 
 type Options = OptionValues<typeof OPTIONS>;
 
+/** As `board` has it by default. */
+const BOARD = { symbols: 5_000, watchMin: 50, watchMax: 500, slow: 0.1, seed: 1 } as const;
+const BOARD_SECONDS = 4;
+
 export const compare = defineScenario({
   name: "compare",
   summary: "fanwire beside ws, Socket.IO, Bun, nats-server and others, and beside raw C",
@@ -45,12 +64,14 @@ export const compare = defineScenario({
 
 async function measure(options: Options): Promise<Table[]> {
   const peers = choosePeers(options.peers);
-  const numbers = (name: "subscribers" | "bursts"): number[] => parseList(name, options[name]);
+  const numbers = (name: "subscribers" | "bursts"): number[] => parseCounts(name, options[name]);
   const bursts = numbers("bursts");
+  const contenders = options.boards === "" ? [] : options.boards.split(",").map(contenderOf);
   const sizes = numbers("subscribers");
   const cache = cacheFolder(options.cache);
   mkdirSync(cache, { recursive: true });
-  const file = new ResultsFile(options.results === "" ? join(cache, "compare.json") : options.results);
+  const results = options.results === "" ? join(cache, "compare.json") : options.results;
+  const file = new ResultsFile<Outcome>(results);
   const folders = await installAll(peers, cache);
   const endMs = performance.now() + options["max-minutes"] * 60_000;
   const chosen: Entry[] = [];
@@ -81,9 +102,76 @@ async function measure(options: Options): Promise<Table[]> {
     }
   }
   const all = sizes.map((subscribers) => standings(subscribers, bursts, peers, chosen, options.rounds));
-  const tables = all.map((standing) => tablesOf(standing, options));
-  if (options.plot !== "") writeFileSync(options.plot, comparePage(all));
+  const boards = await compareBoards(contenders, cache, options, endMs, results);
+  const tables = [
+    ...all.map((standing) => tablesOf(standing, options)),
+    ...boards.map(({ work, entries, incomplete }) => ({ ...boardTable(work, entries), incomplete })),
+  ];
+  if (options.plot !== "") writeFileSync(options.plot, comparePage(all, boards));
   return tables;
+}
+
+interface BoardsSeen extends BoardSeenAll {
+  readonly incomplete: string | undefined;
+}
+
+type BoardOutcome =
+  | { readonly kind: "seen"; readonly seen: BoardSeen }
+  | { readonly kind: "failed"; readonly why: string };
+
+/** The market board as `board` has it, in turns that are kept as the others are. */
+async function compareBoards(
+  contenders: readonly Contender[],
+  cache: string,
+  options: Options,
+  endMs: number,
+  results: string,
+): Promise<BoardsSeen[]> {
+  if (contenders.length === 0) return [];
+  const file = new ResultsFile<BoardOutcome>(`${results.replace(/\.json$/, "")}-board.json`);
+  const all: BoardsSeen[] = [];
+  for (const clients of parseCounts("board-clients", options["board-clients"])) {
+    const work: BoardWork = {
+      ...BOARD,
+      ...{ clients, updates: options["board-updates"], bytes: options.bytes, pin: options.pin },
+      seconds: options.seconds * BOARD_SECONDS,
+    };
+    const entries: BoardEntry[] = [];
+    const missing: string[] = [];
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const contender of contenders) {
+        const key = `${contender.name} ${round} ${JSON.stringify(work)}`;
+        const known = options.fresh ? undefined : file.get(key);
+        if (known === undefined && performance.now() > endMs) {
+          missing.push(`${contender.name}: not begun in time`);
+          continue;
+        }
+        const outcome = known ?? (await boardOutcome(contender, cache, work));
+        file.set(key, outcome);
+        progress(
+          `board, ${clients} clients ${round}/${options.rounds} ${contender.name}: ${boardTold(outcome)}`,
+        );
+        if (outcome.kind === "seen") entries.push({ contender, seen: outcome.seen });
+        else missing.push(`${contender.name}: ${outcome.why}`);
+      }
+    }
+    const incomplete = missing.length === 0 ? undefined : [...new Set(missing)].join("; ");
+    if (entries.length > 0) all.push({ work, entries, incomplete });
+  }
+  return all;
+}
+
+async function boardOutcome(contender: Contender, cache: string, work: BoardWork): Promise<BoardOutcome> {
+  try {
+    return { kind: "seen", seen: await boardTurn(contender, cache, work) };
+  } catch (cause) {
+    return { kind: "failed", why: messageOf(cause).slice(0, 400) };
+  }
+}
+
+function boardTold(outcome: BoardOutcome): string {
+  if (outcome.kind === "failed") return `FAILED: ${outcome.why}`;
+  return `${digits(outcome.seen.microsPerClient)} µs a client and second`;
 }
 
 /** @throws Error for a name that is no peer. */
@@ -95,14 +183,6 @@ function choosePeers(list: string): readonly Peer[] {
     throw new Error(
       `--peers ${list}: "${name}" is not one of ${PEERS.map((known) => known.name).join(", ")}`,
     );
-  });
-}
-
-function parseList(name: string, text: string): number[] {
-  return text.split(",").map((part) => {
-    const value = Number(part);
-    if (Number.isInteger(value) && value >= 1) return value;
-    throw new BadOption(`--${name} ${text}: "${part}" is not an integer of 1 or more`);
   });
 }
 
@@ -154,29 +234,4 @@ function told(outcome: Outcome): string {
 
 function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
-}
-
-/** Finished turns by what was measured. */
-class ResultsFile {
-  readonly #path: string;
-  readonly #outcomes: Record<string, Outcome>;
-
-  constructor(path: string) {
-    this.#path = path;
-    // Written by this program alone.
-    this.#outcomes = existsSync(path)
-      ? (JSON.parse(readFileSync(path, "utf8")) as Record<string, Outcome>)
-      : {};
-  }
-
-  /** A turn that failed is tried again. */
-  get(key: string): Outcome | undefined {
-    const outcome = this.#outcomes[key];
-    return outcome?.kind === "seen" ? outcome : undefined;
-  }
-
-  set(key: string, outcome: Outcome): void {
-    this.#outcomes[key] = outcome;
-    writeFileSync(this.#path, `${JSON.stringify(this.#outcomes, undefined, 1)}\n`);
-  }
 }

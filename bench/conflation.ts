@@ -10,6 +10,7 @@ import { delay } from "./support/clock.js";
 import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
 import { KeyedStream } from "./support/keyed-stream.js";
+import type { Plot } from "./support/plot.js";
 import { type CpuTime, cpuSince, cpuTime } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues } from "./support/scenario.js";
@@ -121,5 +122,39 @@ function report(options: Options, all: readonly Measured[]): Table {
       "Server CPU is of one core, publishing over HTTP included. No hole, no duplicate, every chain checked.",
     ],
     raw: all.map(rawOf),
+    plots: plotsOf(all, subscribers),
   };
+}
+
+function plotsOf(all: readonly Measured[], subscribers: number): Plot[] {
+  const common = {
+    kind: "bars",
+    x: "delivery class, messages a second and key",
+    places: all.map(({ rate }) => rate),
+  } as const;
+  const each = (name: string, value: (measured: Measured) => number) => ({ name, values: all.map(value) });
+  const ages = (share: number) => (measured: Measured) =>
+    Histogram.from(measured.phase.ageMicros).quantile(share) / 1_000;
+  const bytes = each("bytes", ({ phase }) => phase.bytes / 1_000 / phase.seconds / subscribers);
+  const cpu = each("CPU", (measured) => measured.cpu.micros / 10_000 / measured.phase.seconds);
+  const messages = each("messages", ({ phase }) => phase.messages / phase.seconds / subscribers);
+  const frames = each("frames", ({ phase }) => phase.frames / phase.seconds / subscribers);
+  return [
+    { ...common, title: "What a client is sent", y: "KB a second", series: [bytes] },
+    {
+      ...common,
+      title: "Messages and frames a client",
+      y: "a second",
+      isLogarithmic: true,
+      series: [messages, frames],
+    },
+    { ...common, title: "What the server works", y: "% of a core", series: [cpu] },
+    {
+      ...common,
+      title: "Age of a value when it arrives",
+      y: "ms",
+      isLogarithmic: true,
+      series: [each("p50", ages(0.5)), each("p99", ages(0.99))],
+    },
+  ];
 }

@@ -6,19 +6,27 @@
  * both ends of each connection. Every delivery is checked for order, holes and duplicates by the client that gets it.
  */
 
+import {
+  type Broadcasts,
+  connectionsTable,
+  type Held,
+  type Opened,
+  type Result,
+} from "./connections-report.js";
 import { Arena } from "./fleet/arena.js";
-import { describeHandshakes, type Handshakes, handshakesOf } from "./fleet/handshakes.js";
-import { describeMs, millis } from "./fleet/latency.js";
-import { measureStorm, type StormSeen, stormRows, WITNESS_NOTE } from "./fleet/storm-phase.js";
-import { type Tally, troubles } from "./fleet/tally.js";
+import { handshakesOf } from "./fleet/handshakes.js";
+import { millis } from "./fleet/latency.js";
+import { FLEET_OPTIONS } from "./fleet/remote/open-fleet.js";
+import { measureStorm, type StormSeen } from "./fleet/storm-phase.js";
+import { clientBound, type Tally, troubles } from "./fleet/tally.js";
 import { delay } from "./support/clock.js";
-import { Histogram, type HistogramData } from "./support/histogram.js";
+import { Histogram } from "./support/histogram.js";
 import { kernelMemory } from "./support/kernel.js";
 import { Meter } from "./support/meter.js";
 import { residentBytes } from "./support/proc.js";
-import { digits, progress, type Table } from "./support/report.js";
+import { digits, PartialResult, progress } from "./support/report.js";
 import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
-import type { Role, ServedNode } from "./support/served-node.js";
+import type { Role } from "./support/served-node.js";
 import { summarize } from "./support/statistics.js";
 
 const OPTIONS = {
@@ -39,6 +47,11 @@ const OPTIONS = {
   "storm-rate": { default: 50, help: "messages a second, to all other rooms in turn, during the storm" },
   "quiet-seconds": { default: 10, help: "the same without a storm, for comparison" },
   serve: { default: "", help: "further arguments of fanwire serve" },
+  url: {
+    default: "",
+    help: "an engine that runs, such as http://127.0.0.1:9001, instead of one of --workers",
+  },
+  ...FLEET_OPTIONS,
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
@@ -47,19 +60,19 @@ export const connections = defineScenario({
   name: "connections",
   summary: "100,000 connections: memory, CPU, broadcasts to all, a storm of reconnects",
   options: OPTIONS,
-  run: async (options) => [report(options, await measure(options))],
+  run: async (options) => [connectionsTable(options, await measure(options))],
 });
 
+const HOLD_POLL_MS = 1_000;
 const STORM_DEADLINE_MS = 90_000;
 
 async function measure(options: Options): Promise<Result> {
   if (options.broadcasts < 1) throw new BadOption("--broadcasts: at least 1");
   const workers = options.workers || Math.max(2, Math.ceil(options.connections / 15_000));
   const arena = await Arena.start({
-    node: {
-      workers,
-      flags: splitArgs(options.serve),
-    },
+    node: { workers, flags: splitArgs(options.serve) },
+    url: options.url,
+    fleet: options,
     connections: options.connections,
     witnesses: options.witnesses,
     rooms: { rooms: options.rooms, roomsEach: options["rooms-each"], shared: true },
@@ -71,102 +84,92 @@ async function measure(options: Options): Promise<Result> {
     progress(`warm-up with ${workers * options["warm-up"]} connections`);
     if (options["warm-up"] > 0)
       await arena.warmUp(Math.min(options.connections, workers * options["warm-up"]));
-    const opened = await open(arena, options);
-    const held = await hold(arena, options);
-    const broadcasts = await broadcast(arena, options);
-    const storm = options["storm-share"] > 0 ? await cutAndComeBack(arena, options) : undefined;
-    return {
-      workers,
-      opened,
-      held,
-      broadcasts,
-      storm,
-      verdicts: Object.fromEntries(arena.verdicts),
-      kernelEvents: arena.kernelEvents,
-    };
+    return await measureParts(arena, arena.isOurs ? workers : undefined, options);
   } finally {
     await arena.stop();
   }
 }
 
-interface Result {
-  readonly workers: number;
-  readonly opened: Opened;
-  readonly held: Held;
-  readonly broadcasts: Broadcasts;
-  readonly storm: StormSeen | undefined;
-  readonly verdicts: Readonly<Record<string, number>>;
-  readonly kernelEvents: string;
-}
-
-interface Opened {
-  readonly seconds: number;
-  readonly handshakes: Handshakes;
-  readonly handshakeMicros: HistogramData;
-  readonly cpuMicrosEach: number;
-  /** Growth of each worker since before the first connection. */
-  readonly workerBytes: readonly number[];
-  readonly hubBytes: readonly number[];
-  /** All of the server's processes, with what they had before. */
-  readonly totalBytes: number;
-  readonly slabBytes: number;
-  readonly tcpBytes: number;
-  readonly troubles: readonly string[];
+/** One part after the other. @throws PartialResult with those that were whole, where one fails that is not the first. */
+async function measureParts(arena: Arena, workers: number | undefined, options: Options): Promise<Result> {
+  const opened = await open(arena, options);
+  let held: Held | undefined;
+  let broadcasts: Broadcasts | undefined;
+  let storm: StormSeen | undefined;
+  const soFar = (): Result => ({
+    ...{ workers, opened, held, broadcasts, storm },
+    verdicts: Object.fromEntries(arena.verdicts),
+    kernelEvents: arena.kernelEvents,
+  });
+  try {
+    held = await hold(arena, options);
+    broadcasts = await broadcast(arena, options);
+    if (options["storm-share"] > 0) storm = await cutAndComeBack(arena, options);
+  } catch (cause) {
+    throw new PartialResult([connectionsTable(options, soFar())], cause);
+  }
+  return soFar();
 }
 
 async function open(arena: Arena, options: Options): Promise<Opened> {
-  const { node, fleet } = arena;
+  const { fleet } = arena;
   await delay(options["settle-seconds"] * 1_000);
-  const meter = await meterOf(node);
+  const meter = await meterOf(arena);
   const kernelBefore = kernelMemory();
   progress(`connecting ${options.connections}, ${options["connect-rate"]} a second`);
   const seconds = await arena.connectAll();
-  const cpuMicros = meter.cpuMicros();
+  const cpuMicros = cpuOf(meter);
   await delay(options["settle-seconds"] * 1_000);
   const kernel = kernelMemory();
   const { all: tally } = await fleet.phase();
-  const workerBytes = await grownBytes(node, "worker", meter);
-  progress(
-    `connected in ${digits(seconds)} s, ${kib(sum(workerBytes) / options.connections)} KiB of RSS each`,
-  );
+  const workerBytes = await grownBytes(arena, "worker", meter);
+  progress(`connected in ${digits(seconds)} s`);
   return {
     seconds,
     handshakes: handshakesOf(tally),
     handshakeMicros: tally.handshakeMicros.toJSON(),
     cpuMicrosEach: cpuMicros / options.connections,
     workerBytes,
-    hubBytes: await grownBytes(node, "hub", meter),
+    hubBytes: await grownBytes(arena, "hub", meter),
     totalBytes: meter.pids.reduce((total, pid) => total + residentBytes(pid), 0),
     slabBytes: kernel.slabBytes - kernelBefore.slabBytes,
     tcpBytes: kernel.tcpBytes - kernelBefore.tcpBytes,
     troubles: troublesOf(tally),
+    invalid: invalidOf("connecting", tally),
   };
 }
 
-async function meterOf(node: ServedNode): Promise<Meter> {
-  return new Meter((await node.processes()).map(({ pid }) => pid));
+/** Of the engine's processes; of none where it is not ours. */
+async function meterOf(arena: Arena): Promise<Meter> {
+  return new Meter(arena.isOurs ? (await arena.node.processes()).map(({ pid }) => pid) : []);
 }
 
-async function grownBytes(node: ServedNode, role: Role, meter: Meter): Promise<number[]> {
-  const processes = await node.processes();
+/** µs of CPU since; NaN where the engine is not ours. */
+function cpuOf(meter: Meter): number {
+  return meter.pids.length === 0 ? Number.NaN : meter.cpuMicros();
+}
+
+async function grownBytes(arena: Arena, role: Role, meter: Meter): Promise<number[]> {
+  if (!arena.isOurs) return [];
+  const processes = await arena.node.processes();
   return processes.filter((process) => process.role === role).map(({ pid }) => meter.grownBytes(pid));
 }
 
-interface Held {
-  readonly seconds: number;
-  readonly pings: number;
-  readonly cpuMicrosEachSecond: number;
-  readonly lost: number;
-  readonly troubles: readonly string[];
+/** Where the clients could not keep up in a part. */
+function invalidOf(part: string, tally: Pick<Tally, "busiest">): string[] {
+  return clientBound(tally).map((what) => `${part}: ${what}`);
 }
 
 async function hold(arena: Arena, options: Options): Promise<Held> {
-  const { fleet, node } = arena;
+  const { fleet } = arena;
   progress(`holding for ${options["hold-seconds"]} s`);
   await fleet.phase();
-  const meter = await meterOf(node);
-  await delay(options["hold-seconds"] * 1_000);
-  const cpuMicros = meter.cpuMicros();
+  const meter = await meterOf(arena);
+  // Not just a rest: an agent that is gone is noticed.
+  await fleet.until(() => false, options["hold-seconds"] * 1_000, {
+    pollMs: Math.min(HOLD_POLL_MS, options["hold-seconds"] * 1_000),
+  });
+  const cpuMicros = cpuOf(meter);
   const { seconds } = meter;
   const { all: tally } = await fleet.phase();
   return {
@@ -175,16 +178,8 @@ async function hold(arena: Arena, options: Options): Promise<Held> {
     cpuMicrosEachSecond: cpuMicros / seconds / options.connections,
     lost: tally.counts.lost,
     troubles: troublesOf(tally),
+    invalid: invalidOf("holding", tally),
   };
-}
-
-interface Broadcasts {
-  /** Of each broadcast. */
-  readonly deliveries: readonly number[];
-  readonly lastMicros: readonly number[];
-  readonly cpuMicros: readonly number[];
-  readonly latencyMicros: HistogramData;
-  readonly troubles: readonly string[];
 }
 
 async function broadcast(arena: Arena, options: Options): Promise<Broadcasts> {
@@ -192,13 +187,15 @@ async function broadcast(arena: Arena, options: Options): Promise<Broadcasts> {
   const deliveries: number[] = [];
   const lastMicros: number[] = [];
   const cpuMicros: number[] = [];
+  const clientsBusy: number[] = [];
   const found: string[] = [];
   for (let number = 1; number <= options.broadcasts; number++) {
-    const meter = await meterOf(arena.node);
+    const meter = await meterOf(arena);
     const { all: tally } = await arena.broadcast();
     deliveries.push(tally.counts.steady);
     lastMicros.push(tally.steadyMicros.max);
-    cpuMicros.push(meter.cpuMicros() / Math.max(1, tally.counts.steady));
+    cpuMicros.push(cpuOf(meter) / Math.max(1, tally.counts.steady));
+    clientsBusy.push(tally.busiest);
     latency.add(tally.steadyMicros.toJSON());
     found.push(...troublesOf(tally));
     if (tally.counts.steady !== options.connections)
@@ -208,7 +205,12 @@ async function broadcast(arena: Arena, options: Options): Promise<Broadcasts> {
     );
     await delay(options["broadcast-seconds"] * 1_000);
   }
-  return { deliveries, lastMicros, cpuMicros, latencyMicros: latency.toJSON(), troubles: found };
+  return {
+    ...{ deliveries, lastMicros, cpuMicros, clientsBusy },
+    latencyMicros: latency.toJSON(),
+    troubles: found,
+    invalid: invalidOf("broadcasts", { busiest: summarize(clientsBusy).median }),
+  };
 }
 
 /** A share of the clients loses its connections at once. */
@@ -229,65 +231,4 @@ async function cutAndComeBack(arena: Arena, options: Options): Promise<StormSeen
 function troublesOf(tally: Tally): string[] {
   const { lost } = tally.counts;
   return lost === 0 ? troubles(tally) : [`${lost} connections were lost`, ...troubles(tally)];
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
-function kib(bytes: number): string {
-  return digits(bytes / 1_024);
-}
-
-function report(options: Options, result: Result): Table {
-  const { opened, held, broadcasts, storm, workers } = result;
-  const each = (bytes: number): number => bytes / options.connections;
-  const { workerBytes, hubBytes } = opened;
-  const sizes = summarize(workerBytes);
-  const last = summarize(broadcasts.lastMicros);
-  const found = [opened, held, broadcasts].flatMap((part) => part.troubles);
-  if (storm !== undefined) {
-    found.push(...storm.troubles);
-    const lost = storm.lostBefore + storm.counts.lost;
-    if (lost > 0) found.push(`${lost} connections were lost in the storm that were not cut`);
-  }
-  const rows: string[][] = [
-    [
-      "connected",
-      `${digits(options.connections)} in ${digits(opened.seconds)} s, ${digits(options.connections / opened.seconds)}/s`,
-    ],
-    ["handshakes", describeHandshakes(opened.handshakes)],
-    ["handshake p50 / p99 / p99.9", describeMs(opened.handshakeMicros)],
-    ["server CPU a connect", `${digits(opened.cpuMicrosEach)} µs`],
-    ["user RSS a connection, all workers", `${kib(each(sum(workerBytes)))} KiB`],
-    [
-      "– growth of a worker",
-      `${digits(sizes.min / 2 ** 20)} to ${digits(sizes.max / 2 ** 20)} MiB; hubs ${digits(sum(hubBytes) / 2 ** 20)} MiB`,
-    ],
-    ["– all processes, empty ones' memory included", `${digits(opened.totalBytes / 2 ** 20)} MiB`],
-    [
-      "kernel memory a connection, both ends",
-      `${kib(each(opened.slabBytes + opened.tcpBytes))} KiB (buffers ${kib(each(opened.tcpBytes))})`,
-    ],
-    [`held for ${digits(held.seconds)} s`, `${held.lost} lost, ${digits(held.pings)} pings`],
-    ["server CPU, idle", `${digits(held.cpuMicrosEachSecond)} µs a connection and second`],
-    [`${options.broadcasts} broadcasts, deliveries`, digits(sum(broadcasts.deliveries))],
-    ["– last delivery after", `${millis(last.median)} ms (${millis(last.min)} to ${millis(last.max)})`],
-    ["– latency p50 / p99 / p99.9", describeMs(broadcasts.latencyMicros)],
-    ["– server CPU a delivery", `${digits(summarize(broadcasts.cpuMicros).median)} µs`],
-  ];
-  if (storm !== undefined) rows.push([`storm: ${digits(storm.counts.cut)} cut`, ""], ...stormRows(storm));
-  return {
-    title: `Connections: ${digits(options.connections)} with ${options["rooms-each"]} of ${digits(options.rooms)} rooms each, ${workers} workers`,
-    columns: ["what", "measured"],
-    rows,
-    notes: [
-      found.length === 0
-        ? "No connection lost, every message delivered to every client exactly once and in order."
-        : `TROUBLE: ${found.join(" | ")}`,
-      `Kernel events: ${result.kernelEvents}. Overdue handshakes: ${JSON.stringify(result.verdicts)}.`,
-      `Server: supervisor, workers and hubs together. ${WITNESS_NOTE}`,
-    ],
-    raw: result,
-  };
 }

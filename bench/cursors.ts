@@ -9,6 +9,7 @@ import { rawOf } from "./audience/raw.js";
 import { delay } from "./support/clock.js";
 import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
+import type { Plot } from "./support/plot.js";
 import { type CpuTime, cpuSince, cpuTime } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues } from "./support/scenario.js";
@@ -99,5 +100,33 @@ function report({ people, moves, bytes }: Options, all: readonly Measured[]): Ta
       "Server CPU is of one core, taking the moves included.",
     ],
     raw: all.map(rawOf),
+    plots: plotsOf(all, people),
   };
+}
+
+function plotsOf(all: readonly Measured[], people: number): Plot[] {
+  const common = {
+    kind: "bars",
+    x: "delivery class, messages a second and key",
+    places: all.map(({ rate }) => rate),
+  } as const;
+  const each = (name: string, value: (measured: Measured) => number) => ({ name, values: all.map(value) });
+  const ages = (share: number) => (measured: Measured) =>
+    Histogram.from(measured.phase.ageMicros).quantile(share) / 1_000;
+  const frames = each("frames", ({ phase }) => phase.frames / phase.seconds / people);
+  const messages = each("messages", ({ phase }) => phase.messages / phase.seconds / people);
+  const bytes = each("bytes", ({ phase }) => phase.bytes / 1_000 / phase.seconds / people);
+  const cpu = each("CPU", (measured) => measured.cpu.micros / 10_000 / measured.phase.seconds);
+  return [
+    { ...common, title: "Frames that a client is sent", y: "a second", series: [frames] },
+    { ...common, title: "Messages in them", y: "a second", series: [messages] },
+    { ...common, title: "What a client is sent", y: "KB a second", series: [bytes] },
+    { ...common, title: "What the server works", y: "% of a core", series: [cpu] },
+    {
+      ...common,
+      title: "From the sending of a move to its arrival",
+      y: "ms",
+      series: [each("p50", ages(0.5)), each("p99", ages(0.99))],
+    },
+  ];
 }

@@ -1,15 +1,27 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { chat } from "./chat.js";
 import { coalesce } from "./coalesce.js";
 import { conflation } from "./conflation.js";
 import { cursors } from "./cursors.js";
+import { runBench } from "./run-bench.js";
 import { slow } from "./slow.js";
+import { plotPage } from "./support/plot.js";
 import type { Scenario } from "./support/scenario.js";
 
 /** Runs a scenario as small as it gets; each throws by itself where a client sees a hole or an error. */
 async function rowsOf(scenario: Scenario, ...args: string[]): Promise<readonly (readonly string[])[]> {
   const tables = await scenario.run([...args, "--seconds=1"]);
+  for (const { title, plots = [] } of tables) {
+    assert.ok(plots.length > 0 || scenario.name === "chat", "there is something to look at");
+    for (const { title: what, places, series } of plots)
+      for (const { name, values } of series)
+        assert.ok(values.length === places.length && values.every(Number.isFinite), `${what}, ${name}`);
+    assert.equal(plotPage(title, [], plots).split("<svg").length - 1, plots.length);
+  }
   return tables.flatMap((table) => table.rows);
 }
 
@@ -19,6 +31,20 @@ test("conflation: slower classes get fewer messages and bytes", { timeout: 120_0
   assert.deepEqual([all[0], slowest[0]], ["all", "4"]);
   assert.ok(Number(slowest[1]) < Number(all[1]) / 2, `${slowest[1]} of ${all[1]}`);
   assert.ok(Number(slowest[1]) > 0);
+});
+
+test("plots stand beside the file of the result, and say where and how it was measured", {
+  timeout: 120_000,
+}, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "fanwire-bench-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const args = ["cursors", "--people=3", "--seconds=0.5", `--json=${join(folder, "cursors.json")}`];
+  assert.equal(await runBench(args, "fanwire bench", { out: () => undefined, err: () => undefined }), 0);
+  assert.deepEqual(readdirSync(folder).sort(), ["cursors.html", "cursors.json"]);
+  const page = readFileSync(join(folder, "cursors.html"), "utf8");
+  for (const part of ["Cursors: 3 people", "fanwire bench cursors --people=3", "KB a second", "% of a core"])
+    assert.ok(page.includes(part), part);
+  assert.doesNotMatch(page, /NaN|undefined|<script|https?:/);
 });
 
 test("cursors: conflated they come in fewer frames", { timeout: 120_000 }, async () => {
@@ -41,9 +67,9 @@ test("slow: whoever stops reading is noticed, and the others go on", { timeout: 
   const rows = await rowsOf(slow, "--subscribers=10", "--stalled=3", "--rate=20");
   assert.deepEqual(
     rows.map(([name]) => name),
-    ["before", "stalled", "still stalled", "after"],
+    ["before", "stalled", "still stalled", "they read again", "after"],
   );
-  for (const row of rows) assert.equal(row[5], "0", "no reader was lost");
+  for (const row of rows) assert.equal(row[6], "0", "no reader was lost");
 });
 
 test("chat: everybody hears everything in one order", { timeout: 120_000 }, async () => {

@@ -14,9 +14,10 @@ import { Child } from "./support/child.js";
 import { delay } from "./support/clock.js";
 import { Histogram, type HistogramData } from "./support/histogram.js";
 import { shippedNodeArgs } from "./support/node-args.js";
-import { type CpuTime, cpuSince, cpuTime, residentBytes } from "./support/proc.js";
+import { type CpuTime, cpuSince, cpuTime, residentBytes, wantedMicros } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
+import { busyClient } from "./support/validity.js";
 
 const OPTIONS = {
   workers: { default: 4, help: "worker processes, each with all rooms open" },
@@ -59,6 +60,8 @@ interface Run {
   readonly hubMicros: number;
   readonly hubRss: number;
   readonly workerMicros: readonly number[];
+  /** Share of the time that the busiest worker ran, or was kept from its core. */
+  readonly workerBusy: number;
   readonly received: readonly Received[];
 }
 
@@ -121,6 +124,8 @@ async function runOnce(host: Host, links: Worker[], rate: number, options: Optio
   await Promise.all(links.map((link) => link.ask({ kind: "count", sample }, START_MS)));
   const before = cpuTime(host.pid);
   const workersBefore = links.map((link): CpuTime => cpuTime(link.pid));
+  const wantedBefore = links.map((link) => wantedMicros(link.pid));
+  const startedMs = performance.now();
   const published = await host.ask(
     { kind: "publish", rooms, rate, seconds, bytes },
     seconds * 10_000 + DRAIN_MS,
@@ -129,6 +134,8 @@ async function runOnce(host: Host, links: Worker[], rate: number, options: Optio
   const { messages } = published;
   const finish: WorkerRequest = { kind: "finish", messages, deadlineMs: DRAIN_MS };
   const received = await Promise.all(links.map((link) => link.ask(finish, 2 * DRAIN_MS)));
+  const elapsedMicros = (performance.now() - startedMs) * 1_000;
+  const wanted = links.map((link, index) => wantedMicros(link.pid) - (wantedBefore[index] ?? Number.NaN));
   return {
     rate,
     published,
@@ -137,6 +144,7 @@ async function runOnce(host: Host, links: Worker[], rate: number, options: Optio
     workerMicros: links.map(
       (link, index) => cpuSince(link.pid, workersBefore[index] ?? cpuTime(link.pid)).micros,
     ),
+    workerBusy: Math.max(0, ...wanted) / elapsedMicros,
     received: received.map((reply) => {
       if (reply.kind !== "received") throw new Error("a worker did not count");
       if (reply.disordered > 0) throw new Error(`${reply.disordered} messages out of order at a worker`);
@@ -162,6 +170,7 @@ function deliveryTable(options: Options, runs: readonly Run[], alone: readonly R
       digits((run.hubMicros - publishing) / messages / options.workers),
       percent(run.hubMicros / slowest),
       digits(workerMicros / messages),
+      percent(run.workerBusy),
       millis(latency.quantile(0.5)),
       millis(latency.quantile(0.99)),
       millis(latency.quantile(0.999)),
@@ -180,6 +189,7 @@ function deliveryTable(options: Options, runs: readonly Run[], alone: readonly R
       "without publishing",
       "hub core",
       "worker µs/message",
+      "busiest worker",
       "p50 ms",
       "p99 ms",
       "p99.9 ms",
@@ -190,10 +200,18 @@ function deliveryTable(options: Options, runs: readonly Run[], alone: readonly R
     rows,
     notes: [
       "Every message checked for order at every worker.",
-      "lagged: times that any worker had lost its flow and was replayed, so far.",
+      "Busiest worker: share of the time that one ran or waited for a core. lagged: times that any worker had lost its flow and was replayed, so far.",
     ],
+    invalid: invalidOf(runs),
     raw: { runs, alone },
   };
+}
+
+/** Runs whose workers could not keep up: latency and what lagged say nothing of the hub then. */
+export function invalidOf(runs: readonly Pick<Run, "rate" | "workerBusy">[]): string[] {
+  return runs.flatMap(({ rate, workerBusy }) =>
+    busyClient(workerBusy).map((what) => `${digits(rate)}/s: ${what}`),
+  );
 }
 
 async function publishThrough(host: Host, links: Worker[], options: Options): Promise<Table> {

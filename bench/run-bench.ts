@@ -3,6 +3,7 @@ import { nearest } from "../server/nearest.js";
 import { runAgent } from "./fleet/remote/agent-command.js";
 import { loadScenario, SCENARIO_NAMES } from "./scenarios.js";
 import { environment } from "./support/environment.js";
+import { plotPage } from "./support/plot.js";
 import { formatTable, PartialResult, type Table } from "./support/report.js";
 import { type BenchResult, parseResult } from "./support/result.js";
 import { BadOption, describeOptions, type Scenario } from "./support/scenario.js";
@@ -17,7 +18,7 @@ export interface BenchIo {
 
 /** Not a scenario: it lets others use this machine's. */
 const AGENT = "agent";
-const OWN_OPTIONS = `  ${"--json=FILE".padEnd(22)} write the result there: unrounded numbers, machine, kernel, versions, sysctls
+const OWN_OPTIONS = `  ${"--json=FILE".padEnd(22)} write the result there: unrounded numbers, machine, kernel, versions, sysctls; plots beside it as .html
   ${"--help".padEnd(22)} this`;
 
 /**
@@ -46,9 +47,9 @@ export async function runBench(args: readonly string[], command: string, io: Ben
       return 0;
     }
     const { file, others } = takeJsonFile(rest);
-    const result = await measure(scenario, others, `${command} ${[name, ...others].join(" ")}`);
+    const { result, pages } = await measure(scenario, others, `${command} ${[name, ...others].join(" ")}`);
     io.out(resultText(result));
-    if (file !== undefined) writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+    if (file !== undefined) write(file, result, pages);
     for (const problem of result.problems) io.err(problem);
     return result.status === "complete" && result.valid ? 0 : 1;
   } catch (cause) {
@@ -92,7 +93,21 @@ Exit codes: 0 measured; 1 not, or in part (marked INCOMPLETE), or the clients we
 `;
 }
 
-async function measure(scenario: Scenario, args: readonly string[], command: string): Promise<BenchResult> {
+interface Measurement {
+  readonly result: BenchResult;
+  /** What there is to look at, a page a table. */
+  readonly pages: readonly string[];
+}
+
+/** The result, and its pages beside it under the same name. */
+function write(file: string, result: BenchResult, pages: readonly string[]): void {
+  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+  const base = file.replace(/\.json$/, "");
+  for (const [index, page] of pages.entries())
+    writeFileSync(`${base}${index === 0 ? "" : `-${index + 1}`}.html`, page);
+}
+
+async function measure(scenario: Scenario, args: readonly string[], command: string): Promise<Measurement> {
   const startedAt = new Date().toISOString();
   const startedMs = performance.now();
   const before = environment();
@@ -114,10 +129,14 @@ async function measure(scenario: Scenario, args: readonly string[], command: str
       valid: invalid.length === 0,
       problems: [...incomplete.map((what) => `INCOMPLETE: ${what}`), ...invalid],
       environment: before,
-      tables: tables.map(({ raw, ...table }) => ({ ...table, raw: raw ?? null })),
+      tables: tables.map(({ raw, plots: _, ...table }) => ({ ...table, raw: raw ?? null })),
     }),
   );
-  return parseResult(plain);
+  const result = parseResult(plain);
+  const pages = tables.flatMap(({ title, notes, plots }) =>
+    plots === undefined ? [] : [plotPage(title, [...notes, ...factsOf(result), ...result.problems], plots)],
+  );
+  return { result, pages };
 }
 
 async function tablesOf(
@@ -133,12 +152,17 @@ async function tablesOf(
   }
 }
 
-function resultText({ tables, environment: on, command }: BenchResult): string {
-  const facts = [
-    `${on.cores} × ${on.cpu}, ${on.memoryGiB} GiB, Linux ${on.kernel}, Node ${on.node}, ${on.uws}`,
-    `fanwire ${on.fanwire} (${on.revision}), ${on.sysctls["net.ipv4.tcp_congestion_control"] ?? "?"}, load ${on.loadAverage}`,
-  ];
-  return `${tables.map((table) => `${formatTable(table)}\n\n`).join("")}${facts.join(", ")}\n${command}\n`;
+function resultText(result: BenchResult): string {
+  const tables = result.tables.map((table) => `${formatTable(table)}\n\n`);
+  return `${tables.join("")}${factsOf(result).join("\n")}\n`;
+}
+
+/** Where it was measured, and how to have it again. */
+function factsOf({ environment: on, command }: BenchResult): string[] {
+  const machine = `${on.cores} × ${on.cpu}, ${on.memoryGiB} GiB, Linux ${on.kernel}, Node ${on.node}, ${on.uws}`;
+  const congestion = on.sysctls["net.ipv4.tcp_congestion_control"] ?? "?";
+  const version = `fanwire ${on.fanwire} (${on.revision}), ${congestion}, load ${on.loadAverage}`;
+  return [`${machine}, ${version}`, command];
 }
 
 function takeJsonFile(args: readonly string[]): { file: string | undefined; others: string[] } {

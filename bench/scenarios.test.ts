@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bigroom } from "./bigroom.js";
 import { connections } from "./connections.js";
+import { connectionsTable } from "./connections-report.js";
 import { deltas } from "./deltas.js";
 import { burst, fanout } from "./fanout.js";
 import { http } from "./http.js";
-import { hub } from "./hub.js";
+import { hub, invalidOf } from "./hub.js";
 import { idle } from "./idle.js";
 import { storm } from "./storm.js";
 import type { Scenario } from "./support/scenario.js";
@@ -36,14 +37,14 @@ test("fanout and burst deliver everything, from the engine and from the bare ser
 });
 
 test("idle tells memory a connection, for both servers", { timeout: 60_000 }, async () => {
-  const rows = await rowsOf(idle, "--subscribers=4000", "--settle-seconds=0.1");
+  const rows = await rowsOf(idle, "--subscribers=2000", "--settle-seconds=0.1");
   assert.deepEqual(names(rows), ["engine", "bare"]);
   for (const [name, , afterGc] of rows)
     assert.ok(Number(afterGc) > 0.1 && Number(afterGc) < 50, `${name}: ${afterGc} KiB`);
 });
 
 test("http has every way to publish and to read answered", { timeout: 60_000 }, async () => {
-  const rows = await rowsOf(http, "--servers=engine", "--connections=2", "--seconds=0.3");
+  const rows = await rowsOf(http, "--servers=engine", "--connections=2", "--seconds=0.15");
   assert.equal(rows.length, 8);
   for (const [name, requests] of rows) assert.ok(Number(requests?.replaceAll(",", "")) > 0, name);
 });
@@ -117,9 +118,43 @@ test("hub hands every message to every worker, and publishes through the links",
   const [delivery, through] = await hub.run(small);
   const [row] = delivery?.rows ?? [];
   assert.equal(row?.[0], "2,000");
-  for (const micros of [2, 3, 5, 6, 7].map((column) => Number.parseFloat(row?.[column] ?? "")))
+  for (const micros of [2, 3, 5, 6, 7, 8].map((column) => Number.parseFloat(row?.[column] ?? "")))
     assert.ok(micros > 0 && micros < 100_000, JSON.stringify(row));
   assert.ok(Number(through?.rows[0]?.[0]?.replaceAll(",", "")) > 0);
+});
+
+test("runs whose workers or clients could not keep up are marked", () => {
+  const marks = invalidOf([
+    { rate: 100, workerBusy: 0.5 },
+    { rate: 300_000, workerBusy: 0.97 },
+  ]);
+  assert.deepEqual(marks, [
+    "300,000/s: INVALID: a client process was busy for 97 % of the time, so it was late itself",
+  ]);
+  const micros = { max: 1, buckets: [] };
+  const handshakes = { attempts: 1, welcomes: 1, refused: 0, neither: 0, unanswered: 0, reasons: {} };
+  const table = connectionsTable(
+    { connections: 1, rooms: 2, "rooms-each": 1, broadcasts: 1 },
+    {
+      workers: undefined,
+      opened: {
+        ...{ seconds: 1, handshakes, handshakeMicros: micros, cpuMicrosEach: Number.NaN },
+        ...{ workerBytes: [], hubBytes: [], totalBytes: 0, slabBytes: 0, tcpBytes: 0 },
+        ...{ troubles: [], invalid: [] },
+      },
+      held: undefined,
+      broadcasts: {
+        ...{ deliveries: [1], lastMicros: [1], cpuMicros: [1], clientsBusy: [0.99], latencyMicros: micros },
+        ...{ troubles: ["1 connections lagged"], invalid: ["broadcasts: INVALID: busy"] },
+      },
+      ...{ storm: undefined, verdicts: {}, kernelEvents: "none" },
+    },
+  );
+  assert.deepEqual(table.invalid, ["broadcasts: INVALID: busy"]);
+  assert.match(table.notes[0] ?? "", /^TROUBLE: 1 connections lagged/);
+  assert.ok(
+    table.rows.some(([name, value]) => name === "– busiest client process" && value === "99 % of the time"),
+  );
 });
 
 test("what cannot be measured is refused before anything starts", async () => {

@@ -107,6 +107,7 @@ function report(options: Options, { storm, witnesses, verdicts, kernelEvents, ki
       `Ends of attempts and connections: ${JSON.stringify(storm.handshakes.reasons)}.`,
       `Kernel events: ${kernelEvents}. Overdue handshakes: ${JSON.stringify(verdicts)}.`,
     ],
+    invalid: storm.invalid,
     raw: { killed, witnesses, storm, verdicts, kernelEvents },
   };
 }

@@ -19,12 +19,11 @@ install() {
 [ -x /usr/bin/chromium ] || install chromium
 # A WebSocket client that others wrote, and what the Python example needs.
 /usr/bin/python3 -c "import websockets, msgpack" 2>/dev/null || install python3-websockets python3-msgpack
-command -v openssl >/dev/null || install openssl
+for program in openssl curl unzip; do command -v $program >/dev/null || install $program; done
 [ -n "${FANWIRE_NATS_SERVER:-}" ] || [ -x /usr/sbin/nats-server ] || install nats-server
 command -v promtool >/dev/null || install prometheus
 [ -x /usr/sbin/haproxy ] || install haproxy
 [ -x /usr/sbin/nginx ] || install nginx-light
-command -v unzip >/dev/null || install unzip
 
 echo "== installing packages"
 npm ci --no-audit --no-fund --loglevel=error

@@ -2,7 +2,7 @@ import { Child } from "../support/child.js";
 import { delay } from "../support/clock.js";
 import type { AudiencePhase, AudiencePlan, AudienceReply, AudienceRequest } from "./audience-protocol.js";
 
-const CONNECT_DEADLINE_MS = 60_000;
+const CONNECT_DEADLINE_MS = 150_000;
 const ANSWER_DEADLINE_MS = 30_000;
 
 /** A process of clients. Those of one bench have different numbers, and with them source addresses of their own. */

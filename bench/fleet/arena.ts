@@ -1,14 +1,21 @@
 import { delay, hostMicros } from "../support/clock.js";
+import { type EngineAddress, engineAt } from "../support/engine-url.js";
 import { listenCounters, listenEventsSince } from "../support/kernel.js";
 import { Publisher, type Stream, startStream } from "../support/publisher.js";
 import { progress } from "../support/report.js";
 import { ServedNode, type ServedNodeOptions } from "../support/served-node.js";
 import { Fleet, type FleetPhase, type FleetPlan, type FleetStatus } from "./fleet.js";
+import { type FleetWish, openFleet } from "./remote/open-fleet.js";
 import type { RoomPlan } from "./rooms.js";
 import { explainOverdue } from "./verdict.js";
 
 export interface ArenaOptions {
+  /** A node to start; not where `url` names one that runs. */
   readonly node: ServedNodeOptions;
+  /** Default: "", none. */
+  readonly url?: string;
+  /** Default: clients are here. */
+  readonly fleet?: FleetWish;
   readonly connections: number;
   /** Everybody's first room is room 0; the others are {@link RoomPlan.rooms} less one, for the background. */
   readonly rooms: RoomPlan;
@@ -32,9 +39,10 @@ const SETTLE_MS = 30_000;
 export const BEAT_MS = 1_100;
 const PROGRESS_MS = 2_000;
 
-/** A served node, the fleet that connects to it, and a publisher. */
+/** A served node, or an engine that runs already, the fleet that connects to it, and a publisher. */
 export class Arena {
-  readonly node: ServedNode;
+  readonly #node: ServedNode | undefined;
+  readonly #address: EngineAddress;
   readonly fleet: Fleet;
   readonly publisher: Publisher;
   readonly #options: ArenaOptions;
@@ -42,16 +50,44 @@ export class Arena {
   readonly #eventsBefore = listenCounters();
   #toldMs = 0;
 
-  private constructor(node: ServedNode, options: ArenaOptions) {
-    this.node = node;
-    this.fleet = Fleet.local(options.connections, options.witnesses);
+  private constructor(
+    node: ServedNode | undefined,
+    address: EngineAddress,
+    fleet: Fleet,
+    options: ArenaOptions,
+  ) {
+    this.#node = node;
+    this.#address = address;
+    this.fleet = fleet;
     const { bytes } = options;
-    this.publisher = new Publisher(options.rooms.rooms, { port: node.port, bytes, retry: true });
+    this.publisher = new Publisher(options.rooms.rooms, { ...address, bytes, retry: true });
     this.#options = options;
   }
 
+  /** @throws Error where there is no engine at the URL, FleetError where agents cannot be had; nothing is left running then. */
   static async start(options: ArenaOptions): Promise<Arena> {
-    return new Arena(await ServedNode.start(options.node), options);
+    const { url = "", fleet: wish, connections, witnesses } = options;
+    const node = url === "" ? await ServedNode.start(options.node) : undefined;
+    try {
+      const address = node === undefined ? await engineAt(url) : { host: "127.0.0.1", port: node.port };
+      const remote =
+        wish === undefined ? undefined : await openFleet(wish, address.host, connections, { witnesses });
+      return new Arena(node, address, remote ?? Fleet.local(connections, witnesses), options);
+    } catch (cause) {
+      await node?.stop();
+      throw cause;
+    }
+  }
+
+  /** Whether the engine's processes are this bench's, so that it can look into them. */
+  get isOurs(): boolean {
+    return this.#node !== undefined;
+  }
+
+  /** @throws Error for an engine that is not ours. */
+  get node(): ServedNode {
+    if (this.#node === undefined) throw new Error("the engine at --url is no process of this bench");
+    return this.#node;
   }
 
   /** Where handshakes hung that got no answer in time, by the kernel's account, with their number. */
@@ -81,8 +117,7 @@ export class Arena {
   async #connect(connections: number): Promise<number> {
     const { rooms, connectRate, answerMs } = this.#options;
     const plan: FleetPlan = {
-      host: "127.0.0.1",
-      port: this.node.port,
+      ...this.#address,
       connections,
       rooms,
       pace: { perSecond: connectRate, inFlight: CONNECTING_MAX },
@@ -137,8 +172,9 @@ export class Arena {
     await this.fleet.setPace(STORM_PACE);
   }
 
-  /** The longest that a worker's event loop stood still while that was going on, by what workers say once a second. */
+  /** The longest that a worker's event loop stood still while that was going on, by what workers say once a second; NaN where it is not ours. */
   async longestStall(during: Promise<unknown>): Promise<number> {
+    if (!this.isOurs) return Number.NaN;
     const ended = during.then(
       () => "ended",
       () => "ended",
@@ -159,7 +195,13 @@ export class Arena {
   async stop(): Promise<void> {
     this.publisher.close();
     await this.fleet.stop();
-    await this.node.stop();
+    await this.#node?.stop();
+  }
+
+  /** This host's kernel knows both ends of connections to an engine here. */
+  #explain(port: number, { overdue }: FleetStatus): Iterable<readonly [string, number]> {
+    if (this.isOurs) return explainOverdue(port, overdue);
+    return [["the engine is elsewhere", overdue.length]];
   }
 
   async #look(status: FleetStatus, connections: number): Promise<void> {
@@ -173,7 +215,7 @@ export class Arena {
       );
     }
     if (status.overdue.length === 0) return;
-    for (const [verdict, times] of explainOverdue(this.node.port, status.overdue)) {
+    for (const [verdict, times] of this.#explain(this.#address.port, status)) {
       this.#verdicts.set(verdict, (this.#verdicts.get(verdict) ?? 0) + times);
       progress(`  ${times} overdue: ${verdict}`);
     }

@@ -84,7 +84,9 @@ export class Fleet {
     connections: number,
     options: FleetOptions = {},
   ): Promise<Fleet> {
-    const each = Math.max(1, Math.ceil(connections / addresses.length / CONNECTIONS_PER_AGENT));
+    // Witnesses have a process of their own.
+    const least = (options.witnesses ?? 0) > 0 && addresses.length === 1 ? 2 : 1;
+    const each = Math.max(least, Math.ceil(connections / addresses.length / CONNECTIONS_PER_AGENT));
     const wanted = addresses.flatMap((address) => Array.from({ length: each }, () => address));
     const tried = await Promise.allSettled(wanted.map((address) => RemoteAgent.connect(address, secret)));
     const agents = tried.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));

@@ -49,6 +49,8 @@ export interface StormSeen {
   /** Clients that were lost in the quiet before; nobody should be. */
   readonly lostBefore: number;
   readonly troubles: readonly string[];
+  /** What makes times say nothing of the server; empty: nothing does. */
+  readonly invalid: readonly string[];
 }
 
 /** Publishes for a while, strikes while publishing goes on, and waits until all are back and caught up. */
@@ -83,16 +85,14 @@ export async function measureStorm(arena: Arena, plan: StormPlan): Promise<Storm
     // Workers that are new since then begin at none, those that are gone are not counted before.
     historyReads: [...reads].reduce((sum, [pid, count]) => sum + count - (readsBefore.get(pid) ?? 0), 0),
     cpuMicros,
-    connections: (await arena.node.status()).workers.map(({ report }) => report?.connections ?? 0),
+    connections: await connectionsOf(arena),
     clientsBusyBefore: quiet.all.busiest,
     clientsBusy: all.busiest,
     lostBefore: quiet.all.counts.lost,
-    troubles: [
-      ...late,
-      ...troubles(quiet.all),
-      ...troubles(all),
-      ...clientBound(quiet.all),
-      ...clientBound(all),
+    troubles: [...late, ...troubles(quiet.all), ...troubles(all)],
+    invalid: [
+      ...clientBound(quiet.all).map((what) => `before the storm: ${what}`),
+      ...clientBound(all).map((what) => `storm: ${what}`),
     ],
   };
 }
@@ -122,18 +122,24 @@ async function withStalls<T>(arena: Arena, during: Promise<T>): Promise<[T, numb
   return [result, await longest];
 }
 
-/** Of each worker. */
+/** Of each worker; none where the engine is not ours. */
+async function connectionsOf(arena: Arena): Promise<number[]> {
+  if (!arena.isOurs) return [];
+  return (await arena.node.status()).workers.map(({ report }) => report?.connections ?? 0);
+}
+
+/** Of each worker; none where the engine is not ours. */
 async function historyReads(arena: Arena): Promise<Map<number, number>> {
+  if (!arena.isOurs) return new Map();
   await delay(BEAT_MS);
   const { workers } = await arena.node.status();
   return new Map(workers.map(({ pid, report }) => [pid ?? 0, report?.counters.engine.historyReads ?? 0]));
 }
 
-/** CPU that each process has used since its start. */
-async function cpuOf({
-  node,
-}: Arena): Promise<Map<number, { readonly role: Role; readonly micros: number }>> {
-  const processes = await node.processes();
+/** CPU that each process has used since its start; none where the engine is not ours. */
+async function cpuOf(arena: Arena): Promise<Map<number, { readonly role: Role; readonly micros: number }>> {
+  if (!arena.isOurs) return new Map();
+  const processes = await arena.node.processes();
   return new Map(processes.map(({ pid, role }) => [pid, { role, micros: cpuTime(pid).micros }]));
 }
 
@@ -143,6 +149,8 @@ export function stormRows(seen: StormSeen): string[][] {
   const seconds = (share: number): string => digits(comeback.quantile(share) / 1_000_000);
   const p99 = (data: HistogramData): number => Histogram.from(data).quantile(0.99);
   const { counts } = seen;
+  // Of an engine that is not ours there is only what clients see.
+  const isOurs = seen.connections.length > 0;
   return [
     [
       "all back and caught up after",
@@ -152,12 +160,16 @@ export function stormRows(seen: StormSeen): string[][] {
     [
       "– resumed",
       `${digits(counts.recovered)} subscriptions, ${digits(counts.replayed)} messages replayed; ` +
-        `${digits(seen.historyReads)} reads of history, the rest from rings`,
+        `${isOurs ? digits(seen.historyReads) : "–"} reads of history, the rest from rings`,
     ],
-    [
-      "– server CPU a comeback, workers / hubs",
-      `${digits(seen.cpuMicros.worker / counts.comebacks)} / ${digits(seen.cpuMicros.hub / counts.comebacks)} µs`,
-    ],
+    ...(isOurs
+      ? [
+          [
+            "– server CPU a comeback, workers / hubs",
+            `${digits(seen.cpuMicros.worker / counts.comebacks)} / ${digits(seen.cpuMicros.hub / counts.comebacks)} µs`,
+          ],
+        ]
+      : []),
     ["– witnesses' latency p50 / p99 / p99.9, before", describeMs(seen.quietMicros)],
     ["– during", describeMs(seen.witnessMicros)],
     ["– p99 during ÷ before", digits(p99(seen.witnessMicros) / p99(seen.quietMicros))],

@@ -24,13 +24,13 @@ test("calibrate takes prices on this machine and says how far predictions are of
   const { prices, heldOut, runs, memory, frontier } = parseCalibration(readFileSync(file, "utf8"));
   assert.ok(prices.write + prices.message + prices.publish > 0);
   assert.ok(memory.workerBytes > 1e6);
-  assert.equal(heldOut.runs, 6);
-  assert.equal(runs.filter((run) => run.heldOut).length, 6);
+  assert.equal(heldOut.runs, 2);
+  assert.equal(runs.filter((run) => run.heldOut).length, 2);
   // How many came in time depends on what else the machine does.
   assert.deepEqual(
     frontier.map(({ connections }) => connections),
-    [10, 20, 30],
+    [10],
   );
   assert.match(stderr, /^round 1\/1$/m);
-  assert.match(stdout, /Of the 6 runs held out predictions were off by/);
+  assert.match(stdout, /Of the 2 runs held out predictions were off by/);
 });

@@ -31,6 +31,19 @@ export function cpuSince(pid: number, before: CpuTime): CpuTime {
   };
 }
 
+/**
+ * For how long a process's main thread ran or was ready to and waited for a core, since it started; NaN on a kernel without
+ * schedstat. A share near 1 of a time: it had more to do than it got done.
+ */
+export function wantedMicros(pid: number): number {
+  try {
+    const [ran, waited] = readFileSync(`/proc/${pid}/schedstat`, "latin1").split(" ");
+    return (Number(ran) + Number(waited)) / 1_000;
+  } catch {
+    return Number.NaN;
+  }
+}
+
 /** Resident memory in bytes, from VmRSS. */
 export function residentBytes(pid: number): number {
   const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));

@@ -7,8 +7,8 @@ import { type PublishPlan, planShots, runShots, type Shot } from "./schedule.js"
 
 /** A few connections, as publishes overlap when the server is slow; each is kept alive. */
 const CONNECTIONS = 4;
-/** Lets server and subscribers become quiet before the first shot. */
-const REST_MICROS = 300_000;
+/** Lets server and subscribers become quiet before the first shot; no longer than the window is. */
+const REST_MICROS_MAX = 300_000;
 const RETRY_MS = 50;
 const RETRIES_MAX = 300;
 
@@ -91,7 +91,8 @@ export async function publishOverHttp(
   });
   const answers: Promise<void>[] = [];
   try {
-    await runShots(planShots(plan, hostMicros() + REST_MICROS), (shot) => {
+    const restMicros = Math.min(REST_MICROS_MAX, plan.seconds * 1e6);
+    await runShots(planShots(plan, hostMicros() + restMicros), (shot) => {
       const answer = publisher.publish(shot, plan.burst);
       // A failure is told when all shots are fired; until then nobody waits for it.
       answer.catch(() => {});

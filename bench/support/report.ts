@@ -1,3 +1,5 @@
+import type { Plot } from "./plot.js";
+
 /** A result in rows, for the terminal, a README (it is Markdown) and machines. */
 export interface Table {
   readonly title: string;
@@ -11,6 +13,8 @@ export interface Table {
   readonly incomplete?: string | undefined;
   /** The numbers behind the rows, unrounded. */
   readonly raw: unknown;
+  /** The same to look at, beside the file of the result. Left out: there are none. */
+  readonly plots?: readonly Plot[] | undefined;
 }
 
 /** A measurement that failed on its way; what it has so far is worth keeping. */

@@ -94,6 +94,15 @@ export function splitArgs(text: string): string[] {
   return text.split(" ").filter((arg) => arg !== "");
 }
 
+/** Numbers parted by commas, such as 2000,10000. @throws BadOption for anything but integers of 1 or more. */
+export function parseCounts(name: string, text: string): number[] {
+  return text.split(",").map((part) => {
+    const value = Number(part);
+    if (part.trim() !== "" && Number.isInteger(value) && value >= 1) return value;
+    throw new BadOption(`--${name} ${text}: "${part}" is not an integer of 1 or more`);
+  });
+}
+
 function parseNumber(name: string, raw: string | boolean): number {
   const value = Number(raw);
   if (raw === "" || !Number.isFinite(value) || value < 0) {

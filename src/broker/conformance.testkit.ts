@@ -1,5 +1,6 @@
 import { describe } from "node:test";
 import { flowTests } from "./conformance-flow.testkit.js";
+import { gossipTests } from "./conformance-gossip.testkit.js";
 import { historyTests } from "./conformance-history.testkit.js";
 import { publishTests, stateTests } from "./conformance-publish.testkit.js";
 import { checkWith, type MakeFixture } from "./conformance-rig.testkit.js";
@@ -23,5 +24,6 @@ export function conformance(name: string, makeFixture: MakeFixture): void {
     historyTests(check);
     publishTests(check);
     stateTests(check);
+    gossipTests(check);
   });
 }

@@ -1,4 +1,4 @@
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import type { Position } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
@@ -20,6 +20,10 @@ export class KeyAge implements Broker {
 
   publish(outgoing: Outgoing): Promise<Position> {
     return this.#broker.publish(outgoing);
+  }
+
+  get gossip(): Gossip | undefined {
+    return this.#broker.gossip;
   }
 
   open(room: RoomName, sink: Sink): Promise<Position> {

@@ -10,6 +10,7 @@ import { type BrokerCounters, createBrokerCounters } from "./counters.js";
 import { Deque } from "./deque.js";
 import { IdWindow } from "./id-window.js";
 import { LinkedList } from "./linked-list.js";
+import { MemoryGossip } from "./memory-gossip.js";
 import {
   DEFAULT_MEMORY_LIMITS,
   HISTORY_SHARE,
@@ -51,6 +52,7 @@ export interface MemoryBrokerOptions {
  */
 export class MemoryBroker implements Broker {
   readonly counters: BrokerCounters;
+  readonly gossip = new MemoryGossip();
   readonly #settingsOf: SettingsOf;
   readonly #id: string;
   readonly #nowMs: () => number;

@@ -11,7 +11,7 @@ const HELP = `Measures on this machine what a write, a message, a byte, a publis
 
   --seconds N       length of a window; default 1.2
   --repetitions N   windows of each run, the middle one counts; default 3
-  --scale SHARE     of the clients that it takes, for a try; default 1
+  --scale SHARE     of the clients that it takes; default 1. Below 0.1, for a try, only a part is measured
   --out FILE        default: fanwire/calibration.json in the user's cache folder
 
 A third of the runs is held out of the fit and says how far predictions are off. Exit codes: 0 done, 1 not, 2 wrong

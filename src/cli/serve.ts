@@ -19,7 +19,7 @@ SIGTERM, or POST /v1/drain on the admin port, drains it: clients are sent elsewh
 (Ctrl-C) does the same within a second. A second signal ends it at once. SIGHUP replaces the workers one by one, with the
 configuration as it is then and the build that is on disk.
 
-The admin port (http://127.0.0.1:9002, admin.port) has /livez, /readyz and /v1/node.
+The admin port (http://127.0.0.1:9002, admin.port) has a page that shows what the node does, /livez, /readyz, /metrics and /v1/node.
 
 Takes every setting that "fanwire config --help" lists, as a flag, as a variable of the environment, or from
 fanwire.config.json. The address goes to stdout, logs go to stderr.

@@ -1,3 +1,4 @@
+import { addHistograms, type HistogramReport, histogramSince, quantileMs } from "../core/histogram.js";
 import type { NodeStatus, ProcessStatus } from "../supervisor/status.js";
 
 type Totals = Readonly<Record<string, number>>;
@@ -18,7 +19,7 @@ const COLUMNS = [
   "conns",
   "rooms",
   "in/s",
-  "writes/s",
+  "out/s",
   "slow/s",
 ];
 const NONE = "–";
@@ -42,20 +43,13 @@ export function topText(now: NodeStatus, before?: NodeStatus): string {
       )
       .join("  "),
   );
-  return [headline(now), ...now.reasons.map((reason) => `  not ready: ${reason}`), "", ...table].join("\n");
+  return [headline(now, before), ...now.reasons.map((reason) => `  not ready: ${reason}`), "", ...table].join(
+    "\n",
+  );
 }
 
-function headline({
-  node,
-  state,
-  ready,
-  versions,
-  uptimeSeconds,
-  connections,
-  limits,
-  rooms,
-  stalls,
-}: NodeStatus): string {
+function headline(now: NodeStatus, before: NodeStatus | undefined): string {
+  const { node, state, ready, versions, uptimeSeconds, connections, limits, rooms, stalls } = now;
   const parts = [
     `${node}  fanwire ${versions.fanwire}`,
     ready ? state : `${state}, NOT READY`,
@@ -63,7 +57,22 @@ function headline({
     `${count(connections)} of ${count(limits.connections ?? 0)} connections`,
     `${count(rooms)} rooms`,
   ];
-  return [...parts, ...(stalls > 0 ? [`${stalls} stalls`] : [])].join("  ·  ");
+  return [...parts, ...(stalls > 0 ? [`${stalls} stalls`] : []), ...latency(now, before)].join("  ·  ");
+}
+
+/** Of every namespace, between the two looks. */
+function latency(now: NodeStatus, before: NodeStatus | undefined): string[] {
+  if (before === undefined) return [];
+  const sum = ({ telemetry }: NodeStatus): HistogramReport | undefined => {
+    const [first, ...others] = Object.values(telemetry.latency);
+    return first && others.reduce(addHistograms, first);
+  };
+  const all = sum(now);
+  if (all === undefined) return [];
+  const since = histogramSince(all, sum(before));
+  const [p50, p99] = [quantileMs(since, 0.5), quantileMs(since, 0.99)];
+  if (p50 === undefined || p99 === undefined) return [];
+  return [`latency p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`];
 }
 
 interface Report {
@@ -105,15 +114,10 @@ function rowOf(
       number(report?.connections ?? report?.links),
       number(report?.rooms ?? (report?.counters.hub as Totals | undefined)?.rooms),
       rate(isWorker ? total("engine", "received") : total("hub", "messages")),
-      rate(isWorker ? writes : total("hub", "deliveries")),
+      rate(total(isWorker ? "engine" : "hub", "deliveries")),
       rate(isWorker ? total("engine", "lagged") : total("hub", "lagged")),
     ],
   };
-}
-
-function writes({ report }: ProcessStatus<Report>): number | undefined {
-  const engine = report?.counters.engine as Totals | undefined;
-  return engine === undefined ? undefined : (engine.topicPublishes ?? 0) + (engine.directWrites ?? 0);
 }
 
 function number(value: number | undefined): string {

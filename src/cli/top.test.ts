@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Audience, Publisher } from "../supervisor/audience.testkit.js";
 import { TestNode } from "../supervisor/node.testkit.js";
 import type { NodeStatus } from "../supervisor/status.js";
+import { NO_TELEMETRY } from "../supervisor/telemetry.js";
 import { fanwire } from "./cli.testkit.js";
 import { topText } from "./top-text.js";
 
@@ -21,11 +22,22 @@ test("a real node is shown, first without rates, then with them", async (t) => {
   assert.match(first, /\nworker 0 +\d+ +ready .* – +– +–\nworker 1 .*\nhub 0 +\d+ +ready /);
   // Messages a second at the hub, and twice as many handed to its two workers.
   assert.match(third, /\nhub 0 .* [1-9][\d,]* +[1-9][\d,]* +0$/m);
+  // Twenty sockets get each of them, at some latency.
+  assert.match(third, /\nworker 0 .* [1-9][\d,]* +[1-9][\d,]* +0$/m);
+  assert.match(third, / {2}· {2}latency p50 [\d.]+ ms, p99 [\d.]+ ms\n/);
+  assert.doesNotMatch(first, /latency/);
 });
 
 test("what is wrong with a node is in sight", () => {
   const worker = { index: 0, crashes: 2, uptimeSeconds: 3 } as const;
-  const gone = { pid: undefined, rssBytes: undefined, cpuMs: undefined, lag: undefined, report: undefined };
+  const gone = {
+    pid: undefined,
+    rssBytes: undefined,
+    cpuMs: undefined,
+    lag: undefined,
+    utilization: undefined,
+    report: undefined,
+  };
   const status: NodeStatus = {
     node: "n",
     state: "running",
@@ -39,6 +51,8 @@ test("what is wrong with a node is in sight", () => {
     connections: 0,
     rooms: 0,
     stalls: 1,
+    telemetry: NO_TELEMETRY,
+    supervisor: { rssBytes: 0, cpuMs: 0 },
     limits: {},
     workers: [{ ...worker, state: "ended", ...gone }],
     hubs: [],

@@ -15,7 +15,8 @@ const HELP = `Shows what a node does, process by process, until Ctrl-C.
   --every N      seconds between two looks (default 1)
   --count N      looks; without it until Ctrl-C
 
-in/s: messages from the broker. writes/s: publishes to topics and single sockets; of a hub, messages handed to workers.
+in/s: messages from the broker. out/s: messages handed to sockets, one for each socket; of a hub, to workers.
+latency: from a message's time to the turn that hands it to sockets, between two looks.
 slow/s: readers that were too slow and lost their flow; they resume.
 
 Exit codes: 0 done, 1 the node does not answer, 2 wrong arguments.

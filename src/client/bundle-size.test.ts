@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { createContext, runInContext } from "node:vm";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
@@ -24,4 +26,17 @@ test("the client is at most 12 kB gzipped, and needs nothing but itself", async 
   assert.ok(gzipped <= GZIPPED_BYTES_MAX, `${gzipped} bytes gzipped`);
   const foreign = Object.keys(metafile.inputs).filter((path) => path.includes("node_modules"));
   assert.deepEqual(foreign, []);
+});
+
+test("a page without a build takes the client from a single file, as a script or a module", async () => {
+  const file = (name: string): string => fileURLToPath(new URL(`../cdn/${name}`, import.meta.url));
+  const window = createContext({ WebSocket: class {}, URL, TextEncoder, TextDecoder, performance });
+  runInContext(readFileSync(file("fanwire.js"), "utf8"), window);
+  const made = runInContext(
+    'new fanwire.Client("ws://127.0.0.1:1/ws", { autoConnect: false }).state.kind',
+    window,
+  );
+  assert.equal(made, "idle");
+  const module: unknown = await import(file("fanwire.mjs"));
+  assert.deepEqual(Object.keys(module ?? {}).sort(), Object.keys(await import("./index.js")).sort());
 });

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { encodeClient } from "../protocol/client-wire.testkit.js";
 import type { ClientFrame, ClientInput } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
-import { ADMITTED_PER_TURN, Admission, WAITING_MAX } from "./admission.js";
+import { ADMITTED_PER_TURN, WAITING_MAX, WAITING_OF_ONE_MAX } from "./admission.js";
 import { EngineRig, type TestConnection } from "./engine-rig.testkit.js";
 
 const SUBSCRIBE = 25;
@@ -120,20 +120,21 @@ test("a connection that goes takes what waits for it along", async () => {
   assert.ok(rig.engine.openRooms <= ADMITTED_PER_TURN);
 });
 
-test("one connection may have as many waiting as may wait for the broker, all together have a bound", async () => {
-  const rig = new EngineRig({ roomsPerConnection: 300, requestsInFlight: 10, requestsPerSecond: 0 });
+test("what waits is bounded, of one connection and of all: further requests are refused", async () => {
+  const rig = new EngineRig({ requestsPerSecond: 0 });
   const client = rig.connect();
   client.socket.take();
-  for (let ref = 1; ref <= 600; ref += 1) client.session.receive(encodeClient(subscribe(ref)), rig.nowMs);
-  const refused = client.socket.take().filter((frame) => frame.type === "error");
-  assert.ok(refused.length >= 600 - 310 - ADMITTED_PER_TURN && refused.length > 0);
-  assert.ok(refused.every((frame) => frame.type === "error" && frame.code === "rate_limited"));
-  assert.equal(rig.counters.rateLimited, refused.length);
-  await rig.settle();
-
   const input: ClientInput = { type: "ping", ref: 1 };
-  const admission = new Admission(rig.counters, () => undefined);
-  for (let count = 0; count < WAITING_MAX; count += 1)
-    assert.ok(admission.wait(client.session, input), "up to the bound");
-  assert.equal(admission.wait(client.session, input), false);
+  const { admission } = rig.engine;
+  for (let guests = 0; guests < WAITING_MAX / WAITING_OF_ONE_MAX; guests += 1) {
+    const guest = guests === 0 ? client.session : { admitted: () => undefined };
+    for (let count = 0; count < WAITING_OF_ONE_MAX; count += 1) assert.ok(admission.wait(guest, input));
+    assert.equal(admission.wait(guest, input), false);
+    if (guests === 0) client.session.receive(encodeClient(subscribe(7)), rig.nowMs);
+  }
+  const [refused] = client.socket.take();
+  assert.ok(refused?.type === "error" && refused.code === "rate_limited" && refused.retryMs === 1_000);
+  assert.equal(rig.counters.rateLimited, 1);
+  assert.equal(admission.wait({ admitted: () => undefined }, input), false);
+  assert.equal(admission.waiting, WAITING_MAX);
 });

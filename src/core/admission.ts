@@ -16,6 +16,8 @@ export const ADMITTED_PER_TURN = 128;
 const ADMITTED_AT_ONCE = 16;
 /** Requests that wait, of all connections together, at some 300 bytes each; further ones are refused. */
 export const WAITING_MAX = 200_000;
+/** Of them, of one connection: more than a watchlist twice over has, and no tenth of all. */
+export const WAITING_OF_ONE_MAX = 20_000;
 
 /**
  * Lets subscribes in by a budget a turn of the loop, and the connections by turns. Where one has to wait, what its
@@ -50,10 +52,10 @@ export class Admission {
     return true;
   }
 
-  /** Keeps the request until its turn; the bytes of a publish are copied. False where too many wait: it is not kept. */
+  /** Keeps the request until its turn; the bytes of a publish are copied. False where too many wait, in all or of this one: it is not kept. */
   wait(guest: Admitted, input: ClientInput): boolean {
-    if (this.#waiting >= WAITING_MAX) return false;
     let queue = this.#queues.get(guest);
+    if (this.#waiting >= WAITING_MAX || (queue?.length ?? 0) >= WAITING_OF_ONE_MAX) return false;
     if (queue === undefined) {
       queue = [];
       this.#queues.set(guest, queue);
@@ -63,11 +65,6 @@ export class Admission {
     this.#counters.admissionWaits += 1;
     this.#requestTick();
     return true;
-  }
-
-  /** How many of this connection wait. */
-  waitingOf(guest: Admitted): number {
-    return this.#queues.size === 0 ? 0 : (this.#queues.get(guest)?.length ?? 0);
   }
 
   /** Its connection is gone. */

@@ -2,6 +2,8 @@
 export interface Counters {
   connections: number;
   connectionsTotal: number;
+  /** Bytes of WebSocket messages that sessions took. */
+  receivedBytes: number;
   requests: number;
   /** Rooms of subscribe many, each of which is as much work as a request. */
   roomsOfMany: number;
@@ -16,9 +18,17 @@ export interface Counters {
   /** Publishes to topics: one a room, lane, wire and chunk. */
   topicPublishes: number;
   topicBytes: number;
+  /** The same once for every socket on the topic. */
+  topicSentBytes: number;
   /** Writes to sockets that are alone in a room of their lane, which needs no topic: one a socket, turn and chunk. */
   directWrites: number;
   directBytes: number;
+  /** Live messages handed to sockets, one a message and socket. */
+  deliveries: number;
+  /** WebSocket messages that these came in, one a socket: the fewer, the more was packed. */
+  deliveryFrames: number;
+  /** Bytes handed to sockets one by one: answers, replays, rooms where a socket is alone in its lane. */
+  sentBytes: number;
   /** Cohorts of sockets at the moment, each written to in a tick of its own. */
   lanes: number;
   laneFlushes: number;
@@ -41,6 +51,14 @@ export interface Counters {
   /** Keys taken out because the connection that they were of has ended. */
   keysRemoved: number;
   replayedMessages: number;
+  /** Subscribes that went on after a position: from the ring, from history. */
+  ringResumes: number;
+  historyResumes: number;
+  /** Those that could not, since the position was of another epoch, or what followed it was gone. */
+  epochResumes: number;
+  expiredResumes: number;
+  /** Those that were refused, since history could not be read. */
+  failedResumes: number;
   /** Replays that the ring could not serve. */
   historyReads: number;
   /** Reads that one of the last moment had served for another position. */
@@ -70,6 +88,12 @@ export interface Counters {
   bytesOverRate: number;
   /** Connections closed because they did not stop sending above their rate. */
   floodCloses: number;
+  /** Presence events that were made: one a room and second at the most, whoever gets it. */
+  presenceEvents: number;
+  /** Questions who is in a room that were refused because too many rooms were asked about. */
+  presenceAsksRefused: number;
+  /** Subscribes refused because of what they say of their member. */
+  presenceInfosRefused: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
   chainBroken: number;
 }
@@ -78,6 +102,7 @@ export function createCounters(): Counters {
   return {
     connections: 0,
     connectionsTotal: 0,
+    receivedBytes: 0,
     requests: 0,
     roomsOfMany: 0,
     requestErrors: 0,
@@ -88,8 +113,12 @@ export function createCounters(): Counters {
     received: 0,
     topicPublishes: 0,
     topicBytes: 0,
+    topicSentBytes: 0,
     directWrites: 0,
     directBytes: 0,
+    deliveries: 0,
+    deliveryFrames: 0,
+    sentBytes: 0,
     lanes: 0,
     laneFlushes: 0,
     laneWaits: 0,
@@ -102,6 +131,11 @@ export function createCounters(): Counters {
     ratesRefused: 0,
     keysRemoved: 0,
     replayedMessages: 0,
+    ringResumes: 0,
+    historyResumes: 0,
+    epochResumes: 0,
+    expiredResumes: 0,
+    failedResumes: 0,
     historyReads: 0,
     historyShared: 0,
     admissionWaits: 0,
@@ -120,6 +154,9 @@ export function createCounters(): Counters {
     requestsOverRate: 0,
     bytesOverRate: 0,
     floodCloses: 0,
+    presenceEvents: 0,
+    presenceAsksRefused: 0,
+    presenceInfosRefused: 0,
     chainBroken: 0,
   };
 }

@@ -1,4 +1,4 @@
-import type { Position } from "../protocol/frames.js";
+import type { Position, Rate } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { Counters } from "./counters.js";
 import { Flow, type Point } from "./flow.js";
@@ -24,6 +24,8 @@ export abstract class Delivery implements Parted {
   }
 
   abstract get topic(): string;
+
+  abstract get rate(): Rate;
 
   abstract wrote(bytes: number): void;
 

@@ -24,6 +24,8 @@ export const SETTINGS: Record<string, RoomSettings> = {
     key: "sender",
     rates: ["all", 20],
   },
+  counted: { ...DEFAULT_ROOM_SETTINGS, presence: "count" },
+  lobby: { ...DEFAULT_ROOM_SETTINGS, presence: "members" },
   desks: { ...DEFAULT_ROOM_SETTINGS, state: true, publish: "client", key: "sender" },
 };
 
@@ -50,7 +52,7 @@ export class TestSocket implements Outbox {
     if (this.dropping) return "dropped";
     this.chunks.push(bytes.slice());
     if (this.binary) this.frames.push(...decodeServer(bytes.slice()));
-    return "sent";
+    return this.buffered > 0 ? "buffered" : "sent";
   }
 
   bufferedBytes(): number {

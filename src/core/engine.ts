@@ -14,12 +14,15 @@ import type { Outages } from "./outages.js";
 import { Paces } from "./paces.js";
 import { Packer } from "./packer.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
+import { listLimits, PresenceDesk } from "./presence/desk.js";
+import { type PresenceLine, SoloLine } from "./presence/line.js";
 import { Rooms } from "./rooms.js";
 import { Session } from "./session.js";
 import type { SessionHost } from "./session-host.js";
 import type { SettingsOf } from "./settings.js";
 import { Signatures } from "./signatures.js";
 import { type SlowLook, SlowWatch } from "./slow-watch.js";
+import { Telemetry } from "./telemetry.js";
 
 export type { Session } from "./session.js";
 
@@ -31,10 +34,14 @@ export interface EngineOptions {
   readonly settingsOf: SettingsOf;
   readonly limits: Limits;
   readonly counters: Counters;
+  /** Default: one that tells no namespaces apart. */
+  readonly telemetry?: Telemetry;
   /** Default: there are none. */
   readonly outages?: Outages;
   /** Default: nobody but the rights decides. */
   readonly guard?: Guard;
+  /** Tells who is in rooms of other processes. Default: there are none. */
+  readonly presence?: PresenceLine;
 }
 
 /** What {@link Engine.look} tells. */
@@ -73,12 +80,14 @@ export class Engine implements SessionHost {
   readonly reader: HistoryReader;
   readonly newest = new Newest();
   readonly paces: Paces;
+  readonly presence: PresenceDesk;
   readonly signatures: Signatures;
   readonly limits: Limits;
   readonly allowances: Allowances;
   readonly admission: Admission;
   readonly counters: Counters;
   readonly guard: Guard;
+  readonly telemetry: Telemetry;
   readonly #node: string;
   readonly #fanout: Fanout;
   readonly #packer = new Packer();
@@ -88,7 +97,8 @@ export class Engine implements SessionHost {
   #lagging: Session[] = [];
   #retries: Session[] = [];
 
-  constructor({ node, broker, fanout, settingsOf, limits, counters, guard = {}, outages }: EngineOptions) {
+  constructor(options: EngineOptions) {
+    const { node, broker, fanout, settingsOf, limits, counters, guard = {}, outages } = options;
     this.#node = node;
     this.broker = broker;
     this.outages = outages ?? NO_OUTAGES;
@@ -99,9 +109,12 @@ export class Engine implements SessionHost {
     this.admission = new Admission(counters, () => fanout.requestTick());
     this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestFlush());
-    this.lanes = new Lanes(limits.laneSockets, counters);
+    this.telemetry = options.telemetry ?? new Telemetry();
+    this.lanes = new Lanes(limits.laneSockets, counters, this.telemetry);
     this.signatures = new Signatures(broker, counters, limits);
     this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
+    const line = options.presence ?? new SoloLine(listLimits(limits));
+    this.presence = new PresenceDesk({ line, settingsOf, limits, counters, fanout });
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);
     this.#slow = new SlowWatch(limits, counters);
   }
@@ -144,6 +157,9 @@ export class Engine implements SessionHost {
     this.#packer.take();
     this.reader.forgetAnswered(nowMs);
     this.newest.forget();
+    this.telemetry.nowMs = this.wallMs();
+    // What earlier ticks published has reached the sockets' buffers by now.
+    this.lanes.look(this.#slow.checkBytes);
     // Before the flush, so that a socket that lost frames gets nothing more that would look like progress.
     const lagging = this.#lagging;
     this.#lagging = [];
@@ -151,6 +167,7 @@ export class Engine implements SessionHost {
     try {
       if (takeIn) this.rooms.takeIn(this.lanes, nowMs);
       this.paces.flushDue(nowMs);
+      this.presence.tick(this.lanes, nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
       this.admission.turn(nowMs);
       this.#takeTurns(nowMs);
@@ -163,8 +180,12 @@ export class Engine implements SessionHost {
 
   /** About once a second: closes idle rooms, retries reads, closes sockets that are too slow for too long. */
   sweep(nowMs: number): void {
+    // Also where nobody asks for a tick: what was read must not be served minutes later.
+    this.reader.forgetAnswered(nowMs);
     this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
+    this.telemetry.sweep();
+    this.presence.sweep(nowMs);
     const retries = this.#retries;
     this.#retries = [];
     for (const session of retries) this.wantTurn(session);
@@ -192,6 +213,10 @@ export class Engine implements SessionHost {
 
   watch(session: Session, nowMs: number): void {
     this.#slow.watch(session, nowMs);
+  }
+
+  lookAt(session: Session): void {
+    this.#slow.check(session);
   }
 
   noteDrain(session: Session): void {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createCounters } from "./counters.js";
-import type { Flushable, Lane } from "./lane.js";
+import type { Flushable, Lane, Lodger } from "./lane.js";
 import { Lanes } from "./lanes.js";
 import { Packer } from "./packer.js";
 import type { Fanout } from "./ports.js";
@@ -15,6 +15,8 @@ const fanout: Fanout = {
   wallMs: () => 0,
 };
 
+const lodger = (): Lodger => ({ lookAtBuffer: () => undefined });
+
 class Rig {
   readonly counters = createCounters();
   readonly lanes: Lanes;
@@ -26,7 +28,7 @@ class Rig {
   }
 
   places(count: number): Lane[] {
-    return Array.from({ length: count }, () => this.lanes.acquire());
+    return Array.from({ length: count }, () => this.lanes.acquire(lodger()));
   }
 
   /** A room that has something for a lane, in so many parts. */
@@ -55,16 +57,17 @@ const ids = (lanes: readonly Lane[]): number[] => lanes.map(({ id }) => id);
 
 test("a socket gets a place in the first lane that has one, also where one was given back", () => {
   const { lanes, counters } = new Rig(2);
-  const taken = Array.from({ length: 5 }, () => lanes.acquire());
+  const lodgers = Array.from({ length: 5 }, lodger);
+  const taken = lodgers.map((one) => lanes.acquire(one));
   assert.deepEqual(ids(taken), [0, 0, 1, 1, 2]);
   assert.equal(counters.lanes, 3);
   for (const index of [4, 2, 0]) {
-    const lane = taken[index];
-    if (lane !== undefined) lanes.release(lane);
+    const [lane, one] = [taken[index], lodgers[index]];
+    if (lane !== undefined && one !== undefined) lanes.release(lane, one);
   }
   assert.equal(counters.lanes, 2);
   assert.deepEqual(
-    Array.from({ length: 4 }, () => lanes.acquire().id),
+    Array.from({ length: 4 }, () => lanes.acquire(lodger()).id),
     [0, 1, 2, 2],
   );
   assert.equal(counters.lanes, 3);
@@ -134,4 +137,25 @@ test("a room that throws costs neither the rest of its lane nor other lanes thei
   assert.throws(() => rig.tick(), /on purpose/);
   assert.deepEqual(rig.flushed.splice(0), ["behind", "broken"]);
   assert.equal(rig.lanes.isWaiting, false);
+});
+
+test("sockets are looked at when much went to each, and when that was to enough of them to be worth it", () => {
+  const { lanes } = new Rig(100);
+  let looks = 0;
+  const one = (): Lodger => ({ lookAtBuffer: () => (looks += 1) });
+  const [lane] = Array.from({ length: 80 }, () => lanes.acquire(one()));
+  const publish = (bytes: number, members: number): number => {
+    looks = 0;
+    const room = { queued: false, members, flush: () => lane?.published(bytes, members) };
+    lanes.queue(lane ?? assert.fail(), room);
+    lanes.flush(fanout, packer);
+    lanes.look(8_000);
+    return looks;
+  };
+  assert.equal(publish(5_000, 80), 0, "too little");
+  assert.equal(publish(5_000, 80), 80);
+  assert.equal(publish(16_000, 2), 0, "not for two writes");
+  for (let writes = 4; writes < 10; writes += 2) assert.equal(publish(16_000, 2), 0);
+  assert.equal(publish(16_000, 2), 80);
+  assert.equal(publish(5_000, 80), 0);
 });

@@ -1,7 +1,8 @@
 import type { Counters } from "./counters.js";
-import { type Flushable, Lane } from "./lane.js";
+import { type Flushable, Lane, type Lodger } from "./lane.js";
 import type { Packer } from "./packer.js";
 import type { Fanout } from "./ports.js";
+import { Telemetry } from "./telemetry.js";
 
 /**
  * All sockets of this process, in lanes of a bounded number, and the lanes that have something to send. A tick
@@ -11,16 +12,20 @@ import type { Fanout } from "./ports.js";
 export class Lanes {
   readonly #socketsMax: number;
   readonly #counters: Counters;
+  readonly #telemetry: Telemetry;
   readonly #lanes: Lane[] = [];
   /** All lanes before this one are full. */
   #free = 0;
   /** In the order of their turns. */
   #waiting: Lane[] = [];
+  /** Since the last look. */
+  readonly #flushed = new Set<Lane>();
 
   /** `socketsMax`: places of a lane, and sockets written to in one tick. At least 1. */
-  constructor(socketsMax: number, counters: Counters) {
+  constructor(socketsMax: number, counters: Counters, telemetry = new Telemetry()) {
     this.#socketsMax = socketsMax;
     this.#counters = counters;
+    this.#telemetry = telemetry;
   }
 
   /** Whether a tick would send something. */
@@ -29,25 +34,38 @@ export class Lanes {
   }
 
   /** Takes a place in the first lane that has one, so that lanes stay few. Give it back with {@link Lanes.release}. */
-  acquire(): Lane {
+  acquire(lodger: Lodger): Lane {
     let lane = this.#lanes[this.#free];
     while (lane !== undefined && lane.sockets >= this.#socketsMax) {
       this.#free += 1;
       lane = this.#lanes[this.#free];
     }
     if (lane === undefined) {
-      lane = new Lane(this.#lanes.length, this.#counters);
+      lane = new Lane(this.#lanes.length, this.#counters, this.#telemetry);
       this.#lanes.push(lane);
     }
     if (lane.sockets === 0) this.#counters.lanes += 1;
-    lane.sockets += 1;
+    lane.lodgers.push(lodger);
     return lane;
   }
 
-  release(lane: Lane): void {
-    lane.sockets -= 1;
+  release(lane: Lane, lodger: Lodger): void {
+    const { lodgers } = lane;
+    const index = lodgers.indexOf(lodger);
+    const last = lodgers.pop();
+    if (last !== undefined && last !== lodger) lodgers[index] = last;
     this.#free = Math.min(this.#free, lane.id);
     if (lane.sockets === 0) this.#counters.lanes -= 1;
+  }
+
+  /** Has everybody in lanes whose sockets may have got so many bytes since the last time look at what waits for him. */
+  look(bytes: number): void {
+    for (const lane of this.#flushed) {
+      if (!lane.isWorthALook(bytes)) continue;
+      lane.looked();
+      for (const lodger of lane.lodgers) lodger.lookAtBuffer();
+    }
+    this.#flushed.clear();
   }
 
   /** The room has something for the lane. */
@@ -79,6 +97,7 @@ export class Lanes {
   }
 
   #flushLane(lane: Lane, fanout: Fanout, packer: Packer): void {
+    this.#flushed.add(lane);
     try {
       lane.flush(fanout, packer);
     } finally {

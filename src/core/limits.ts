@@ -36,6 +36,10 @@ export interface Limits extends DecodeLimits {
   readonly laneSockets: number;
   /** Bytes that wait in conflated classes of this process, all together; above, classes are flushed before their time. */
   readonly conflationBytes: number;
+  /** Members of a room that are listed; above, it only counts. */
+  readonly presenceMembers: number;
+  /** What a client may say of its member, as MessagePack and as JSON. */
+  readonly presenceInfoBytes: number;
   /** How often a client must send something. */
   readonly pingMs: number;
 }
@@ -71,5 +75,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   historyMessages: 1_000,
   laneSockets: 500,
   conflationBytes: 33_554_432,
+  presenceMembers: 250,
+  presenceInfoBytes: 256,
   pingMs: 25_000,
 });

@@ -1,4 +1,4 @@
-import type { RoomName } from "../protocol/room-name.js";
+import { namespaceOf, type RoomName } from "../protocol/room-name.js";
 
 /** Which rooms get nothing new now, because what stores them cannot be reached. */
 export interface Outages {
@@ -24,4 +24,13 @@ export function untold(connection: object, rooms: Iterable<RoomName>, outages: O
   }
   if (fresh.size > 0) told.set(connection, new Set([...known, ...fresh]));
   return found;
+}
+
+/** In the text of an error: it must stay short. */
+const NAMESPACES_NAMED_MAX = 8;
+
+/** What a connection is told of an outage that these of its rooms are in. */
+export function outageText(rooms: readonly RoomName[]): string {
+  const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
+  return `rooms of ${names.join(", ")} get nothing new while what stores them cannot be reached; what is missed follows`;
 }

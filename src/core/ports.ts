@@ -68,8 +68,23 @@ export interface Broker {
   close(room: RoomName): void;
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage>;
   state(room: RoomName): Promise<Snapshot>;
+  /** The way to all others who use this broker's rooms. Undefined: there are none. */
+  readonly gossip?: Gossip | undefined;
   /** Ends within the deadline; publishes after it reject with `unavailable`. */
   stop(deadlineMs: number): Promise<void>;
+}
+
+/**
+ * Tells all processes that share a broker something of the moment. Nothing of it is stored, and nothing is promised: it may be lost,
+ * come twice or in another order, and who says it may hear it too. Only those who may serve rooms can say or hear anything.
+ */
+export interface Gossip {
+  /** Whether what is said now goes anywhere. */
+  readonly isConnected: boolean;
+  /** At most 256 KiB, which are the receiver's from now on. Never throws. */
+  say(bytes: Uint8Array): void;
+  /** The bytes are valid during the call only. What is returned ends it. */
+  listen(hear: (bytes: Uint8Array) => void): () => void;
 }
 
 /** The gateway's side of one socket. None of these ever throws; after the close they do nothing. */

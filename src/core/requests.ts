@@ -10,13 +10,14 @@ import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
 import { type Access, forbidden, type Right, whyNotAs } from "./access.js";
 import { forgetAsked, openGuarded, publishGuarded, type Visitor } from "./guarded.js";
+import { fittingPage, presencePage } from "./presence/page.js";
 import type { SessionHost } from "./session-host.js";
 import type { Opening, Subscriptions } from "./subscriptions.js";
 
 /** A session as its requests see it. */
 export interface Asker extends Visitor {
-  readonly subscriptions: Subscriptions;
   readonly wire: ServerWire;
+  readonly subscriptions: Subscriptions;
   /** False while frames of rooms are dropped: a subscription then begins when the socket has drained. */
   readonly takesFrames: boolean;
   /** False while so much waits for its socket that a subscription begins later. */
@@ -63,8 +64,7 @@ export function handle(asker: Asker, host: SessionHost, input: ClientInput, nowM
       history(asker, host, input);
       break;
     case "presence":
-      if (mayNot(asker, host, input.ref, "members", input.room)) break;
-      asker.refuse(input.ref, new CodedError("bad_request", "presence: this server does not offer it"));
+      presence(asker, host, input);
       break;
     case "authenticate":
       authenticate(asker, host, input, nowMs);
@@ -204,6 +204,18 @@ function publish(
     counters.published += 1;
     asker.answer(ref, { epoch: position.epoch, offset: position.offset });
   });
+}
+
+function presence(asker: Asker, host: SessionHost, { ref, room, options }: InputOf<"presence">): void {
+  if (mayNot(asker, host, ref, "members", room)) return;
+  if (host.rooms.settingsOf(room).presence === "off") {
+    asker.refuse(ref, new CodedError("bad_request", "presence: the room's namespace has none"));
+    return;
+  }
+  if (asker.busy(ref, host.limits.requestsInFlight)) return;
+  asker.wait(ref, host.presence.ask(room), (view) =>
+    asker.answer(ref, fittingPage(presencePage(view, options), ref, asker.wire)),
+  );
 }
 
 function history(asker: Asker, host: SessionHost, { ref, room, options }: InputOf<"history">): void {

@@ -1,4 +1,4 @@
-import type { ControlFrame } from "../protocol/frames.js";
+import type { ControlFrame, Rate } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { jsonWire, msgpackWire, type ServerWire } from "../protocol/wire.js";
@@ -23,6 +23,8 @@ export interface Parted {
   readonly name: RoomName;
   /** What its topics end with. */
   readonly topic: string;
+  /** Its delivery class. */
+  readonly rate: Rate;
   readonly flow: Flow;
   readonly counters: Counters;
   /** So many bytes went to sockets, those of each socket counted. */
@@ -74,6 +76,7 @@ export class RoomLane implements Flushable {
       member.join(this.#topic(member.wire));
     }
     this.#count(member.wire, 1);
+    this.lane.telemetry.count(this.#room.rate, 1);
     if (echo) return;
     this.#echoless ??= new Map();
     this.#echoless.set(member.id, member);
@@ -81,6 +84,7 @@ export class RoomLane implements Flushable {
 
   leave(member: Member): void {
     this.#count(member.wire, -1);
+    this.lane.telemetry.count(this.#room.rate, -1);
     if (member === this.#alone) this.#alone = undefined;
     else member.leave(this.#topic(member.wire));
     this.#echoless?.delete(member.id);
@@ -155,6 +159,12 @@ export class RoomLane implements Flushable {
   }
 
   #sendMessages(messages: readonly Message[], fanout: Fanout, packer: Packer): void {
+    const { name, rate, counters } = this.#room;
+    const { members } = this;
+    // Only callbacks wait.
+    if (members === 0) return;
+    counters.deliveries += messages.length * members;
+    this.lane.telemetry.note(name, rate, messages, members);
     if (this.#alone !== undefined) {
       for (const frame of this.#framesFor(this.#alone, messages)) {
         this.#room.wrote(frame.length);
@@ -164,10 +174,16 @@ export class RoomLane implements Flushable {
     }
     const own = this.#echoless === undefined ? undefined : authors(messages, this.#echoless);
     // Such a member is off its topic for one flush, and is sent what the others publish.
-    for (const member of own ?? []) member.leave(this.#topic(member.wire));
+    let binary = this.#binary;
+    let text = this.#text;
+    for (const member of own ?? []) {
+      member.leave(this.#topic(member.wire));
+      if (member.wire.binary) binary -= 1;
+      else text -= 1;
+    }
     try {
-      if (this.#binary > 0) this.#publish(messages, msgpackWire, fanout, packer);
-      if (this.#text > 0) this.#publish(messages, jsonWire, fanout, packer);
+      if (binary > 0) this.#publish(messages, msgpackWire, binary, fanout, packer);
+      if (text > 0) this.#publish(messages, jsonWire, text, fanout, packer);
     } finally {
       for (const member of own ?? []) {
         // At once: a reset that follows comes by the topic.
@@ -177,25 +193,34 @@ export class RoomLane implements Flushable {
     }
   }
 
-  #publish(messages: readonly Message[], wire: ServerWire, fanout: Fanout, packer: Packer): void {
+  #publish(
+    messages: readonly Message[],
+    wire: ServerWire,
+    sockets: number,
+    fanout: Fanout,
+    packer: Packer,
+  ): void {
     const topic = this.#topic(wire);
     for (const message of messages) {
       const frame = wire.encodeMessage(message);
       if (packer.add(frame)) continue;
-      this.#emit(topic, wire, fanout, packer);
+      this.#emit(topic, wire, sockets, fanout, packer);
       packer.add(frame);
     }
-    this.#emit(topic, wire, fanout, packer);
+    this.#emit(topic, wire, sockets, fanout, packer);
   }
 
-  #emit(topic: string, wire: ServerWire, fanout: Fanout, packer: Packer): void {
+  #emit(topic: string, { binary }: ServerWire, sockets: number, fanout: Fanout, packer: Packer): void {
     const chunk = packer.take();
     if (chunk === undefined) return;
     const { counters } = this.#room;
     counters.topicPublishes += 1;
     counters.topicBytes += chunk.length;
-    this.#room.wrote(chunk.length * (wire.binary ? this.#binary : this.#text));
-    fanout.publish(topic, chunk, wire.binary);
+    counters.topicSentBytes += chunk.length * sockets;
+    counters.deliveryFrames += sockets;
+    this.lane.published(chunk.length, sockets);
+    this.#room.wrote(chunk.length * sockets);
+    fanout.publish(topic, chunk, binary);
   }
 
   /** Messages for one member alone, chained over its own where it must not get those. */
@@ -204,7 +229,10 @@ export class RoomLane implements Flushable {
     const frames: Uint8Array[] = [];
     let delivered = messages[0]?.prev ?? 0;
     for (const message of messages) {
-      if (!echo && message.origin === id) continue;
+      if (!echo && message.origin === id) {
+        this.#room.counters.deliveries -= 1;
+        continue;
+      }
       frames.push(wire.encodeMessage(message, Math.min(message.prev, delivered)));
       delivered = message.offset;
     }

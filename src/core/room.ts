@@ -70,6 +70,10 @@ export class Room extends Delivery {
     return this.name;
   }
 
+  get rate(): Rate {
+    return "all";
+  }
+
   wrote(bytes: number): void {
     this.#wroteBytes += bytes;
   }

@@ -25,6 +25,8 @@ export interface SessionHost extends Shared {
   wantLag(session: Session): void;
   /** The socket's buffer is to be watched until it drains. */
   watch(session: Session, nowMs: number): void;
+  /** Slows it down where too much waits for its socket. */
+  lookAt(session: Session): void;
   /** Milliseconds since 1970; see `Fanout.wallMs`. */
   wallMs(): number;
   /** The socket took something of what waited for it. */

@@ -1,11 +1,12 @@
 import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { ClientInput, ControlFrame, HistoryOptions } from "../protocol/frames.js";
-import { namespaceOf, type RoomName } from "../protocol/room-name.js";
+import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
 import { type Access, forbidden } from "./access.js";
 import type { Admitted } from "./admission.js";
 import { type AllowanceMark, allowanceClock, spend } from "./allowance.js";
 import type { Lane } from "./lane.js";
+import { outageText } from "./outages.js";
 import { floodOf, overuseOf } from "./overuse.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
@@ -13,9 +14,6 @@ import type { Outbox } from "./ports.js";
 import { type Asker, handle } from "./requests.js";
 import type { SessionHost } from "./session-host.js";
 import { type Owner, Subscriptions } from "./subscriptions.js";
-
-/** In the text of an error: it must stay short. */
-const NAMESPACES_NAMED_MAX = 8;
 
 /** When who could not even wait may try again. */
 const ADMISSION_RETRY_MS = 1_000;
@@ -61,7 +59,7 @@ export class Session implements Owner, Asker, Admitted {
     this.wire = wire;
     this.#outbox = outbox;
     this.#host = host;
-    this.lane = host.lanes.acquire();
+    this.lane = host.lanes.acquire(this);
     this.subscriptions = new Subscriptions(this, host);
   }
 
@@ -86,6 +84,7 @@ export class Session implements Owner, Asker, Admitted {
     if (this.#state === "closed") return;
     const clock = allowanceClock(nowMs);
     const { limits, counters, allowances } = this.#host;
+    counters.receivedBytes += payload.length;
     this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
     if (payload.length > limits.payloadBytes) {
       if (!this.#floods(clock)) this.tooLarge(payload.length);
@@ -119,14 +118,9 @@ export class Session implements Owner, Asker, Admitted {
 
   /** Carries a request out, at once or when its turn comes. */
   #take(input: ClientInput, nowMs: number): void {
-    const { admission, limits } = this.#host;
-    if (admission.takes(this, input)) {
-      handle(this, this.#host, input, nowMs);
-      return;
-    }
-    // As many as may wait for the broker: nobody who keeps to that is refused for having to wait here, too.
-    const allowed = limits.requestsInFlight + limits.roomsPerConnection - this.#inFlight;
-    if (admission.waitingOf(this) < allowed && admission.wait(this, input)) return;
+    const { admission } = this.#host;
+    if (admission.takes(this, input)) return handle(this, this.#host, input, nowMs);
+    if (admission.wait(this, input)) return;
     this.#host.counters.rateLimited += 1;
     const text = "too many requests wait for their turn";
     this.refuse(input.ref, new CodedError("rate_limited", text, ADMISSION_RETRY_MS));
@@ -175,9 +169,9 @@ export class Session implements Owner, Asker, Admitted {
     this.goOn();
   }
 
-  /** About once a second: notices what no callback tells, that something waits and nothing is taken. */
+  /** About once a second, and when much was sent: notices what no callback tells, that something waits and nothing is taken. */
   lookAtBuffer(): void {
-    if (this.bufferedBytes > this.#host.limits.softWatermarkBytes) this.wantPace("slow");
+    this.#host.lookAt(this);
   }
 
   /** Goes on with what waits for the buffer to drain, if it has. */
@@ -198,8 +192,7 @@ export class Session implements Owner, Asker, Admitted {
     const rooms = this.subscriptions.untoldOutages(outages);
     if (rooms.length === 0) return;
     this.#host.counters.outagesTold += 1;
-    const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
-    const text = `rooms of ${names.join(", ")} get nothing new while what stores them cannot be reached; what is missed follows`;
+    const text = outageText(rooms);
     this.sendControl({ type: "error", ref: 0, code: "unavailable", text, retryMs: undefined });
   }
 
@@ -216,7 +209,7 @@ export class Session implements Owner, Asker, Admitted {
     this.#host.admission.forget(this);
     this.subscriptions.closeAll(nowMs);
     this.#host.signatures.removeAll(this.id);
-    this.#host.lanes.release(this.lane);
+    this.#host.lanes.release(this.lane, this);
     this.#host.counters.connections -= 1;
   }
 
@@ -326,12 +319,14 @@ export class Session implements Owner, Asker, Admitted {
 
   /** Has new rights from now on; leaves the rooms that they do not allow. */
   renew(access: Access, nowMs: number): void {
+    this.#host.presence.rename(this, this.subscriptions.attended(), access);
     this.#access = access;
     for (const room of this.subscriptions.rooms()) {
-      if (access.rights.allows("subscribe", room)) continue;
+      const isSeen = !this.subscriptions.watches(room) || access.rights.allows("members", room);
+      if (isSeen && access.rights.allows("subscribe", room)) continue;
       this.subscriptions.close(room, nowMs);
       this.#host.counters.forbidden += 1;
-      const { code, message: text } = forbidden("subscribe", room);
+      const { code, message: text } = forbidden(isSeen ? "subscribe" : "members", room);
       this.sendControl({ type: "error", ref: 0, code, text, retryMs: undefined, room });
     }
   }
@@ -351,7 +346,10 @@ export class Session implements Owner, Asker, Admitted {
 
   #put(bytes: Uint8Array): void {
     if (this.#state === "closed") return;
-    if (this.#outbox.send(bytes) === "dropped") this.dropped();
+    this.#host.counters.sentBytes += bytes.length;
+    const outcome = this.#outbox.send(bytes);
+    if (outcome === "dropped") this.dropped();
+    else if (outcome === "buffered") this.lookAtBuffer();
   }
 
   /** Waits for the broker, counted; the outcome is answered unless the connection is gone by then. */

@@ -24,6 +24,8 @@ export interface RoomSettings {
    * nobody moves another's cursor, and takes it out when the connection ends.
    */
   readonly key: "any" | "sender";
+  /** Whether it can be asked who is in a room: not at all, how many connections, or who, by the subjects of their tokens. */
+  readonly presence: "off" | "count" | "members";
   /** Delivery classes that a subscription may ask for. At least one. */
   readonly rates: readonly Rate[];
   /** The class of a subscription that asks for none. One of `rates`. */
@@ -43,6 +45,7 @@ export const DEFAULT_ROOM_SETTINGS: RoomSettings = Object.freeze({
   publish: "api",
   anonymous: "",
   key: "any",
+  presence: "off",
   rates: Object.freeze(["all", 30, 10, 4, 1] as const),
   rate: "all",
   slow: "auto",

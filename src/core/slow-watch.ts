@@ -37,11 +37,18 @@ interface Watched {
   /** Since when its buffer has been found small; undefined where it was not the last time. */
   calmMs: number | undefined;
   holdMs: number;
+  /** It was asked to slow down since the last sweep; where that changed nothing, once more would not either. */
+  asked: boolean;
 }
 
+/** Checks are not closer together than this many bytes. */
+const CHECK_BYTES_MIN = 4_096;
+
 /**
- * Watches sockets that have something waiting. Those above the soft watermark are slowed down, and let go when they have been
- * calm for a while; those where nothing moves for too long are closed.
+ * Watches sockets that have something waiting. Nothing calls back when a socket that takes nothing comes above the soft
+ * watermark, and a flood takes it from there to where frames are dropped in a fraction of a second. So whoever was sent
+ * {@link SlowWatch.checkBytes} is looked at, besides everybody about once a second. Those above the soft watermark are slowed
+ * down, and let go when they have been calm for a while; those where nothing moves for too long are closed.
  */
 export class SlowWatch {
   readonly #limits: Limits;
@@ -52,6 +59,26 @@ export class SlowWatch {
   constructor(limits: Limits, counters: Counters) {
     this.#limits = limits;
     this.#counters = counters;
+  }
+
+  /** How much a socket may be sent between two checks: then one comes before it has got from the soft watermark to the hard one. */
+  get checkBytes(): number {
+    const { bufferBytes, softWatermarkBytes } = this.#limits;
+    return Math.max(CHECK_BYTES_MIN, (bufferBytes - softWatermarkBytes) / 2);
+  }
+
+  /** Asks that it be slowed down where its buffer is above the soft watermark. */
+  check(session: Session): void {
+    if (session.bufferedBytes <= this.#limits.softWatermarkBytes) return;
+    let watched = this.#watched.get(session);
+    if (watched === undefined) {
+      watched = this.#add(session, this.#nowMs);
+      // What moves when is known from the next sweep on.
+      watched.drained = true;
+    }
+    if (watched.asked) return;
+    watched.asked = true;
+    session.wantPace("slow");
   }
 
   /** Something waits for the socket. */
@@ -88,6 +115,7 @@ export class SlowWatch {
       const { bufferedBytes } = session;
       if (watched.drained || bufferedBytes < watched.bufferedBytes) watched.movedMs = nowMs;
       watched.drained = false;
+      watched.asked = false;
       watched.bufferedBytes = bufferedBytes;
       if (session.isClosed) this.#watched.delete(session);
       else if (session.drainedEnough) this.#calm(session, watched, nowMs);
@@ -127,6 +155,7 @@ export class SlowWatch {
       drained: false,
       calmMs: undefined,
       holdMs: HOLD_MS_MIN,
+      asked: false,
     };
     this.#watched.set(session, watched);
     return watched;

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { encode } from "@msgpack/msgpack";
 import type { Rate, ServerFrame } from "../protocol/frames.js";
+import { parseRoom } from "../protocol/room-name.js";
 import { EngineRig, type TestConnection } from "./engine-rig.testkit.js";
 import { DEFAULT_LIMITS } from "./limits.js";
 
-const { softWatermarkBytes, slowMs } = DEFAULT_LIMITS;
+const { softWatermarkBytes, bufferBytes, slowMs } = DEFAULT_LIMITS;
 
 const seen = (frames: readonly ServerFrame[]): string[] =>
   frames.map((frame) => {
@@ -121,6 +123,32 @@ test("a socket above the watermark is found by the sweep too, and whoever subscr
   await take(slow, 0);
   const told = slow.socket.take().filter(({ type }) => type === "rate");
   assert.deepEqual(told.map((frame) => frame.type === "rate" && frame.room).sort(), ["keyed.a", "keyed.b"]);
+});
+
+async function flood(rig: EngineRig, room: string): Promise<void> {
+  await rig.broker.publish({ room: parseRoom(room), data: encode("x".repeat(2_000)), key: "k" });
+  await rig.settle();
+}
+
+test("in a flood a socket above the watermark is found before it is sent much more, without a sweep and without a drain", async () => {
+  const rig = new EngineRig();
+  const [slow, fast] = [await member(rig, "keyed.a"), await member(rig, "keyed.a")];
+  const before = slow.socket.chunks.length;
+  slow.socket.buffered = softWatermarkBytes + 1;
+  for (let sent = 0; sent < 10; sent += 1) await flood(rig, "keyed.a");
+  const bytes = slow.socket.chunks.slice(before).reduce((sum, chunk) => sum + chunk.length, 0);
+  assert.ok(bytes > 0 && bytes < bufferBytes - softWatermarkBytes, `${bytes} bytes were sent after that`);
+  assert.equal(fast.socket.take().length, 10);
+  assert.equal(rig.counters.slowedDown, 1);
+});
+
+test("a socket that is alone in a room of its lane is looked at whenever it does not take a frame at once", async () => {
+  const rig = new EngineRig();
+  const slow = await member(rig, "keyed.a");
+  slow.socket.buffered = softWatermarkBytes + 1;
+  for (let sent = 0; sent < 10; sent += 1) await flood(rig, "keyed.a");
+  assert.equal(slow.socket.take().length, 1);
+  assert.equal(rig.counters.slowedDown, 1);
 });
 
 test("one that takes a little is slow, one that takes nothing is closed", async () => {

@@ -16,14 +16,17 @@ export function checkOptions(
   limits: Limits,
   counters: Counters,
 ): void {
-  const { after, last, state, rate, members } = options;
+  const { after, last, state, rate, members, info } = options;
   if (rate !== undefined && !settings.rates.includes(rateOf(settings, rate))) {
     counters.ratesRefused += 1;
     throw refuse(
       `rate: ${rate} is not among those that the room's namespace allows: ${settings.rates.join(", ")}`,
     );
   }
-  if (members === true) throw refuse("members: this server does not offer presence");
+  if (members === true && settings.presence === "off")
+    throw refuse("members: the room's namespace has no presence");
+  if (info !== undefined && settings.presence !== "members")
+    throw refuse("info: the room's namespace does not list members");
   if (settings.ephemeral && (after !== undefined || last !== undefined || state === true)) {
     throw refuse("after, last and state: the room is ephemeral and keeps nothing");
   }
@@ -48,16 +51,29 @@ export function resolveStart(
 }
 
 function resume(room: Room, after: Position, rate: Rate, reader: HistoryReader): Start | Promise<Start> {
-  if (after.epoch !== room.head.epoch) return atHead(room);
-  if (after.offset <= room.head.offset && room.ring.covers(after.offset)) return recovered(room, after);
+  const { counters } = room;
+  if (after.epoch !== room.head.epoch) {
+    counters.epochResumes += 1;
+    return atHead(room);
+  }
+  if (after.offset <= room.head.offset && room.ring.covers(after.offset)) {
+    counters.ringResumes += 1;
+    return recovered(room, after);
+  }
   const read = rate === "all" ? reader.after(room.name, after) : reader.changes(room.name, after);
-  return read.then((page) => {
-    if (page.kind === "lost" || after.epoch !== room.head.epoch) return atHead(room);
-    return {
-      ...recovered(room, after),
-      fetched: { messages: page.messages, upTo: lastOffset(page, after.offset) },
-    };
-  });
+  return read.then(
+    (page) => {
+      const isRecovered = page.kind !== "lost" && after.epoch === room.head.epoch;
+      counters[isRecovered ? "historyResumes" : "expiredResumes"] += 1;
+      if (!isRecovered) return atHead(room);
+      const fetched = { messages: page.messages, upTo: lastOffset(page, after.offset) };
+      return { ...recovered(room, after), fetched };
+    },
+    (cause: unknown) => {
+      counters.failedResumes += 1;
+      throw cause;
+    },
+  );
 }
 
 function rewind(room: Room, last: number, rate: Rate, reader: HistoryReader): Start | Promise<Start> {

@@ -9,9 +9,10 @@ import type { Newest } from "./newest.js";
 import { type Outages, untold } from "./outages.js";
 import type { Paces } from "./paces.js";
 import type { Packer } from "./packer.js";
+import type { Attendee, PresenceDesk } from "./presence/desk.js";
+import { INFOS, infoOf } from "./presence/info.js";
 import { rateChangesOf } from "./rate-changes.js";
 import type { Room } from "./room.js";
-import type { Member } from "./room-lane.js";
 import type { Rooms } from "./rooms.js";
 import { rateOf, slowRateOf } from "./settings.js";
 import { checkOptions, lastOffset, resolveStart } from "./start.js";
@@ -24,6 +25,7 @@ export interface Shared {
   readonly reader: HistoryReader;
   readonly newest: Newest;
   readonly paces: Paces;
+  readonly presence: PresenceDesk;
   readonly limits: Limits;
   readonly counters: Counters;
 }
@@ -37,7 +39,7 @@ export interface Opened {
 export type Opening = Opened | CodedError;
 
 /** The session's side, as its subscriptions need it. */
-export interface Owner extends Member {
+export interface Owner extends Attendee {
   /** Asks for a turn in the next tick. */
   wantTurn(): void;
   /** Sends the answer to a request at once. */
@@ -72,7 +74,8 @@ export class Subscriptions {
     try {
       const { rooms, limits, counters } = this.#shared;
       checkOptions(wanted, rooms.settingsOf(name), limits, counters);
-      return this.#open(name, wanted, nowMs);
+      const info = infoOf(wanted, limits, counters);
+      return this.#open(name, wanted, info, nowMs);
     } catch (cause) {
       // Whoever is refused has no subscription, also where one was there before.
       this.close(name, nowMs);
@@ -87,17 +90,22 @@ export class Subscriptions {
   begin({ subscription, start }: Opened, answer: Uint8Array | undefined, lagging: boolean): void {
     if (subscription.abandoned || lagging) this.#answer(answer);
     if (subscription.abandoned) return;
+    const { name, terms } = subscription;
+    this.#shared.presence.enter(this.#owner, name, INFOS.get(subscription));
+    INFOS.delete(subscription);
     if (lagging) {
       subscription.state = LAGGED;
       return;
     }
     subscription.begin(start, answer);
     this.#queue(subscription);
+    if (terms.members) this.#shared.presence.watch(this.#owner, name);
   }
 
   close(name: RoomName, nowMs: number): void {
     const subscription = this.#byRoom.get(name);
     if (subscription === undefined) return;
+    if (subscription.state.kind !== "opening") this.#shared.presence.leave(this.#owner, name);
     this.#detach(subscription);
     this.#byRoom.delete(subscription);
     subscription.abandoned = true;
@@ -108,6 +116,16 @@ export class Subscriptions {
   /** Rooms that are subscribed or being subscribed to now. */
   rooms(): RoomName[] {
     return this.#byRoom.all().map(({ name }) => name);
+  }
+
+  /** Whether it wants to be told who is in this room. */
+  watches(name: RoomName): boolean {
+    return this.#byRoom.get(name)?.terms.members === true;
+  }
+
+  /** Rooms where others may see it: subscribed, and answered. */
+  attended(): RoomName[] {
+    return this.#byRoom.all().flatMap(({ name, state }) => (state.kind === "opening" ? [] : [name]));
   }
 
   closeAll(nowMs: number): void {
@@ -171,7 +189,12 @@ export class Subscriptions {
     }
   }
 
-  #open(name: RoomName, options: SubscribeOptions, nowMs: number): Opening | Promise<Opening> {
+  #open(
+    name: RoomName,
+    options: SubscribeOptions,
+    info: Uint8Array | undefined,
+    nowMs: number,
+  ): Opening | Promise<Opening> {
     const { rooms, reader, limits, counters } = this.#shared;
     const before = this.#byRoom.get(name);
     if (before === undefined && this.#byRoom.size >= limits.roomsPerConnection) {
@@ -187,9 +210,10 @@ export class Subscriptions {
     const room = rooms.acquire(name);
     this.close(name, nowMs);
     // The room's own copy of its name, where there is one: a string a subscription would be a third of its memory.
-    const terms = termsOf(rate, options.echo ?? true);
+    const terms = termsOf(rate, options.echo ?? true, options.members ?? false);
     const subscription = new Subscription(room instanceof Promise ? name : room.name, terms);
     this.#byRoom.add(subscription);
+    if (info !== undefined) INFOS.set(subscription, info);
     if (room instanceof Promise) {
       return room.then(
         (opened) => this.#resolve(subscription, opened, options),
@@ -291,6 +315,7 @@ export class Subscriptions {
   #detach(subscription: Subscription): void {
     this.#answer(subscription.takeAnswer());
     subscription.leave(this.#owner);
+    if (subscription.terms.members) this.#shared.presence.unwatch(this.#owner, subscription.name);
     this.#unqueue(subscription);
   }
 

@@ -56,4 +56,34 @@ for (const kind of KINDS) {
     for (let index = 0; index < 4; index += 1) answers.push(await handshake(index));
     assert.deepEqual(answers, ["open 101", "open 101", "open 101", "refused 429"]);
   });
+
+  test(`${kind}: events come through as they happen, and nothing in between cuts a quiet stream`, async (t) => {
+    const { url } = await proxied(t, kind);
+    const publish = (text: string) =>
+      fetch(`${url}/v1/rooms/news.a/messages`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(text),
+      });
+    const ended = new AbortController();
+    t.after(() => ended.abort());
+    const response = await fetch(`${url}/v1/events?room=news.a`, { signal: ended.signal });
+    assert.equal(response.headers.get("content-type"), "text/event-stream; charset=utf-8");
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader() ?? assert.fail("no body");
+    let text = "";
+    const until = async (pattern: RegExp): Promise<void> => {
+      while (!pattern.test(text)) {
+        const { done, value } = await reader.read();
+        if (done) assert.fail(`the stream ended: ${text}`);
+        text += value;
+      }
+    };
+    await until(/event: live\n/);
+    await publish("first");
+    // One that waits for a buffer to fill would never come.
+    await until(/"data":"first"/);
+    await until(/\n:\n/);
+    await publish("second");
+    await until(/"data":"second"/);
+  });
 }

@@ -7,8 +7,11 @@ export function clientElements(frame: ClientFrame): unknown[] {
     case "history":
       return withOptions([CODE[frame.type], frame.ref, frame.room], frame.options);
     case "unsubscribe":
-    case "presence":
-      return [CODE[frame.type], frame.ref, frame.room];
+      return [CODE.unsubscribe, frame.ref, frame.room];
+    case "presence": {
+      const elements = [CODE.presence, frame.ref, frame.room];
+      return frame.options === undefined ? elements : [...elements, frame.options];
+    }
     case "publish": {
       const elements = [CODE.publish, frame.ref, frame.room, frame.data];
       return frame.key === undefined ? elements : [...elements, frame.key];

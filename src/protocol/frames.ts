@@ -58,6 +58,15 @@ export interface SubscribeOptions {
   readonly echo?: boolean;
   /** Presence events. Default false. */
   readonly members?: boolean;
+  /** Data of this member that others see, in namespaces that list members. Default: what it had before, or none. */
+  readonly info?: unknown;
+}
+
+/** A part of the members of a room, in the order of their names. */
+export interface PresenceOptions {
+  /** Those whose names come after this one. */
+  readonly after?: string;
+  readonly limit?: number;
 }
 
 export interface HistoryOptions {
@@ -88,7 +97,12 @@ export type ClientFrame<D = unknown> =
       readonly room: RoomName;
       readonly options: HistoryOptions;
     }
-  | { readonly type: "presence"; readonly ref: number; readonly room: RoomName }
+  | {
+      readonly type: "presence";
+      readonly ref: number;
+      readonly room: RoomName;
+      readonly options?: PresenceOptions | undefined;
+    }
   | {
       readonly type: "subscribeMany";
       readonly ref: number;
@@ -167,8 +181,12 @@ export type ServerFrame =
       readonly type: "members";
       readonly room: RoomName;
       readonly count: number;
+      /** Each its id, or `[id, info]`: those who have come, or whose data has changed. */
       readonly joined: readonly unknown[];
+      /** Their ids. */
       readonly left: readonly unknown[];
+      /** True: `joined` begins the list of all, false: there is no list, only the count. Undefined: changes to the list. */
+      readonly list?: boolean | undefined;
     }
   /** The server moved a subscription to another class: what follows is paced like this. */
   | { readonly type: "rate"; readonly room: RoomName; readonly rate: Rate }

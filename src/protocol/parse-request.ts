@@ -7,6 +7,7 @@ import {
   type HistoryOptions,
   type ManyItem,
   type Position,
+  type PresenceOptions,
   type SubscribeOptions,
 } from "./frames.js";
 import { parseRoom } from "./room-name.js";
@@ -63,7 +64,7 @@ function requestOf(code: unknown, ref: number, args: readonly unknown[], limits:
     case CODE.history:
       return { type: "history", ref, room: parseRoom(args[0]), options: historyOptions(args[1]) };
     case CODE.presence:
-      return { type: "presence", ref, room: parseRoom(args[0]) };
+      return { type: "presence", ref, room: parseRoom(args[0]), ...presenceOptions(args[1]) };
     case CODE.subscribeMany:
       return subscribeMany(ref, args, limits);
     case CODE.ping:
@@ -113,7 +114,19 @@ function subscribeOptions(raw: unknown): SubscribeOptions {
   if (rate !== undefined) options.rate = rate;
   if (echo !== undefined) options.echo = echo;
   if (members !== undefined) options.members = members;
+  if (given.info !== undefined && given.info !== null) options.info = given.info;
   return options;
+}
+
+function presenceOptions(raw: unknown): { readonly options?: PresenceOptions } {
+  if (raw === undefined || raw === null) return {};
+  const given = mapOf(raw);
+  const options: Mutable<PresenceOptions> = {};
+  const after = optional(given.after, textOf);
+  const limit = optional(given.limit, (value) => uintOf("limit", value, 1));
+  if (after !== undefined) options.after = after;
+  if (limit !== undefined) options.limit = limit;
+  return { options };
 }
 
 function historyOptions(raw: unknown): HistoryOptions {
@@ -168,6 +181,11 @@ function rateOf(raw: unknown): AskedRate {
   if (raw === "all" || raw === "slowest") return raw;
   if (typeof raw === "number" && raw > 0 && Number.isFinite(raw)) return raw;
   throw bad(`rate ${describe(raw)} is neither a number above 0 nor "all" nor "slowest"`);
+}
+
+function textOf(raw: unknown): string {
+  if (typeof raw === "string") return raw;
+  throw bad(`after is ${describe(raw)}, not a string`);
 }
 
 function uintOf(name: string, raw: unknown, min: number): number {

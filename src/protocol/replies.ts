@@ -35,8 +35,10 @@ export function controlElements(frame: ControlFrame): unknown[] {
       return [CODE.lagged];
     case "reset":
       return [CODE.reset, frame.room, frame.epoch, frame.offset, frame.reason];
-    case "members":
-      return [CODE.members, frame.room, frame.count, frame.joined, frame.left];
+    case "members": {
+      const elements = [CODE.members, frame.room, frame.count, frame.joined, frame.left];
+      return frame.list === undefined ? elements : [...elements, frame.list];
+    }
     case "rate":
       return [CODE.rate, frame.room, frame.rate];
     case "goaway":

@@ -48,3 +48,28 @@ test("parts that are away together are told together, each under its number, ano
   assert.equal(availability.outageOf(A), 3);
   assert.equal(told(), 2);
 });
+
+test("a piece of a part is away by itself, and the part is not", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const availability = new Availability(
+    () => 0,
+    (room) => `FW_${room === A ? 1 : 2}`,
+  );
+  availability.setAway(0, ["FW_1"]);
+  t.mock.timers.tick(2_000);
+  assert.deepEqual([availability.outageOf(A), availability.outageOf(B)], [1, undefined]);
+  availability.setAway(0, ["FW_1", "FW_2"]);
+  availability.setAway(1, ["FW_9"]);
+  t.mock.timers.tick(2_000);
+  assert.deepEqual([availability.outageOf(A), availability.outageOf(B)], [1, 2]);
+  availability.set(0, false);
+  t.mock.timers.tick(2_000);
+  assert.equal(availability.outageOf(A), 4, "of the whole part");
+  availability.set(0, true);
+  availability.setAway(0, ["FW_2"]);
+  assert.deepEqual([availability.outageOf(A), availability.outageOf(B)], [undefined, 2]);
+  availability.setAway(0, []);
+  availability.setAway(1, []);
+  assert.equal(availability.isAny, false);
+  availability.stop();
+});

@@ -1,13 +1,17 @@
 import { createBrokerCounters } from "../broker/counters.js";
 import { KeyAge } from "../broker/key-age.js";
+import { KeyLeases } from "../broker/key-leases.js";
 import { MemoryBroker } from "../broker/memory.js";
+import { PresenceHub } from "../broker/presence/presence-hub.js";
 import type { Broker } from "../core/ports.js";
+import { listLimits } from "../core/presence/desk.js";
 import { idOfRevocation, parseKept, textOfKept } from "./auth/kept-revocation.js";
 import type { KeptRevocation } from "./auth/revocations.js";
 import { usesTokens } from "./auth/uses-tokens.js";
 import { type Config, settingsOf } from "./config.js";
 import type { Logger } from "./log.js";
 import { natsAccessOf, provisionOptionsOf } from "./nats-options.js";
+import { usesPresence } from "./uses-presence.js";
 
 /** A broker that this process hosts. */
 export interface RunningBroker {
@@ -16,6 +20,8 @@ export interface RunningBroker {
   readonly counters: () => Readonly<Record<string, number>>;
   /** Whether it can store and read now. */
   readonly isAvailable: () => boolean;
+  /** Which of its streams do not answer, though others do. */
+  readonly away: () => readonly string[];
   /**
    * Tells all nodes that use this broker, those that start later too. Rejects with a CodedError where it is not stored.
    * Undefined: there are no others.
@@ -33,6 +39,8 @@ export interface BrokerOptions {
   readonly share?: number;
   /** Told when it cannot be reached any more, and when it can again. */
   readonly onAvailable?: (isAvailable: boolean) => void;
+  /** Told which of its streams cannot be reached though it can, at every change. */
+  readonly onAway?: (streams: readonly string[]) => void;
   /**
    * Told which tokens are void by the word of any node: what is known already before the start resolves. Default: this process
    * need not know.
@@ -54,6 +62,13 @@ export async function startBroker(
     : startNats(config, log, options);
 }
 
+/** Who is in rooms, for all workers of this process's broker. `name`: unique, and the same after a restart. Stop it before the broker. */
+export function startPresence(config: Config, broker: Broker, name: string): PresenceHub {
+  // In memory there is nobody to tell: each process has rooms of its own.
+  const gossip = usesPresence(config) && config.broker !== "memory" ? broker.gossip : undefined;
+  return new PresenceHub({ name, limits: listLimits(config.limits), gossip });
+}
+
 function startMemory(config: Config, log: Logger, share: number): RunningBroker {
   const counters = createBrokerCounters();
   const { bytes, rooms, ids, keysPerRoom } = config.memory;
@@ -69,13 +84,13 @@ function startMemory(config: Config, log: Logger, share: number): RunningBroker 
     clearInterval(sweeper);
     await broker.stop(deadlineMs);
   };
-  return { broker, counters: () => ({ ...counters }), isAvailable: () => true, stop };
+  return { broker, counters: () => ({ ...counters }), isAvailable: () => true, away: () => [], stop };
 }
 
 async function startNats(
   config: Config,
   log: Logger,
-  { share = 1, onAvailable = () => undefined, onRevoked }: BrokerOptions,
+  { share = 1, onAvailable = () => undefined, onAway = () => undefined, onRevoked }: BrokerOptions,
 ): Promise<RunningBroker> {
   const access = natsAccessOf(config);
   if (access === undefined) throw new Error("broker names no NATS server");
@@ -92,6 +107,7 @@ async function startNats(
     revocations: bounds,
   } = provisionOptionsOf(config, access);
   const shares = usesTokens(config) && onRevoked !== undefined && bounds !== undefined;
+  let away: readonly string[] = [];
   const broker = await startNatsBroker({
     access,
     settings,
@@ -102,6 +118,7 @@ async function startNats(
     provision: config.nats.provision === "auto",
     name: `fanwire ${config.node}`,
     startMs: START_MS,
+    gossips: usesPresence(config),
     ...(shares ? { revoked: { bounds, onRevoked: (texts) => onRevoked(parsed(texts, log)) } } : {}),
     limits: {
       depth,
@@ -117,15 +134,28 @@ async function startNats(
       else log.info({}, "NATS is back");
       onAvailable(status === "back");
     },
+    onAway: (streams) => {
+      if (streams.length > 0) log.warn({ streams }, "streams do not answer: their rooms get nothing new");
+      else log.info({}, "all streams answer again");
+      away = streams;
+      onAway(streams);
+    },
     onNotice: ({ level, text }) => log[level]({}, text),
     onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),
   });
+  const of = settingsOf(config);
+  const leases = new KeyLeases(new KeyAge(broker, of), of, broker.counters);
+  const sweeper = setInterval(() => leases.sweep(broker.available), SWEEP_MS);
   return {
-    broker: new KeyAge(broker, settingsOf(config)),
+    broker: leases,
     counters: () => ({ ...broker.counters }),
     isAvailable: () => broker.available,
+    away: () => away,
     revoke: shares ? (kept) => broker.revoke(idOfRevocation(kept.revocation), textOfKept(kept)) : undefined,
-    stop: (deadlineMs) => broker.stop(deadlineMs),
+    stop: async (deadlineMs) => {
+      clearInterval(sweeper);
+      await broker.stop(deadlineMs);
+    },
   };
 }
 

@@ -8,6 +8,7 @@ const historySeconds = z.int().min(1).max(31_536_000);
 const stateSeconds = z.int().min(0).max(31_536_000);
 const slow = z.enum(["auto", "conflate", "keep"]);
 const keys = z.enum(["any", "sender"]);
+const presence = z.enum(["off", "count", "members"]);
 const publishers = z.enum(["api", "client"]);
 // Above, a window would be shorter than a timer can keep.
 const rate = key(z.union([z.literal("all"), z.number().min(0.1).max(200)]), {
@@ -50,6 +51,10 @@ export const defaults = z
       description:
         "keys of what clients publish: any, or sender: always that of their session, taken out when their connection ends",
     }),
+    presence: key(presence.default(standard.presence), {
+      description:
+        "whether clients and the HTTP API may ask who is in a room: not at all, how many connections, or which members, by the subjects of their tokens",
+    }),
     rates: key(rates.default([...standard.rates]), {
       description:
         "delivery classes that clients may ask for: every message, or the latest of each key so often a second",
@@ -77,6 +82,7 @@ export const namespace = z.strictObject({
   publish: publishers.exactOptional(),
   anonymous: anonymous.exactOptional(),
   key: keys.exactOptional(),
+  presence: presence.exactOptional(),
   rates: rates.exactOptional(),
   rate: rate.exactOptional(),
   slow: slow.exactOptional(),

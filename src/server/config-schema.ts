@@ -206,6 +206,13 @@ const limits = z
       16 * MIB,
       "bytes waiting for one worker before the hub drops its flow; it reads them back from history",
     ),
+    presenceMembers: limit(
+      "presenceMembers",
+      1,
+      1_000,
+      "members of a room that are listed (presence members), of 16,000 bytes of names and data at the most; above, it only counts",
+    ),
+    presenceInfoBytes: limit("presenceInfoBytes", 1, 1_024, "what a client may say of its member (info)"),
     // uWebSockets.js aborts the process outside of 8 to 960.
     idleSeconds: integer(8, 960, 120, "a socket that sends nothing for this long is closed"),
   })

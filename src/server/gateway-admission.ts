@@ -1,7 +1,7 @@
 import { CodedError } from "../protocol/errors.js";
 import type { GatewayCounters } from "./gateway-limits.js";
 import type { GateVerdict, HandshakeGate } from "./handshake-gate.js";
-import { decideUpgrade, type UpgradeDecision, type UpgradePolicy } from "./upgrade.js";
+import { decideUpgrade, refusalOfPolicy, type UpgradeDecision, type UpgradePolicy } from "./upgrade.js";
 
 /** What of a uWebSockets.js request is used; valid during the handler only. "" where a header is missing. */
 export interface HandshakeRequest {
@@ -50,7 +50,7 @@ export class Admission {
     const decision = this.check(req, house);
     if (decision.kind === "refuse") return decision;
     const verdict = this.#gate.decide(nowMs);
-    return verdict.kind === "admit" ? decision : this.#refuseStorm(verdict);
+    return verdict.kind === "admit" ? decision : { kind: "refuse", error: this.#storm(verdict) };
   }
 
   /** All but how many come at once. */
@@ -64,17 +64,36 @@ export class Admission {
       key: req.getHeader("sec-websocket-key"),
       protocol: req.getHeader("sec-websocket-protocol"),
     };
-    const retryMs = Math.round(RETRY_MS_MIN + this.#random() * (RETRY_MS_MAX - RETRY_MS_MIN));
-    const policy = { origins: this.#origins, connectionsMax: socketsMax, retryMs };
-    const decision = decideUpgrade(request, policy, sockets, leaving);
+    const decision = decideUpgrade(request, this.#policy(socketsMax), sockets, leaving);
     if (decision.kind === "refuse") this.#counters.upgradesRefused += 1;
     return decision;
   }
 
-  #refuseStorm({ kind, retryMs }: Exclude<GateVerdict, { kind: "admit" }>): UpgradeDecision {
+  /** Why a stream of events is not to be opened now; undefined where it is. */
+  refusalOfEvents(
+    req: HandshakeRequest,
+    { sockets, socketsMax, leaving }: House,
+    nowMs: number,
+  ): CodedError | undefined {
+    const request = { host: req.getHeader("host"), origin: req.getHeader("origin") };
+    const refusal = refusalOfPolicy(request, this.#policy(socketsMax), sockets, leaving);
+    if (refusal !== undefined) {
+      this.#counters.upgradesRefused += 1;
+      return refusal;
+    }
+    const verdict = this.#gate.decide(nowMs);
+    return verdict.kind === "admit" ? undefined : this.#storm(verdict);
+  }
+
+  #policy(connectionsMax: number): UpgradePolicy {
+    const retryMs = Math.round(RETRY_MS_MIN + this.#random() * (RETRY_MS_MAX - RETRY_MS_MIN));
+    return { origins: this.#origins, connectionsMax, retryMs };
+  }
+
+  #storm({ kind, retryMs }: Exclude<GateVerdict, { kind: "admit" }>): CodedError {
     this.#counters.upgradesRefused += 1;
     this.#counters[kind === "rate" ? "handshakesOverRate" : "handshakesOverLag"] += 1;
     const why = kind === "rate" ? "too many clients connect at once" : "this server is overloaded";
-    return { kind: "refuse", error: new CodedError("unavailable", `${why}: come back later`, retryMs) };
+    return new CodedError("unavailable", `${why}: come back later`, retryMs);
   }
 }

@@ -72,6 +72,9 @@ export const HARD_PAYLOAD_FACTOR = 4;
 export interface GatewayCounters {
   /** HTTP requests. */
   httpRequests: number;
+  /** Bytes that waited for all sockets together, and how many of those had any, when they were looked at last. */
+  waitingBytes: number;
+  waitingSockets: number;
   /** HTTP requests that the gateway itself refused: too large, too slow, too many. */
   httpRefused: number;
   /** Connections cut because the client took their reply too slowly. */
@@ -125,6 +128,8 @@ export interface GatewayCounters {
 export function createGatewayCounters(): GatewayCounters {
   return {
     httpRequests: 0,
+    waitingBytes: 0,
+    waitingSockets: 0,
     httpRefused: 0,
     repliesCut: 0,
     upgradesRefused: 0,

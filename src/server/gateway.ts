@@ -20,12 +20,13 @@ import { Admission, type House } from "./gateway-admission.js";
 import { DescriptorGuard, type OpenFiles } from "./gateway-descriptors.js";
 import { callerOf, Doorman } from "./gateway-doorman.js";
 import { tellInPortions } from "./gateway-drain.js";
+import { EVENTS_PATH, GatewayEvents } from "./gateway-events.js";
 import { HttpFront } from "./gateway-http.js";
 import { type GatewayCounters, type GatewayLimits, HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
 import { Listener, type ListenOptions } from "./gateway-listener.js";
 import { BoundedLog, type GatewayLog } from "./gateway-log.js";
 import { writeReply } from "./gateway-reply.js";
-import { Connection, type SessionFace } from "./gateway-socket.js";
+import { Connection, type SessionFace, type Socket } from "./gateway-socket.js";
 import { Ticks } from "./gateway-ticks.js";
 import { HandshakeGate, PROBE_MS } from "./handshake-gate.js";
 import { JSON_FORMAT } from "./http-format.js";
@@ -132,6 +133,7 @@ const GOAWAY_MS_MIN = 500;
 const TOLD_PER_SECOND = 15_000;
 /** Most that the search for a quiet moment to close the listener takes. */
 const LISTENER_CLOSE_MS = 200;
+const NO_REASON = new ArrayBuffer(0);
 const GOING_AWAY = "the server goes away";
 
 /** With the listener the only place that knows uWebSockets.js. A throw in one of its handlers aborts the process, so each is guarded. */
@@ -144,6 +146,7 @@ class UwsGateway implements Gateway {
   readonly #admission: Admission;
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
+  readonly #events: GatewayEvents;
   /** Headers of every reply. */
   readonly #common: Readonly<Record<string, string>>;
   readonly #app: TemplatedApp;
@@ -185,6 +188,14 @@ class UwsGateway implements Gateway {
       common,
       isCrowded,
     });
+    this.#events = new GatewayEvents({
+      bufferBytes: options.limits.bufferBytes,
+      common,
+      closed: (connection, code) => {
+        this.#plainConnections += 1;
+        this.#closed(connection, code, NO_REASON);
+      },
+    });
     const ticks = new Ticks({
       tick: (nowMs, takeIn) => this.#tick(nowMs, takeIn),
       flushMsMax: gatewayLimits.flushMsMax,
@@ -194,6 +205,7 @@ class UwsGateway implements Gateway {
     this.#engine = options.createEngine({
       publish: (topic, bytes, binary) => {
         this.#app.publish(topic, bytes, binary, false);
+        if (!binary) this.#events.publish(topic, bytes);
       },
       requestTick: () => ticks.request(),
       requestFlush: () => ticks.requestFlush(),
@@ -341,11 +353,36 @@ class UwsGateway implements Gateway {
   #request(res: HttpResponse, req: HttpRequest): void {
     try {
       this.#listener?.handling();
-      if (req.getUrl() === PATH) this.#requestOfSocket(res, req);
+      const url = req.getUrl();
+      if (url === PATH) this.#requestOfSocket(res, req);
+      else if (url === EVENTS_PATH) this.#follow(res, req);
       else this.#take(res, req);
     } catch (cause) {
       this.#fault("request", cause);
       cut(res);
+    }
+  }
+
+  /** Opens a stream of events, which is let in as a WebSocket is. */
+  #follow(res: HttpResponse, req: HttpRequest): void {
+    try {
+      const client = this.#doorman.clientOf(res, req);
+      const caller = callerOf(client);
+      const nowMs = performance.now();
+      const unwelcome =
+        this.#doorman.handshake(caller, nowMs) ?? this.#admission.refusalOfEvents(req, this.#house(), nowMs);
+      if (unwelcome !== undefined) {
+        this.#refuse(res, unwelcome);
+        return;
+      }
+      const address = this.#addressOf(client);
+      const entrance = this.#options.door?.admit(req, address) ?? OPEN_ENTRANCE;
+      const { connection, stream } = this.#events.open(res, req, caller);
+      this.#plainConnections -= 1;
+      this.#entering = { ...entrance, address };
+      this.#open(connection, stream);
+    } catch (cause) {
+      this.#notUpgraded(res, cause);
     }
   }
 
@@ -379,7 +416,7 @@ class UwsGateway implements Gateway {
     return { sockets: this.#connections.size, socketsMax, leaving: this.#leaving };
   }
 
-  #open(connection: Connection, socket: WebSocket<SocketData>): void {
+  #open(connection: Connection, socket: Socket): void {
     connection.opened(socket);
     this.#connections.add(connection);
     this.#doorman.opened(connection.caller);
@@ -465,10 +502,12 @@ class UwsGateway implements Gateway {
   #sweep(): void {
     const nowMs = performance.now();
     try {
-      // Some 0.1 µs each. Who takes nothing at all is not told of by any callback.
-      for (const { session } of this.#connections) session?.lookAtBuffer();
+      // In case one threw while somebody waited for it.
+      this.#ticks.request();
+      this.#lookAtBuffers();
       this.#engine.sweep(nowMs);
       this.#http.sweep(nowMs);
+      this.#events.sweep(nowMs);
       this.#doorman.sweep(nowMs);
       this.#options.watch
         ?.sweep(this.#connections, Date.now())
@@ -478,6 +517,21 @@ class UwsGateway implements Gateway {
       this.#fault("sweep", cause);
     }
     this.#log.sweep();
+  }
+
+  /** Some 0.1 µs each. Who takes nothing at all is not told of by any callback. */
+  #lookAtBuffers(): void {
+    const { counters } = this.#options;
+    let bytes = 0;
+    let sockets = 0;
+    for (const connection of this.#connections) {
+      connection.session?.lookAtBuffer();
+      const waiting = connection.bufferedBytes();
+      bytes += waiting;
+      if (waiting > 0) sockets += 1;
+    }
+    counters.waitingBytes = bytes;
+    counters.waitingSockets = sockets;
   }
 
   /** Rather than turn in circles: without a free descriptor nothing can be accepted, and nothing refused. */

@@ -3,6 +3,7 @@ import { decode } from "@msgpack/msgpack";
 import { MemoryBroker } from "../broker/memory.js";
 import { createCounters } from "../core/counters.js";
 import type { Broker } from "../core/ports.js";
+import { NOBODY, type View } from "../core/presence/op.js";
 import { ApiKeys } from "./auth/api-keys.js";
 import { type ConfigInput, createConfig, settingsOf } from "./config.js";
 import { createHttpApi, type Health } from "./http-api.js";
@@ -32,6 +33,7 @@ export function createRig(input: ConfigInput = {}, broker?: Broker) {
   });
   const counters = createCounters();
   const faults: unknown[] = [];
+  const occupants = new Map<string, View>();
   let health: Health = { ok: true, connections: 3 };
   const memory = new MemoryBroker({ settingsOf: settingsOf(config), id: "e", nowMs: () => 1_000 });
   const handler = createHttpApi({
@@ -42,6 +44,7 @@ export function createRig(input: ConfigInput = {}, broker?: Broker) {
     guard: {},
     revoke: async () => {},
     counters,
+    occupants: async (room) => occupants.get(room) ?? NOBODY,
     version: "1.2.3",
     health: () => health,
     onFault: (cause) => faults.push(cause),
@@ -59,7 +62,7 @@ export function createRig(input: ConfigInput = {}, broker?: Broker) {
   const setHealth = (next: Health) => {
     health = next;
   };
-  return { ask, post, broker: memory, counters, faults, setHealth };
+  return { ask, post, broker: memory, counters, faults, setHealth, occupants };
 }
 
 export function bodyValue(reply: HttpReply): unknown {

@@ -3,17 +3,20 @@ import { type Guard, OPEN_ACCESS } from "../core/access.js";
 import type { Counters } from "../core/counters.js";
 import { readHistory } from "../core/history.js";
 import type { Broker, HistoryFrom } from "../core/ports.js";
+import type { View } from "../core/presence/op.js";
+import { presencePage } from "../core/presence/page.js";
 import type { SettingsOf } from "../core/settings.js";
 import { parseId } from "../protocol/batch.js";
 import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { Position } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
+import { jsonable } from "../protocol/transcode.js";
 import type { Config } from "./config.js";
 import { type Caller, HttpAuth, type HttpAuthOptions, whyNot } from "./http-auth.js";
 import { type AnswerFormat, answerFormatOf, bodyKindOf, JSON_FORMAT, notAcceptable } from "./http-format.js";
 import { encodePage } from "./http-page.js";
 import { type BatchItem, batchOfBody, dataOfBody, keyOfHeader } from "./http-publish.js";
-import { type PageQuery, parsePageQuery } from "./http-query.js";
+import { type PageQuery, parsePageQuery, parsePresenceQuery } from "./http-query.js";
 import { bytesReply, errorBody, errorReply, HttpError, valueReply } from "./http-reply.js";
 import type { HttpHandler, HttpReply, HttpRequest } from "./http-types.js";
 
@@ -34,6 +37,8 @@ export interface HttpApiOptions {
   readonly revoke: (body: unknown) => Promise<void>;
   /** `published` and `publishErrors` count here too. */
   readonly counters: Counters;
+  /** Who is in a room whose namespace has presence. Rejects or throws a CodedError where that cannot be found out. */
+  readonly occupants: (room: RoomName) => Promise<View>;
   readonly version: string;
   readonly health: () => Health;
   /** Called for every request once it is known whose it is. @throws CodedError `rate_limited` */
@@ -117,10 +122,12 @@ class HttpApi {
       return [{ method: "POST", needs: "writer", answer: (call) => this.#batch(call) }];
     if (path === "/v1/revocations" && this.#options.auth.authority !== undefined)
       return [{ method: "POST", needs: "writer", answer: (call) => this.#revoke(call) }];
-    const [, segment = "", tail] = /^\/v1\/rooms\/([^/]*)\/(messages|state)$/.exec(path) ?? [];
+    const [, segment = "", tail] = /^\/v1\/rooms\/([^/]*)\/(messages|state|presence)$/.exec(path) ?? [];
     if (tail === undefined) return [];
     // Parsed when the route answers, so that a wrong method is told before a wrong name.
     const room = () => roomOf(segment);
+    if (tail === "presence")
+      return [{ method: "GET", needs: "reader", answer: (call) => this.#presence(call, room()) }];
     if (tail === "state")
       return [{ method: "GET", needs: "reader", answer: (call) => this.#state(call, room()) }];
     return [
@@ -192,6 +199,16 @@ class HttpApi {
     if (refusal !== undefined || caller.by === "key" || auth.authority === undefined) return refusal;
     if (settingsOf(room).publish === "client") return undefined;
     return new CodedError("forbidden", `room ${room} takes messages of API keys only`);
+  }
+
+  async #presence({ request, format, caller }: Call, room: RoomName): Promise<HttpReply> {
+    const refusal = whyNot(caller, "members", room);
+    if (refusal !== undefined) throw refusal;
+    const options = parsePresenceQuery(request.query);
+    if (this.#options.settingsOf(room).presence === "off")
+      throw new CodedError("bad_request", `the namespace of room ${room} has no presence`);
+    const page = presencePage(await this.#options.occupants(room), options);
+    return valueReply(format, format.kind === "json" ? jsonable(page) : page);
   }
 
   #coded(cause: unknown, request: HttpRequest): CodedError {

@@ -1,5 +1,5 @@
 import { CodedError } from "../protocol/errors.js";
-import type { Position } from "../protocol/frames.js";
+import type { Position, PresenceOptions } from "../protocol/frames.js";
 import { positionOf } from "../protocol/parse-request.js";
 
 /** Says who asks, not what for. */
@@ -22,14 +22,7 @@ export function parsePageQuery(
   allowed: readonly (keyof PageQuery)[],
   limitMax: number,
 ): PageQuery {
-  const given = new Map<string, string>();
-  for (const [name, value] of new URLSearchParams(query)) {
-    if (name === TOKEN_PARAMETER) continue;
-    if (!allowed.some((known) => known === name))
-      throw bad(`the query parameter ${JSON.stringify(name)} is unknown; allowed are ${allowed.join(", ")}`);
-    if (given.has(name)) throw bad(`the query parameter ${name} is given twice`);
-    given.set(name, value);
-  }
+  const given = parametersOf(query, allowed);
   const last = given.get("last");
   if (last !== undefined && (given.has("after") || given.has("limit")))
     throw bad("last goes neither with after nor with limit");
@@ -39,6 +32,29 @@ export function parsePageQuery(
     last: last === undefined ? undefined : lastOf(last, limitMax),
     limit: Math.min(limitOf(given.get("limit") ?? String(limitMax)), limitMax),
   };
+}
+
+/** Parses `after=ID` and `limit=N`. @throws CodedError `bad_request` */
+export function parsePresenceQuery(query: string): PresenceOptions {
+  const given = parametersOf(query, ["after", "limit"]);
+  const after = given.get("after");
+  const limit = given.get("limit");
+  return {
+    ...(after === undefined ? {} : { after }),
+    ...(limit === undefined ? {} : { limit: limitOf(limit) }),
+  };
+}
+
+function parametersOf(query: string, allowed: readonly string[]): ReadonlyMap<string, string> {
+  const given = new Map<string, string>();
+  for (const [name, value] of new URLSearchParams(query)) {
+    if (name === TOKEN_PARAMETER) continue;
+    if (!allowed.includes(name))
+      throw bad(`the query parameter ${JSON.stringify(name)} is unknown; allowed are ${allowed.join(", ")}`);
+    if (given.has(name)) throw bad(`the query parameter ${name} is given twice`);
+    given.set(name, value);
+  }
+  return given;
 }
 
 /** Parses `EPOCH:OFFSET`. @throws CodedError `bad_request` */

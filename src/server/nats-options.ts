@@ -1,6 +1,8 @@
 import { type NatsAccess, parseServers } from "../broker/nats/connection.js";
 import type { ProvisionOptions } from "../broker/nats/provision.js";
-import type { NamespaceSettings } from "../broker/nats/stream-plan.js";
+import { type NamespaceSettings, placeOf, planStreams } from "../broker/nats/stream-plan.js";
+import { encodeRoom, Subjects } from "../broker/nats/subjects.js";
+import type { RoomName } from "../protocol/room-name.js";
 import { keepSeconds } from "./auth/revocations.js";
 import type { Config } from "./config.js";
 import { resolveSettings } from "./config-rules.js";
@@ -43,6 +45,17 @@ export function namespaceSettingsOf({ defaults, namespaces, nats }: Config): Nam
     Object.entries(namespaces).map(([name, own]) => [name, resolveSettings(own, defaults)]),
   );
   return { defaults, byName, sets: nats.sets };
+}
+
+/** The stream that stores a room; "" where that is in memory, or nothing is stored of it. */
+export function streamOf(config: Config): (room: RoomName) => string {
+  if (config.broker === "memory") return () => "";
+  const subjects = new Subjects(config.nats.prefix, config.nats.partitions);
+  const plan = planStreams(namespaceSettingsOf(config), subjects);
+  return (room) => {
+    const { set } = placeOf(plan, room);
+    return set === undefined ? "" : subjects.stream(set, subjects.partitionOf(encodeRoom(room)));
+  };
 }
 
 function given(text: string): string | undefined {

@@ -1,16 +1,21 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { ownLine } from "../broker/presence/presence-hub.js";
 import type { Guard } from "../core/access.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import { Engine, type EngineLook, type RoomReport } from "../core/engine.js";
+import type { HistogramReport } from "../core/histogram.js";
 import { softWatermark } from "../core/limits.js";
+import type { PresenceLine } from "../core/presence/line.js";
+import { Telemetry, type TelemetryReport } from "../core/telemetry.js";
+import { CodedError } from "../protocol/errors.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { createAuth } from "./auth/index.js";
 import { RevocationMemory } from "./auth/revocation-memory.js";
 import { type KeptRevocation, keepUntil, parseRevocation } from "./auth/revocations.js";
 import { TokenWatch } from "./auth/token-watch.js";
 import { Availability } from "./availability.js";
-import { type RunningBroker, startBroker } from "./broker.js";
+import { type RunningBroker, startBroker, startPresence } from "./broker.js";
 import { CallerRates } from "./caller-rates.js";
 import { connectionLimits } from "./capacity-limits.js";
 import { type Config, settingsOf } from "./config.js";
@@ -23,9 +28,11 @@ import {
 } from "./gateway-limits.js";
 import { createHttpApi } from "./http-api.js";
 import { createLogger, type Logger } from "./log.js";
+import { streamOf } from "./nats-options.js";
 import { openFilesMax } from "./open-files.js";
 import { loadPages, PAGE_HEADERS, type Pages } from "./static-files.js";
 import { SubjectCounts } from "./subject-counts.js";
+import { type BrokerOperation, TimedBroker } from "./timed-broker.js";
 import { checkTlsFiles } from "./tls-files.js";
 import { urlOf } from "./url.js";
 
@@ -49,8 +56,15 @@ export interface ServerOptions {
 }
 
 /** A broker outside of this process, with the totals of the way to it. */
-export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable"> {
+export interface SharedBroker extends Pick<RunningBroker, "broker" | "counters" | "isAvailable" | "away"> {
   readonly availability: Availability;
+  readonly presence: PresenceLine;
+}
+
+/** What was measured since the start. */
+export interface ServerTelemetry extends TelemetryReport {
+  /** How long the broker took to answer. */
+  readonly broker: Readonly<Record<BrokerOperation, HistogramReport>>;
 }
 
 /** A server that listens. */
@@ -64,8 +78,11 @@ export interface RunningServer {
   readonly gatewayCounters: GatewayCounters;
   /** Of the embedded broker, or of the way to the shared one as it is now. */
   readonly brokerCounters: Readonly<Record<string, number>>;
+  readonly telemetry: ServerTelemetry;
   /** Whether the broker can be reached and can store. */
   readonly isBrokerAvailable: boolean;
+  /** Streams of the broker in this process that do not answer, though others do. */
+  readonly brokerAway: readonly string[];
   /** Rooms that are open now. */
   readonly openRooms: number;
   /** See `Engine.look` and `Engine.inspect`. */
@@ -89,6 +106,9 @@ export interface RunningServer {
 }
 
 const STOP_MS = 10_000;
+const SWEEP_MS = 1_000;
+/** Namespaces that metrics tell apart. Each is a set of series of its own; the rest is one together. */
+const NAMESPACES_TOLD_MAX = 100;
 const PAGE_FOLDER = fileURLToPath(new URL("../page/", import.meta.url));
 const PACKAGE_FILE = new URL("../../package.json", import.meta.url);
 
@@ -108,7 +128,10 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const gatewayCounters = createGatewayCounters();
   const memory = RevocationMemory.open(config, options);
   const running = await brokerOf(config, options, log, (kept) => memory.learn(kept));
-  const { broker, counters: brokerCounters, isAvailable, availability, stop: stopBroker } = running;
+  const { counters: brokerCounters, isAvailable, availability, presence, stop: stopBroker } = running;
+  const broker = new TimedBroker(running.broker);
+  const telemetry = new Telemetry(Object.keys(config.namespaces).slice(0, NAMESPACES_TOLD_MAX));
+  const sweeper = setInterval(() => broker.sweep(), SWEEP_MS).unref();
   let stopping: Promise<void> | undefined;
   let engine: Engine | undefined;
   const auth = await createAuth(config, gatewayCounters, log).catch(async (cause: unknown) => {
@@ -143,6 +166,10 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
       await memory.spread(kept, running.revoke);
     },
     counters,
+    occupants: (room) => {
+      if (engine === undefined) throw new CodedError("unavailable", "the server is just starting", 100);
+      return engine.presence.ask(room);
+    },
     version,
     health: () => ({
       ok: stopping === undefined,
@@ -169,7 +196,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     http: async (request) => pages(request) ?? api(request),
     createEngine: (fanout) => {
       const outages = availability;
-      engine = new Engine({ node, broker, fanout, settingsOf: settings, limits, counters, outages, guard });
+      const ports = { broker, fanout, outages, guard, presence, telemetry };
+      engine = new Engine({ node, settingsOf: settings, limits, counters, ...ports });
       return engine;
     },
   }).catch(async (cause: unknown) => {
@@ -186,6 +214,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const stopAll = async (deadlineMs: number): Promise<void> => {
     log.info({ connections: counters.connections, deadlineMs }, "stopping");
     await gateway.close(deadlineMs);
+    clearInterval(sweeper);
     availability.stop();
     await stopBroker(deadlineMs);
     memory.close();
@@ -206,8 +235,14 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get brokerCounters() {
       return brokerCounters();
     },
+    get telemetry() {
+      return { ...telemetry.report(), broker: broker.times() };
+    },
     get isBrokerAvailable() {
       return isAvailable();
+    },
+    get brokerAway() {
+      return running.away();
     },
     get openRooms() {
       return engine?.openRooms ?? 0;
@@ -227,12 +262,19 @@ async function brokerOf(
   onRevoked: (kept: readonly KeptRevocation[]) => void,
 ): Promise<SharedBroker & Pick<RunningBroker, "stop" | "revoke">> {
   if (broker !== undefined) return { ...broker, stop: async () => {} };
-  const availability = new Availability(() => 0);
+  const availability = new Availability(() => 0, streamOf(config));
   const own = await startBroker(config, log, {
     onAvailable: (isAvailable) => availability.set(0, isAvailable),
+    onAway: (streams) => availability.setAway(0, streams),
     onRevoked,
   });
-  return { ...own, availability };
+  const hub = startPresence(config, own.broker, config.node);
+  const stop = async (deadlineMs: number): Promise<void> => {
+    hub.stop();
+    await own.stop(deadlineMs);
+  };
+  const counters = (): Record<string, number> => ({ ...own.counters(), ...hub.counters });
+  return { ...own, counters, availability, presence: ownLine(hub), stop };
 }
 
 /** The configured limits, lowered to what the process may open. Whoever starts workers has warned of that by then. */

@@ -64,8 +64,9 @@ function refusalOfHandshake(request: UpgradeRequest): CodedError | undefined {
   return undefined;
 }
 
-function refusalOfPolicy(
-  request: UpgradeRequest,
+/** What holds for whoever wants to stay, by WebSocket or not. */
+export function refusalOfPolicy(
+  request: Pick<UpgradeRequest, "origin" | "host">,
   policy: UpgradePolicy,
   connections: number,
   draining: boolean,

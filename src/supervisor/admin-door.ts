@@ -33,6 +33,11 @@ export class AdminDoor {
     this.#isLocal = isLoopbackHost(host);
   }
 
+  /** Whether what does something needs a key. */
+  get hasKeys(): boolean {
+    return this.#apiKeys().size > 0;
+  }
+
   /** @throws HttpError */
   check(method: string | undefined, headers: IncomingHttpHeaders, needs: Needs): void {
     this.checkNames(method, headers);
@@ -62,7 +67,7 @@ export class AdminDoor {
     if (needs === "admin" || (needs === "reader" && !this.#isLocal))
       this.#checkKey(authorization, needs === "admin" ? "admin" : "any key");
     if (needs !== "looker" || (this.#isLocal && !this.#asksTokens())) return;
-    if (this.#apiKeys().size === 0)
+    if (!this.hasKeys)
       throw new HttpError(
         403,
         "forbidden",

@@ -30,6 +30,8 @@ export interface Call {
   readonly authorization: string | undefined;
   /** Whether its owner may still look. */
   readonly mayLook: () => boolean;
+  /** Whether draining needs a key. */
+  readonly drainNeedsKey: boolean;
   /** What the path names. */
   readonly segment: string;
 }
@@ -72,8 +74,8 @@ export function routeOf(path: string): { readonly route: Route; readonly segment
 }
 
 function readiness({ node }: Call): Answer {
-  const { ready, reasons, state } = node.status();
-  return { status: ready ? 200 : 503, body: { ready, state, reasons } };
+  const { ready, reasons, degraded, state } = node.status();
+  return { status: ready ? 200 : 503, body: { ready, state, reasons, degraded } };
 }
 
 async function metrics({ node }: Call): Promise<Answer> {
@@ -85,9 +87,9 @@ function drain({ node }: Call): Answer {
   return { status: 202, body: { state: node.status().state } };
 }
 
-function ticket({ ops, mayLook }: Call): Answer {
+function ticket({ ops, mayLook, drainNeedsKey }: Call): Answer {
   const issued = opsOf(ops).feed.tickets.issue(Date.now(), mayLook);
-  return { status: 200, body: { ticket: issued, seconds: TICKET_SECONDS } };
+  return { status: 200, body: { ticket: issued, seconds: TICKET_SECONDS, drainNeedsKey } };
 }
 
 async function inspect({ ops, segment }: Call): Promise<Answer> {

@@ -6,6 +6,7 @@ import { type TestContext, test } from "node:test";
 import { ApiKeys, digestOf } from "../server/auth/api-keys.js";
 import { type AdminNode, startAdmin } from "./admin.js";
 import type { NodeStatus } from "./status.js";
+import { NO_TELEMETRY } from "./telemetry.js";
 
 const STATUS: NodeStatus = {
   node: "n1",
@@ -20,6 +21,8 @@ const STATUS: NodeStatus = {
   connections: 0,
   rooms: 0,
   stalls: 0,
+  telemetry: NO_TELEMETRY,
+  supervisor: { rssBytes: 0, cpuMs: 0 },
   limits: {},
   workers: [],
   hubs: [],

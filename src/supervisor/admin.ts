@@ -140,7 +140,15 @@ class Desk {
     const { authorization } = headers;
     const mayLook = (): boolean => this.#mayLook(authorization);
     const [node, ops] = [this.#node, this.#ops];
-    return await route.answer({ node, ops, query, authorization, mayLook, segment });
+    return await route.answer({
+      node,
+      ops,
+      query,
+      authorization,
+      mayLook,
+      drainNeedsKey: this.#door.hasKeys,
+      segment,
+    });
   }
 
   #page(method: string, path: string, known: string | undefined): HttpReply | undefined {

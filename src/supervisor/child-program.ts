@@ -1,4 +1,4 @@
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { createConfig } from "../server/config.js";
 import { createLogger, type Logger } from "../server/log.js";
 import {
@@ -80,6 +80,12 @@ async function run(role: string, startProgram: StartProgram, message: StartMessa
 function beat(everyMs: number, report: () => ReturnType<Program["report"]>): void {
   const delays = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
   delays.enable();
+  let loop = performance.eventLoopUtilization();
+  const utilization = (): number => {
+    const before = loop;
+    loop = performance.eventLoopUtilization();
+    return performance.eventLoopUtilization(loop, before).utilization;
+  };
   let isSending = false;
   const lag = (): LagReport => {
     const ms = (nanos: number) => Math.max(0, nanos / NANOS_PER_MS - LAG_RESOLUTION_MS);
@@ -96,6 +102,7 @@ function beat(everyMs: number, report: () => ReturnType<Program["report"]>): voi
     const message: BeatMessage = {
       kind: "beat",
       lag: lag(),
+      utilization: utilization(),
       rssBytes: process.memoryUsage.rss(),
       cpuMs: (user + system) / 1_000,
       ...report(),

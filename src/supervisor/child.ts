@@ -13,6 +13,8 @@ export interface ChildOptions {
   readonly start: StartMessage;
   /** Told what it says of revocations. */
   readonly onRevocation: (from: Child, message: RevocationMessage) => void;
+  /** It has ended; its totals are as it said them last. */
+  readonly onEnd: (last: BeatMessage) => void;
 }
 
 export type ChildState =
@@ -55,7 +57,7 @@ export class Child {
   readonly #onRevocation: ChildOptions["onRevocation"];
   #refusal: string | undefined;
 
-  constructor({ role, start, onRevocation }: ChildOptions) {
+  constructor({ role, start, onRevocation, onEnd }: ChildOptions) {
     this.role = role;
     this.#onRevocation = onRevocation;
     this.index = start.index;
@@ -77,6 +79,7 @@ export class Child {
       const ending: Ending = { code, signal, reason };
       this.state = { kind: "ended", ending };
       ready.reject(new Error(`${this.name} ${endingText(ending)}`));
+      if (this.report !== undefined) onEnd(this.report);
       ended.resolve(ending);
     };
     // Could not be forked, or not be told: the exit follows, or there never was a process.

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { WireClient } from "../server/wire-client.testkit.js";
 import { Audience, Publisher } from "./audience.testkit.js";
 import { isAlive, TestNode } from "./node.testkit.js";
 
@@ -28,7 +29,14 @@ test("SIGHUP replaces the workers one by one, with the new configuration, and no
   await publisher.more(100);
   const before = await node.workerPids();
   const [hub] = (await node.status()).hubs;
-  write({ origins: ["https://app.example.com"] });
+  const paced = async (): Promise<unknown> => {
+    const client = await WireClient.open(node.port);
+    t.after(() => client.destroy());
+    return client.subscribe("news.a", { rate: 7 }).then(({ rate }) => rate);
+  };
+  await assert.rejects(paced, /subscribe was answered/, "not one of the classes that there are so far");
+  const news = { ...NAMESPACES.news, rates: ["all", 7] };
+  write({ origins: ["https://app.example.com"], namespaces: { news } });
   node.signal("SIGHUP");
   const after = await node.until("reloaded", ({ state, workers }) => {
     return state === "running" && workers.every(({ pid }) => !before.includes(pid ?? 0));
@@ -43,6 +51,7 @@ test("SIGHUP replaces the workers one by one, with the new configuration, and no
     headers: { origin: node.url, upgrade: "websocket" },
   }).catch(() => undefined);
   assert.notEqual(refused?.status, 101);
+  assert.equal(await paced(), 7);
 });
 
 test("a configuration that cannot be taken leaves everything as it is and says why", async (t) => {

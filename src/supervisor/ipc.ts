@@ -4,6 +4,7 @@ import type { RoomName } from "../protocol/room-name.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
 import type { Config } from "../server/config.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
+import type { ServerTelemetry } from "../server/server.js";
 
 /** The first thing a child is told; config travels once. */
 export interface StartMessage {
@@ -49,6 +50,8 @@ export interface LagReport {
 export interface BeatMessage {
   readonly kind: "beat";
   readonly lag: LagReport;
+  /** Share of its time, 0 to 1, that the event loop worked since the last beat. */
+  readonly utilization: number;
   readonly rssBytes: number;
   /** User and system, since its start. */
   readonly cpuMs: number;
@@ -61,12 +64,16 @@ export interface WorkerReport {
   readonly rooms: number;
   /** Every hub is reached, or the broker that it hosts itself is there. */
   readonly brokerAvailable: boolean;
+  /** Its streams that do not answer, though others do. */
+  readonly brokerAway?: readonly string[];
   readonly counters: {
     readonly engine: Counters;
     readonly gateway: GatewayCounters;
     /** Of the broker in this process, or of its links to the hubs. */
     readonly broker: Readonly<Record<string, number>>;
   };
+  /** A worker of another build may not tell. */
+  readonly telemetry?: ServerTelemetry;
 }
 
 export interface HubReport {
@@ -75,6 +82,8 @@ export interface HubReport {
   /** What waits for workers to read it. */
   readonly waitingBytes?: number;
   readonly brokerAvailable: boolean;
+  /** Its streams that do not answer, though others do. */
+  readonly brokerAway?: readonly string[];
   readonly counters: {
     readonly hub: Readonly<Record<string, number>>;
     readonly broker: Readonly<Record<string, number>>;

@@ -1,6 +1,7 @@
 import type { BrokerCounters } from "../broker/counters.js";
 import type { HubCounters, HubLinkCounters } from "../broker/hub/hub-counters.js";
 import type { NatsCounters } from "../broker/nats/nats-counters.js";
+import type { PresenceCounters } from "../broker/presence/presence-counters.js";
 import type { Counters } from "../core/counters.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
 
@@ -18,6 +19,7 @@ type NamesOf<C> = Readonly<Record<keyof C, MetricName>>;
 export const METRIC_HELP = {
   fanwire_connections: "WebSocket connections open now",
   fanwire_handshakes_total: "WebSocket handshakes, by result: welcome or refused",
+  fanwire_received_bytes_total: "Bytes of WebSocket messages from clients",
   fanwire_requests_total: "Values that clients sent",
   fanwire_requested_rooms_total: "Rooms of subscribe many, each of which is as much work as a request",
   fanwire_request_errors_total: "Requests of clients answered with an error",
@@ -29,6 +31,11 @@ export const METRIC_HELP = {
   fanwire_received_total: "Messages handed to this process by its broker",
   fanwire_writes_total: "Publishes to topics, and writes to sockets that are alone in a room of their lane",
   fanwire_write_bytes_total: "Bytes of these, counted once however many sockets a topic has",
+  fanwire_deliveries_total: "Live messages handed to sockets, one a message and socket; replays are apart",
+  fanwire_delivery_frames_total:
+    "WebSocket messages that deliveries came in, one a socket: deliveries by these is how many were packed into one",
+  fanwire_sent_bytes_total:
+    "Bytes handed to sockets: of topics, for every socket on them, and directly (answers, replays, sockets that are alone)",
   fanwire_flush_waits_total: "Flushes that waited for more messages because the loop was busy",
   fanwire_lanes: "Cohorts of sockets, each written to in a turn of its own",
   fanwire_lane_flushes_total: "Turns of lanes",
@@ -38,6 +45,8 @@ export const METRIC_HELP = {
   fanwire_admission_waits_total:
     "Requests that waited a turn of the loop or more because too many subscribed at once",
   fanwire_history_shared_total: "Resumes served by what was read a moment before for another position",
+  fanwire_resumes_total:
+    "Subscribes after a position, by what served them (ring, history, or nothing for another epoch) and the result",
   fanwire_history_reads_total: "Reads of history at the broker, by where they were counted",
   fanwire_classes: "Conflated classes of rooms with somebody in them",
   fanwire_class_flushes_total: "Times that a conflated class was handed to the lanes",
@@ -48,6 +57,11 @@ export const METRIC_HELP = {
   fanwire_checkpoints_total: "Quiet rooms whose position was moved on, as nothing came",
   fanwire_keys_removed_total:
     "Keys taken out because the connection, or the process, that they were of has ended",
+  fanwire_presence_events_total:
+    "Presence events: of a room at most one a second, sent to all of a process who watch it",
+  fanwire_presence_gossip_total: "What hubs of several nodes tell each other of presence, by direction",
+  fanwire_presence_gossip_bytes_total: "Bytes of it",
+  fanwire_presence_repairs_total: "What hubs missed of what others told them, or lost of them, by kind",
   fanwire_ring_evictions_total: "Messages that left a ring for a newer one",
   fanwire_lagged_total:
     "Readers too slow for their buffer, which lost their flow and were told to resume, by kind",
@@ -61,6 +75,9 @@ export const METRIC_HELP = {
     "Tokens that were taken, refused or refreshed, and sockets closed for theirs, by result",
   fanwire_token_keys_failures_total: "Times that the keys of tokens could not be fetched",
   fanwire_hooks_failed_total: "Hooks that threw or took too long",
+  fanwire_backpressure_bytes:
+    "Bytes that wait to be taken: by sockets of a worker, by workers of a hub; looked at once a second",
+  fanwire_backpressure_sockets: "Sockets that something waits for",
   fanwire_http_requests_total: "HTTP requests",
   fanwire_http_refused_total: "HTTP requests that the gateway refused: too large, too slow, too many",
   fanwire_broker_duplicates_total: "Publishes whose id was known: answered, not stored again",
@@ -103,11 +120,14 @@ function gauge(name: Name): MetricName {
 }
 
 const limit = (name: string): MetricName => counter("fanwire_limit_hits_total", { limit: name });
+const resume = (source: string, result: string): MetricName =>
+  counter("fanwire_resumes_total", { source, result });
 const bug = (kind: string): MetricName => counter("fanwire_bugs_total", { kind });
 
 export const ENGINE_NAMES: NamesOf<Counters> = {
   connections: gauge("fanwire_connections"),
   connectionsTotal: counter("fanwire_handshakes_total", { result: "welcome" }),
+  receivedBytes: counter("fanwire_received_bytes_total"),
   requests: counter("fanwire_requests_total"),
   roomsOfMany: counter("fanwire_requested_rooms_total"),
   requestErrors: counter("fanwire_request_errors_total"),
@@ -120,6 +140,10 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   topicBytes: counter("fanwire_write_bytes_total", { kind: "topic" }),
   directWrites: counter("fanwire_writes_total", { kind: "direct" }),
   directBytes: counter("fanwire_write_bytes_total", { kind: "direct" }),
+  topicSentBytes: counter("fanwire_sent_bytes_total", { kind: "topic" }),
+  sentBytes: counter("fanwire_sent_bytes_total", { kind: "direct" }),
+  deliveries: counter("fanwire_deliveries_total"),
+  deliveryFrames: counter("fanwire_delivery_frames_total"),
   lanes: gauge("fanwire_lanes"),
   laneFlushes: counter("fanwire_lane_flushes_total"),
   laneWaits: counter("fanwire_lane_waits_total"),
@@ -132,6 +156,11 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   ratesRefused: limit("rates"),
   keysRemoved: counter("fanwire_keys_removed_total"),
   replayedMessages: counter("fanwire_replayed_messages_total", { at: "session" }),
+  ringResumes: resume("ring", "recovered"),
+  historyResumes: resume("history", "recovered"),
+  epochResumes: resume("none", "epoch"),
+  expiredResumes: resume("history", "expired"),
+  failedResumes: resume("history", "failed"),
   historyReads: counter("fanwire_history_reads_total", { at: "session" }),
   historyShared: counter("fanwire_history_shared_total"),
   admissionWaits: counter("fanwire_admission_waits_total"),
@@ -150,10 +179,15 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   requestsOverRate: limit("requestsPerSecond"),
   bytesOverRate: limit("receivedBytesPerSecond"),
   floodCloses: limit("flood"),
+  presenceEvents: counter("fanwire_presence_events_total"),
+  presenceAsksRefused: limit("presenceAsks"),
+  presenceInfosRefused: limit("presenceInfoBytes"),
   chainBroken: bug("engineChain"),
 };
 
 export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
+  waitingBytes: gauge("fanwire_backpressure_bytes"),
+  waitingSockets: gauge("fanwire_backpressure_sockets"),
   httpRequests: counter("fanwire_http_requests_total"),
   httpRefused: counter("fanwire_http_refused_total"),
   repliesCut: limit("replySeconds"),
@@ -214,6 +248,7 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   retriedReads: counter("fanwire_broker_retries_total", { kind: "read" }),
   refusedPublishes: limit("outbox"),
   droppedEphemerals: limit("ephemeral"),
+  droppedGossip: limit("gossip"),
   reads: counter("fanwire_broker_reads_total", { from: "nats" }),
   tailReads: counter("fanwire_broker_reads_total", { from: "memory" }),
   sharedReads: counter("fanwire_broker_reads_total", { from: "other" }),
@@ -223,8 +258,21 @@ const NATS_NAMES: NamesOf<NatsCounters> = {
   newEpochs: counter("fanwire_broker_epochs_total"),
 };
 
+/** Of what hubs tell each other of presence. */
+const PRESENCE_NAMES: NamesOf<PresenceCounters> = {
+  presenceSaid: counter("fanwire_presence_gossip_total", { direction: "out" }),
+  presenceSaidBytes: counter("fanwire_presence_gossip_bytes_total", { direction: "out" }),
+  presenceHeard: counter("fanwire_presence_gossip_total", { direction: "in" }),
+  presenceHeardBytes: counter("fanwire_presence_gossip_bytes_total", { direction: "in" }),
+  presenceSnapshots: counter("fanwire_presence_repairs_total", { kind: "snapshot" }),
+  presenceHoles: counter("fanwire_presence_repairs_total", { kind: "hole" }),
+  presencePeersLost: counter("fanwire_presence_repairs_total", { kind: "peerLost" }),
+  presenceMalformed: counter("fanwire_presence_repairs_total", { kind: "malformed" }),
+  presenceOverflows: limit("presenceEntries"),
+};
+
 /** Of whatever broker a process hosts. */
-export const BROKER_TOTALS: Readonly<Record<string, MetricName>> = NATS_NAMES;
+export const BROKER_TOTALS: Readonly<Record<string, MetricName>> = { ...NATS_NAMES, ...PRESENCE_NAMES };
 
 export const HUB_NAMES: NamesOf<HubCounters> = {
   links: gauge("fanwire_hub_links"),

@@ -5,14 +5,40 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createHubCounters, createHubLinkCounters } from "../broker/hub/hub-counters.js";
 import { createNatsCounters } from "../broker/nats/nats-counters.js";
+import { createPresenceCounters } from "../broker/presence/presence-counters.js";
 import { createCounters } from "../core/counters.js";
+import { BUCKETS_MS, type HistogramReport } from "../core/histogram.js";
 import { createGatewayCounters } from "../server/gateway-limits.js";
+import type { ServerTelemetry } from "../server/server.js";
 import type { HubReport, WorkerReport } from "./ipc.js";
 import { METRIC_HELP } from "./metric-names.js";
 import { metricsOf } from "./metrics.js";
 import type { NodeStatus, ProcessStatus } from "./status.js";
+import { addTelemetry, NO_TELEMETRY } from "./telemetry.js";
 
 const MONITORING = fileURLToPath(new URL("../../k8s/monitoring/", import.meta.url));
+
+const histogram = (counts: Readonly<Record<number, number>>, sumMs: number): HistogramReport => ({
+  counts: [...BUCKETS_MS, Number.POSITIVE_INFINITY].map((bound) => counts[bound] ?? 0),
+  sumMs,
+});
+
+/** What one worker measured. */
+const TELEMETRY: ServerTelemetry = {
+  latency: {
+    market: histogram({ 5: 30, 100: 2 }, 250),
+    other: histogram({ [Number.POSITIVE_INFINITY]: 1 }, 60_000),
+  },
+  staleness: { 10: histogram({ 100: 4 }, 200) },
+  subscriptions: { all: 12, 10: 3 },
+  early: 2,
+  broker: {
+    publish: histogram({ 2: 5 }, 8),
+    open: histogram({}, 0),
+    history: histogram({}, 0),
+    state: histogram({}, 0),
+  },
+};
 
 function processOf<R>(index: number, report: R, others: Partial<ProcessStatus<R>> = {}): ProcessStatus<R> {
   return {
@@ -23,6 +49,7 @@ function processOf<R>(index: number, report: R, others: Partial<ProcessStatus<R>
     uptimeSeconds: 5,
     rssBytes: 1_000,
     cpuMs: 1_500,
+    utilization: 0.25,
     lag: { p50Ms: 1, p99Ms: 20, maxMs: 30 },
     report,
     ...others,
@@ -37,13 +64,18 @@ function workerReport(connections: number): WorkerReport {
     rooms: 3,
     brokerAvailable: true,
     counters: { engine, gateway: createGatewayCounters(), broker },
+    telemetry: TELEMETRY,
   };
 }
 
 const hub: HubReport = {
   links: 2,
+  waitingBytes: 77,
   brokerAvailable: false,
-  counters: { hub: { ...createHubCounters(), links: 2 }, broker: { ...createNatsCounters(), holes: 4 } },
+  counters: {
+    hub: { ...createHubCounters(), links: 2 },
+    broker: { ...createNatsCounters(), ...createPresenceCounters(), holes: 4 },
+  },
 };
 
 const STATUS: NodeStatus = {
@@ -59,6 +91,8 @@ const STATUS: NodeStatus = {
   connections: 0,
   rooms: 0,
   stalls: 1,
+  telemetry: addTelemetry(addTelemetry(NO_TELEMETRY, TELEMETRY), TELEMETRY),
+  supervisor: { rssBytes: 5_000, cpuMs: 250 },
   limits: { connections: 100_000 },
   workers: [processOf(0, workerReport(5)), processOf(1, workerReport(6), { crashes: 3 })],
   hubs: [processOf(0, hub)],
@@ -81,9 +115,46 @@ test("promtool finds nothing to say against the metrics, and values are where th
     'fanwire_broker_repairs_total{process="hub-0",kind="hole"} 4',
     'fanwire_limit{limit="connections"} 100000',
     "fanwire_stalls_total 1",
+    'fanwire_event_loop_utilization{process="hub-0"} 0.25',
+    'fanwire_process_cpu_seconds_total{process="supervisor"} 0.25',
+    'fanwire_subscriptions{process="worker-1",class="10"} 3',
+    'fanwire_backpressure_bytes{process="hub-0"} 77',
+    "fanwire_early_messages_total 4",
     "fanwire_ready 1",
   ])
     assert.ok(lines.includes(line), `${line} is missing`);
+});
+
+test("histograms are of all workers together, cumulative and in seconds", async () => {
+  const lines = (await metricsOf(STATUS)).split("\n");
+  const bucket = (namespace: string, le: string) =>
+    lines.find((line) =>
+      line.startsWith(`fanwire_delivery_latency_seconds_bucket{namespace="${namespace}",le="${le}"}`),
+    );
+  const name = "fanwire_delivery_latency_seconds_bucket";
+  assert.equal(bucket("market", "0.002"), `${name}{namespace="market",le="0.002"} 0`);
+  assert.equal(bucket("market", "0.005"), `${name}{namespace="market",le="0.005"} 60`);
+  assert.equal(bucket("market", "0.05"), `${name}{namespace="market",le="0.05"} 60`);
+  assert.equal(bucket("market", "0.1"), `${name}{namespace="market",le="0.1"} 64`);
+  assert.equal(bucket("market", "+Inf"), `${name}{namespace="market",le="+Inf"} 64`);
+  assert.equal(bucket("other", "30"), `${name}{namespace="other",le="30"} 0`);
+  for (const line of [
+    'fanwire_delivery_latency_seconds_sum{namespace="market"} 0.5',
+    'fanwire_delivery_latency_seconds_count{namespace="market"} 64',
+    'fanwire_delivery_latency_seconds_count{namespace="other"} 2',
+    'fanwire_staleness_seconds_bucket{class="10",le="0.1"} 8',
+    'fanwire_broker_seconds_count{operation="publish"} 10',
+    'fanwire_broker_seconds_count{operation="open"} 0',
+  ])
+    assert.ok(lines.includes(line), `${line} is missing`);
+});
+
+test("what an ended worker measured stays; one of another build, with other buckets, adds nothing", () => {
+  const once = addTelemetry(NO_TELEMETRY, TELEMETRY);
+  assert.deepEqual(addTelemetry(once, undefined), once);
+  const other = { latency: { market: { counts: [1], sumMs: 1 } } };
+  assert.deepEqual(addTelemetry(once, other), once);
+  assert.equal(addTelemetry(once, TELEMETRY).latency.market?.sumMs, 500);
 });
 
 test("a process that leaves its place to another is told apart; one that is gone is down", async () => {
@@ -94,6 +165,7 @@ test("a process that leaves its place to another is told apart; one that is gone
     rssBytes: undefined,
     cpuMs: undefined,
     lag: undefined,
+    utilization: undefined,
   };
   const workers = [processOf(0, workerReport(8)), processOf(0, workerReport(5), { state: "draining" }), gone];
   const lines = (await metricsOf({ ...STATUS, workers })).split("\n");

@@ -12,6 +12,7 @@ import { OpsEvents } from "./ops-events.js";
 import { roomsOf, slowOf } from "./ops-look.js";
 import { OpsSampler } from "./ops-sample.js";
 import type { NodeStatus, ProcessStatus } from "./status.js";
+import { NO_TELEMETRY } from "./telemetry.js";
 
 function workerOf(
   index: number,
@@ -70,6 +71,8 @@ function statusOf(
     connections: 20,
     rooms: 6,
     stalls: 0,
+    telemetry: NO_TELEMETRY,
+    supervisor: { rssBytes: 0, cpuMs: 0 },
     limits: { connections: 100_000 },
     workers,
     hubs,

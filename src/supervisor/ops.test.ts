@@ -11,6 +11,7 @@ import { type Admin, startAdmin } from "./admin.js";
 import { Ops } from "./ops.js";
 import { OpsTickets, TICKET_SECONDS } from "./ops-tickets.js";
 import type { NodeStatus } from "./status.js";
+import { NO_TELEMETRY } from "./telemetry.js";
 
 const KEY = "0123456789abcdef";
 const DEADLINE_MS = 20_000;
@@ -28,6 +29,8 @@ const STATUS: NodeStatus = {
   connections: 17,
   rooms: 0,
   stalls: 0,
+  telemetry: NO_TELEMETRY,
+  supervisor: { rssBytes: 0, cpuMs: 0 },
   limits: { connections: 100 },
   workers: [],
   hubs: [],
@@ -203,14 +206,14 @@ test("a connection ends when its key is taken away", async (t) => {
   let keys = new ApiKeys([KEY]);
   const admin = await start(t, { apiKeys: () => keys, asksTokens: true });
   const client = clientOf(t, admin, { authorization: `Bearer ${KEY}` });
-  const closed = new Promise<void>((resolve) => {
+  const closed = new Promise<void>((resolve, reject) => {
+    const limit = setTimeout(() => reject(new Error("it is still open")), DEADLINE_MS);
+    t.after(() => clearTimeout(limit));
     client.on("state", (state) => {
       if (state.kind === "open") keys = new ApiKeys(["fedcba9876543210"]);
       else if (state.kind === "waiting") resolve();
     });
   });
-  const limit = setTimeout(() => client.disconnect(), DEADLINE_MS);
-  t.after(() => clearTimeout(limit));
   await closed;
 });
 

@@ -2,6 +2,7 @@ import type { Child } from "./child.js";
 import type { HubReport, LagReport, WorkerReport } from "./ipc.js";
 import type { Slot } from "./slot.js";
 import type { NodeState, Supervisor } from "./supervisor.js";
+import { addTelemetry, type NodeTelemetry } from "./telemetry.js";
 
 /** What `GET /v1/node` tells. */
 export interface NodeStatus {
@@ -10,6 +11,8 @@ export interface NodeStatus {
   /** Whether new clients should be sent here; else `reasons` says why not. */
   readonly ready: boolean;
   readonly reasons: readonly string[];
+  /** What part of the rooms gets nothing new, though the node is ready: others would not serve them either. */
+  readonly degraded?: readonly string[];
   readonly url: string;
   readonly pid: number;
   readonly startedAt: string;
@@ -21,6 +24,10 @@ export interface NodeStatus {
   readonly rooms: number;
   /** Processes that were killed because they stood still. */
   readonly stalls: number;
+  /** Of all workers since the node's start, those that have ended too. */
+  readonly telemetry: NodeTelemetry;
+  /** Of the supervisor itself. */
+  readonly supervisor: { readonly rssBytes: number; readonly cpuMs: number };
   /** Caps in force. */
   readonly limits: Readonly<Record<string, number>>;
   readonly workers: readonly ProcessStatus<WorkerReport>[];
@@ -38,6 +45,8 @@ export interface ProcessStatus<R> {
   readonly cpuMs: number | undefined;
   /** Event-loop delays since its last beat. */
   readonly lag: LagReport | undefined;
+  /** Share of the time since the beat before, 0 to 1, that its event loop worked. */
+  readonly utilization?: number | undefined;
   /** As of its last beat. */
   readonly report: R | undefined;
   /** How long ago that was; more than a few seconds: it stands still. */
@@ -52,11 +61,13 @@ export function statusOf(node: Supervisor): NodeStatus {
   const reports = workers.flatMap((slot) => slot.children.map((child) => child.report?.worker));
   const sum = (of: (report: WorkerReport) => number): number =>
     reports.reduce((total, report) => total + (report === undefined ? 0 : of(report)), 0);
+  const { user, system } = process.cpuUsage();
   return {
     node: config.node,
     state: node.state,
     ready: reasons.length === 0,
     reasons,
+    degraded: streamsAway(node),
     url: node.url,
     pid: process.pid,
     startedAt: new Date(node.startedAt).toISOString(),
@@ -65,6 +76,8 @@ export function statusOf(node: Supervisor): NodeStatus {
     connections: sum(({ connections }) => connections),
     rooms: sum(({ rooms }) => rooms),
     stalls: node.stalls,
+    telemetry: reports.reduce((total, report) => addTelemetry(total, report?.telemetry), node.past),
+    supervisor: { rssBytes: process.memoryUsage.rss(), cpuMs: (user + system) / 1_000 },
     limits: config.limits,
     workers: processesOf(workers, (child) => child.report?.worker),
     hubs: processesOf(hubs, (child) => child.report?.hub),
@@ -85,6 +98,14 @@ function reasonsAgainst({ state, workers, hubs }: Supervisor): string[] {
   ];
 }
 
+function streamsAway({ workers, hubs }: Supervisor): string[] {
+  return [...hubs, ...workers].flatMap((slot) => {
+    const report = slot.child?.report;
+    const away = (report?.hub ?? report?.worker)?.brokerAway ?? [];
+    return away.length === 0 ? [] : [`${slot.role} ${slot.index} gets no answer of ${away.join(", ")}`];
+  });
+}
+
 function processesOf<R>(
   slots: readonly Slot[],
   reportOf: (child: Child) => R | undefined,
@@ -101,16 +122,27 @@ function processesOf<R>(
       rssBytes: child.report?.rssBytes,
       cpuMs: child.report?.cpuMs,
       lag: child.report?.lag,
+      utilization: child.report?.utilization,
       report: reportOf(child),
       reportAgeMs: child.report === undefined ? undefined : Math.round(nowMs - child.reportMs),
       lastCrash,
     }));
     if (rows.length > 0) return rows;
-    const none = { pid: undefined, rssBytes: undefined, cpuMs: undefined, lag: undefined, report: undefined };
     const ended = { index, state: "ended" as const, crashes, uptimeSeconds: 0, lastCrash };
-    return [{ ...ended, ...none, reportAgeMs: undefined }];
+    return [{ ...ended, ...NOTHING_KNOWN }];
   });
 }
+
+/** Of a place between a crash and the restart. */
+const NOTHING_KNOWN = {
+  pid: undefined,
+  rssBytes: undefined,
+  cpuMs: undefined,
+  lag: undefined,
+  utilization: undefined,
+  report: undefined,
+  reportAgeMs: undefined,
+};
 
 function secondsSince(thenMs: number, nowMs: number): number {
   return Math.round((nowMs - thenMs) / 100) / 10;

@@ -18,6 +18,7 @@ import { whyNotReloadable } from "./reload-rules.js";
 import { RevocationDesk } from "./revocation-desk.js";
 import { Slot } from "./slot.js";
 import { type NodeStatus, statusOf } from "./status.js";
+import { addTelemetry, NO_TELEMETRY, type NodeTelemetry } from "./telemetry.js";
 import { Turns } from "./turns.js";
 import { Watchdog } from "./watchdog.js";
 
@@ -56,6 +57,8 @@ export class Supervisor {
   port = 0;
   /** Children that were killed because they stood still. */
   stalls = 0;
+  /** What workers that have ended had measured, so that the node's totals only grow. */
+  past: NodeTelemetry = NO_TELEMETRY;
   readonly #log: Logger;
   /** Half of the cores, where several workers died at once. */
   readonly #restarts = new Turns(Math.max(1, Math.floor(availableParallelism() / 2)));
@@ -215,6 +218,9 @@ export class Supervisor {
         revocations: this.#desk.list(),
       },
       onRevocation: (from, message) => this.#desk.take(from, message),
+      onEnd: ({ worker }) => {
+        this.past = addTelemetry(this.past, worker?.telemetry);
+      },
     });
     // Without a hub nobody is served; of workers those that are left have the cores.
     const restarts = role === "worker" ? this.#restarts : undefined;

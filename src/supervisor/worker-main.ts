@@ -1,5 +1,6 @@
 import { DEFAULT_HUB_LIMITS } from "../broker/hub/hub-limits.js";
 import { connectHub, type HubLink } from "../broker/hub/hub-link.js";
+import { partitionedPresence } from "../broker/hub/link-presence.js";
 import { partitioned, partitionOf } from "../broker/hub/partitioned.js";
 import type { KeptRevocation } from "../server/auth/revocations.js";
 import { Availability } from "../server/availability.js";
@@ -7,6 +8,7 @@ import { readFacts } from "../server/capacity-facts.js";
 import { connectionsOfWorker, handshakesOfWorker } from "../server/capacity-limits.js";
 import type { Config } from "../server/config.js";
 import type { Logger } from "../server/log.js";
+import { streamOf } from "../server/nats-options.js";
 import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
 import { type Program, runChild } from "./child-program.js";
 import type { FromChild, ToChild, WorkerReport } from "./ipc.js";
@@ -28,11 +30,12 @@ runChild("worker", async ({ config, index, workers, hubs, revocations }, log): P
     limits: { ...config.limits, connections, connectionsPerAddress, connectionsPerSub, handshakesPerSecond },
   };
   let ending = false;
-  const availability = new Availability((room) => partitionOf(room, hubs.length));
+  const availability = new Availability((room) => partitionOf(room, hubs.length), streamOf(own));
   const links = hubs.map((socketPath, part) =>
     linkTo(socketPath, own, log, {
       isEnding: () => ending,
       onAvailable: (isAvailable) => availability.set(part, isAvailable),
+      onAway: (streams) => availability.setAway(part, streams),
     }),
   );
   await Promise.all(links.map((link) => link.ready(HUBS_MS)));
@@ -69,13 +72,14 @@ function answerLooks(server: RunningServer): void {
 interface LinkEvents {
   isEnding(): boolean;
   onAvailable(isAvailable: boolean): void;
+  onAway(streams: readonly string[]): void;
 }
 
 function linkTo(
   socketPath: string,
   config: Config,
   log: Logger,
-  { isEnding, onAvailable }: LinkEvents,
+  { isEnding, onAvailable, onAway }: LinkEvents,
 ): HubLink {
   return connectHub({
     socketPath,
@@ -86,6 +90,7 @@ function linkTo(
       else if (!isEnding()) log.warn({ socketPath }, "the hub is away");
     },
     onAvailable,
+    onAway,
     onError: (cause) => log.error({ err: cause, socketPath }, "the link to the hub had an error"),
   });
 }
@@ -94,8 +99,11 @@ function linkTo(
 function sharedBy(links: readonly HubLink[], availability: Availability): SharedBroker {
   return {
     broker: partitioned(links),
+    presence: partitionedPresence(links.map((link) => link.presence)),
     availability,
     isAvailable: () => links.every(({ linked }) => linked),
+    // Each hub says that of itself.
+    away: () => [],
     counters: () => summed(links.map(({ counters }) => ({ ...counters }))),
   };
 }
@@ -112,6 +120,8 @@ function reportOf(server: RunningServer): WorkerReport {
     connections: server.counters.connections,
     rooms: server.openRooms,
     brokerAvailable: server.isBrokerAvailable,
+    brokerAway: server.brokerAway,
     counters: { engine: server.counters, gateway: server.gatewayCounters, broker: server.brokerCounters },
+    telemetry: server.telemetry,
   };
 }

@@ -10,6 +10,7 @@ import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { runBench } from "../../run-bench.js";
 import { parseResult } from "../../support/result.js";
+import { ServedNode } from "../../support/served-node.js";
 import { AgentServer } from "./agent-server.js";
 import { RemoteAgent } from "./remote-agent.js";
 import { type FromAgent, STRANGER_BYTES_MAX, sendFrame } from "./wire.js";
@@ -56,6 +57,27 @@ async function run(...args: string[]): Promise<{ code: number; out: string; err:
   return { code, out, err };
 }
 
+/** Runs a bench in a process of its own; what is to happen happens when it says that. */
+async function runUntil(
+  t: TestContext,
+  args: readonly string[],
+  line: string,
+  happen: () => Promise<void>,
+): Promise<{ code: unknown; out: string }> {
+  const bench = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  t.after(() => bench.kill("SIGKILL"));
+  let out = "";
+  bench.stdout.on("data", (text) => {
+    out += text;
+  });
+  const ended = once(bench, "close");
+  for await (const said of createInterface({ input: bench.stderr })) if (said.startsWith(line)) break;
+  bench.stderr.resume();
+  await happen();
+  const [code] = await ended;
+  return { code, out };
+}
+
 function files(t: TestContext): { secret: string; json: string } {
   const folder = mkdtempSync(join(tmpdir(), "fanwire-fleet-"));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -75,30 +97,37 @@ test("clients of agents in other processes count every delivery; an agent that d
   assert.equal(whole.code, 0, whole.err);
   assert.match(whole.out, /^- 66 deliveries in 1 windows of 6 messages a room; none missing/m);
 
-  const bench = spawn(
-    process.execPath,
-    [MAIN, "fanout", ...small, ...fleet, "--repetitions=200", `--json=${json}`],
-    { stdio: ["ignore", "pipe", "pipe"] },
-  );
-  t.after(() => bench.kill("SIGKILL"));
-  let [out, err] = ["", ""];
-  bench.stdout.on("data", (text) => {
-    out += text;
-  });
-  const ended = once(bench, "close");
-  for await (const line of createInterface({ input: bench.stderr })) {
-    err += line;
-    if (line.startsWith("2/200 engine")) break;
-  }
-  bench.stderr.resume();
-  await agents[1]?.kill();
-  const [code] = await ended;
-  assert.equal(code, 1, err);
-  const lost = new RegExp(`INCOMPLETE: fleet_lost: the agent at ${agents[1]?.address} went away`);
-  assert.match(out, lost);
+  const lost = agents[1]?.kill ?? assert.fail();
+  const args = ["fanout", ...small, ...fleet, "--repetitions=200", `--json=${json}`];
+  const { code, out } = await runUntil(t, args, "2/200 engine", lost);
+  assert.equal(code, 1, out);
+  assert.match(out, new RegExp(`INCOMPLETE: fleet_lost: the agent at ${agents[1]?.address} went away`));
   const result = parseResult(JSON.parse(readFileSync(json, "utf8")));
   assert.equal(result.status, "partial");
   assert.match(result.tables[0]?.notes[0] ?? "", /deliveries in \d+ windows/);
+});
+
+test("connections of agents to an engine that runs; of an agent that dies while they are held, how they came is kept", {
+  timeout: 120_000,
+}, async (t) => {
+  const { secret, json } = files(t);
+  const node = await ServedNode.start({ workers: 1 });
+  t.after(() => node.stop());
+  const agent = await startAgent(t, "127.0.0.16");
+  const args = ["connections", `--url=http://127.0.0.1:${node.port}`, `--fleet=${agent.address}`];
+  const small = ["--connections=30", "--witnesses=5", "--rooms=5", "--warm-up=0", "--settle-seconds=0"];
+  const quick = ["--hold-seconds=0.1", "--broadcasts=1", "--broadcast-seconds=0", "--quiet-seconds=0.2"];
+  const whole = await run(...args, ...small, ...quick, `--secret-file=${secret}`);
+  assert.equal(whole.code, 0, whole.err);
+  assert.match(whole.out, /1 broadcasts, deliveries +\| +30 \|/);
+  assert.match(whole.out, /No connection lost, every message delivered/);
+  const held = [...args, ...small, "--hold-seconds=60", `--secret-file=${secret}`, `--json=${json}`];
+  const { code, out } = await runUntil(t, held, "holding", agent.kill);
+  assert.equal(code, 1, out);
+  assert.match(out, /INCOMPLETE: fleet_lost/);
+  const { status, tables } = parseResult(JSON.parse(readFileSync(json, "utf8")));
+  assert.equal(status, "partial");
+  assert.match(tables[0]?.rows[0]?.[1] ?? "", /^30 in /);
 });
 
 test("who does not know the secret gets nothing, an agent bounds its processes, and what is wrong has a code", {

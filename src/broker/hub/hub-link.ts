@@ -1,11 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type { PresenceLine } from "../../core/presence/line.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import { createHubLinkCounters, type HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS, type HubLimits } from "./hub-limits.js";
 import { LinkConnection } from "./link-connection.js";
+import { LinkPresence } from "./link-presence.js";
 import { LinkReads } from "./link-reads.js";
 import { LinkRequests } from "./link-requests.js";
 import { LinkRooms } from "./link-rooms.js";
@@ -25,6 +27,8 @@ export interface HubLinkOptions {
   readonly onStatus?: (linked: boolean) => void;
   /** Told at every change of {@link HubLink.available}. Must not throw. */
   readonly onAvailable?: (available: boolean) => void;
+  /** Told which parts of the broker the hub cannot reach, at every change; none while it is not linked. Must not throw. */
+  readonly onAway?: (parts: readonly string[]) => void;
   /** Told what failed that should not: malformed records, another version, what a sink threw. Must not throw. */
   readonly onError?: (cause: unknown) => void;
 }
@@ -45,6 +49,8 @@ export interface HubLink extends Broker {
   readonly available: boolean;
   /** Rooms open through this link. */
   readonly openRooms: number;
+  /** Who is in rooms, as the hub knows it. */
+  readonly presence: PresenceLine;
   /** Resolves once linked; rejects with `unavailable` after the deadline, or when stopped. */
   ready(deadlineMs: number): Promise<void>;
 }
@@ -59,9 +65,11 @@ const EXPIRE_MS = 250;
 
 class Link implements HubLink {
   readonly counters: HubLinkCounters;
+  readonly presence = new LinkPresence(() => this.#output);
   readonly #limits: HubLimits;
   readonly #onStatus: (linked: boolean) => void;
   readonly #onAvailable: (available: boolean) => void;
+  readonly #onAway: (parts: readonly string[]) => void;
   readonly #onError: (cause: unknown) => void;
   readonly #rooms: LinkRooms;
   readonly #requests: LinkRequests;
@@ -71,15 +79,26 @@ class Link implements HubLink {
   /** Only while linked. */
   #output: RecordOutput | undefined;
   #available = false;
+  #awayParts = "";
   #waiting: (() => void)[] = [];
   #stopping: Promise<void> | undefined;
   #ref = 0;
 
-  constructor({ socketPath, worker, limits, counters, onStatus, onAvailable, onError }: HubLinkOptions) {
+  constructor({
+    socketPath,
+    worker,
+    limits,
+    counters,
+    onStatus,
+    onAvailable,
+    onAway,
+    onError,
+  }: HubLinkOptions) {
     this.counters = counters ?? createHubLinkCounters();
     this.#limits = limits;
     this.#onStatus = onStatus ?? (() => {});
     this.#onAvailable = onAvailable ?? (() => {});
+    this.#onAway = onAway ?? (() => {});
     this.#onError = onError ?? (() => {});
     const nextRef = (): number => this.#nextRef();
     this.#requests = new LinkRequests({ limits, counters: this.counters, nextRef });
@@ -200,6 +219,9 @@ class Link implements HubLink {
       case RECORD.message:
         this.#rooms.message(bytes, view, start, end);
         return;
+      case RECORD.presenceTold:
+        this.presence.told(bytes, start, end);
+        return;
       case RECORD.pageMessage:
         this.#requests.pageMessage(bytes, view, start, end);
         return;
@@ -222,6 +244,7 @@ class Link implements HubLink {
         return;
       case "status":
         this.#setAvailable(record.available);
+        this.#setAway(record.away);
         return;
       case "lagged":
         this.#rooms.lagged();
@@ -241,6 +264,7 @@ class Link implements HubLink {
   #up(output: RecordOutput): void {
     this.#output = output;
     this.#rooms.up();
+    this.presence.up();
     this.#wake();
     this.#onStatus(true);
     this.#setAvailable(true);
@@ -252,6 +276,13 @@ class Link implements HubLink {
     this.#onAvailable(available);
   }
 
+  #setAway(parts: readonly string[]): void {
+    const away = parts.join(" ");
+    if (away === this.#awayParts) return;
+    this.#awayParts = away;
+    this.#onAway(parts);
+  }
+
   #down(): void {
     this.#output = undefined;
     const text = "the hub was lost before it answered: the message may be stored or not";
@@ -260,6 +291,7 @@ class Link implements HubLink {
     this.#rooms.down(this.#away());
     this.#onStatus(false);
     this.#setAvailable(false);
+    this.#setAway([]);
   }
 
   #expire(): void {

@@ -1,13 +1,16 @@
 import type { Socket } from "node:net";
 import type { Outgoing } from "../../core/ports.js";
+import type { Guest } from "../../core/presence/exchange.js";
 import { CodedError, toCodedError } from "../../protocol/errors.js";
 import type { Position, ResetReason } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { PresenceHub } from "../presence/presence-hub.js";
 import type { HeldKeys } from "./held-keys.js";
 import { AWAY_RETRY_MS, lowWatermark, RECORD_BYTES_MAX } from "./hub-limits.js";
 import { type HubRoom, RoomMember, type RoomPeer } from "./hub-room.js";
 import { PeerReads, type ReadsOwner } from "./peer-reads.js";
-import { type HubRecord, MalformedRecord, WIRE_VERSION, type WorkerRecord } from "./record.js";
+import { readWords, writePresence } from "./presence-record.js";
+import { type HubRecord, MalformedRecord, RECORD, WIRE_VERSION, type WorkerRecord } from "./record.js";
 import { readWorkerRecord, writeRecord } from "./record-codec.js";
 import { RecordOutput } from "./record-output.js";
 import { RecordReader } from "./record-reader.js";
@@ -16,6 +19,10 @@ import { RecordReader } from "./record-reader.js";
 export interface PeerOwner extends ReadsOwner {
   /** Whether the broker can be reached. */
   readonly isAvailable: boolean;
+  /** Parts of it that cannot. */
+  readonly away: readonly string[];
+  /** Who is in rooms; undefined: nobody wants to know. */
+  readonly presence: PresenceHub | undefined;
   /** Of all peers. */
   readonly keys: HeldKeys<HubPeer>;
   /** The room, which is being opened at the broker where nobody had it open. */
@@ -44,6 +51,8 @@ export class HubPeer implements RoomPeer {
   /** Known from its hello on. */
   #worker: string | undefined;
   #flow: Flow = "flowing";
+  /** In presence, from its hello on. */
+  #guest: Guest | undefined;
   /** Publishes that wait for the broker. */
   #publishes = 0;
   #whenAnswered: (() => void) | undefined;
@@ -59,6 +68,10 @@ export class HubPeer implements RoomPeer {
     this.#reads = new PeerReads(owner, this.#output);
     this.#reader = new RecordReader(RECORD_BYTES_MAX, (bytes, view, start, end) => {
       owner.counters.recordsIn += 1;
+      if (view.getUint8(start + 4) === RECORD.presence) {
+        this.#guest?.say(readWords(bytes, start, end));
+        return;
+      }
       this.#handle(readWorkerRecord(bytes, view, start, end));
     });
     socket.on("data", (chunk) => this.#read(chunk));
@@ -121,7 +134,8 @@ export class HubPeer implements RoomPeer {
 
   /** Says whether the broker can be reached. */
   tellStatus(): void {
-    if (this.#worker !== undefined) this.#write({ type: "status", available: this.#owner.isAvailable });
+    const { isAvailable: available, away } = this.#owner;
+    if (this.#worker !== undefined) this.#write({ type: "status", available, away });
   }
 
   checkpoint({ room }: RoomMember, offset: number): void {
@@ -173,12 +187,25 @@ export class HubPeer implements RoomPeer {
     this.#worker = worker;
     this.#write({ type: "welcome", version: WIRE_VERSION });
     if (version === WIRE_VERSION) {
-      if (!this.#owner.isAvailable) this.tellStatus();
+      if (!this.#owner.isAvailable || this.#owner.away.length > 0) this.tellStatus();
+      this.#attend();
       return;
     }
     this.#owner.fault(new Error(`worker ${worker} speaks version ${version}, this hub ${WIRE_VERSION}`));
     this.#reader.end();
     void this.#output.flushed().then(() => this.#socket.destroySoon());
+  }
+
+  #attend(): void {
+    const lacksPlace = (): boolean => this.#output.waitingBytes > this.#lowBytes;
+    this.#guest = this.#owner.presence?.connect({
+      get isReady() {
+        return !lacksPlace();
+      },
+      told: (ops) => {
+        if (!this.#closed) writePresence(this.#output, RECORD.presenceTold, ops);
+      },
+    });
   }
 
   #open(ref: number, name: RoomName, after: Position | undefined): void {
@@ -284,6 +311,7 @@ export class HubPeer implements RoomPeer {
     this.#reader.end();
     this.#output.close();
     this.#leaveAll();
+    this.#guest?.leave();
     this.#reads.close();
     this.#whenAnswered?.();
     this.#owner.gone(this);

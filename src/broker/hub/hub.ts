@@ -4,6 +4,7 @@ import type { Broker } from "../../core/ports.js";
 import { CodedError, toCodedError } from "../../protocol/errors.js";
 import { type Message, nil } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { PresenceHub } from "../presence/presence-hub.js";
 import { type HeldKey, HeldKeys } from "./held-keys.js";
 import { createHubCounters, type HubCounters } from "./hub-counters.js";
 import type { HubLimits } from "./hub-limits.js";
@@ -21,6 +22,8 @@ export interface HubOptions {
   readonly socketPath: string;
   readonly limits: HubLimits;
   readonly counters?: HubCounters;
+  /** Who is in rooms; the hub does not stop it. Default: nobody wants to know. */
+  readonly presence?: PresenceHub | undefined;
   /** Told what failed that should not: malformed records, other versions, errors of the broker without a code. */
   readonly onError?: (cause: unknown) => void;
 }
@@ -34,6 +37,8 @@ export interface Hub {
   readonly waitingBytes: number;
   /** Tells workers, now and later, whether the broker can be reached. Until it is called it is taken to be. */
   setAvailable(isAvailable: boolean): void;
+  /** Tells workers, now and later, which parts of the broker cannot be reached, by names without spaces. Until then: none. */
+  setAway(parts: readonly string[]): void;
   /**
    * Takes nothing new, answers the publishes under way, closes all links and then all rooms; cuts what is left at the
    * deadline. The broker goes on. A second call waits for the first.
@@ -61,6 +66,7 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   readonly broker: Broker;
   readonly limits: HubLimits;
   readonly counters: HubCounters;
+  readonly presence: PresenceHub | undefined;
   readonly keys: HeldKeys<HubPeer>;
   readonly #onError: (cause: unknown) => void;
   readonly #server: Server;
@@ -71,9 +77,11 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   readonly #freeNumbers: number[] = [];
   #numbers = 0;
   isAvailable = true;
+  away: readonly string[] = [];
   #stopping: Promise<void> | undefined;
 
-  constructor({ broker, limits, counters, onError }: HubOptions) {
+  constructor({ broker, limits, counters, presence, onError }: HubOptions) {
+    this.presence = presence;
     this.broker = broker;
     this.limits = limits;
     this.counters = counters ?? createHubCounters();
@@ -96,6 +104,11 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   setAvailable(isAvailable: boolean): void {
     if (isAvailable === this.isAvailable) return;
     this.isAvailable = isAvailable;
+    for (const peer of this.#peers) peer.tellStatus();
+  }
+
+  setAway(parts: readonly string[]): void {
+    this.away = parts;
     for (const peer of this.#peers) peer.tellStatus();
   }
 

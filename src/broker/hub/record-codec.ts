@@ -66,7 +66,7 @@ export function writeRecord(target: RecordTarget, record: WorkerRecord | HubReco
       write(target, RECORD.checkpoint, 0, [record.number], [record.offset], []);
       return;
     case "status":
-      write(target, RECORD.status, record.available ? IS_AVAILABLE : 0, [], [], []);
+      write(target, RECORD.status, record.available ? IS_AVAILABLE : 0, [], [], [record.away.join(" ")]);
       return;
     case "lagged":
       write(target, RECORD.lagged, 0, [], [], []);
@@ -220,7 +220,14 @@ function readHubFields(fields: Fields): HubRecord {
     case RECORD.checkpoint:
       return { type: "checkpoint", number: fields.integer(), offset: fields.count() };
     case RECORD.status:
-      return { type: "status", available: fields.flags === IS_AVAILABLE };
+      return {
+        type: "status",
+        available: fields.flags === IS_AVAILABLE,
+        away: fields
+          .text()
+          .split(" ")
+          .filter((part) => part !== ""),
+      };
     case RECORD.lagged:
       return { type: "lagged" };
     case RECORD.published:

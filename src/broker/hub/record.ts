@@ -14,6 +14,7 @@ export const RECORD = {
   publish: 4,
   history: 5,
   state: 6,
+  presence: 7,
   welcome: 16,
   opened: 17,
   message: 18,
@@ -26,10 +27,11 @@ export const RECORD = {
   failed: 25,
   checkpoint: 26,
   status: 27,
+  presenceTold: 28,
 } as const;
 
 /** Hub and worker of different builds meet in a rolling replacement; they must not misread each other. */
-export const WIRE_VERSION = 2;
+export const WIRE_VERSION = 4;
 
 /** Length, type and flags, with which every record begins. */
 export const RECORD_HEAD_BYTES = 6;
@@ -87,8 +89,11 @@ export type HubRecord =
     }
   /** Nothing lies between what the room was sent last and this offset. */
   | { readonly type: "checkpoint"; readonly number: number; readonly offset: number }
-  /** Whether the hub's broker can be reached. It is taken to be until this says otherwise. */
-  | { readonly type: "status"; readonly available: boolean }
+  /**
+   * Whether the hub's broker can be reached, and which parts of it cannot, though it can. It is taken to be there, whole,
+   * until this says otherwise.
+   */
+  | { readonly type: "status"; readonly available: boolean; readonly away: readonly string[] }
   /** Live messages of all rooms were dropped since some time: open every room again. */
   | { readonly type: "lagged" }
   | { readonly type: "published"; readonly ref: number; readonly position: Position }

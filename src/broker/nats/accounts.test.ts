@@ -87,10 +87,9 @@ describe("the documented accounts, as they are", () => {
     const everybody: AccountUser[] = ["engine", "provisioner", "publisher", "reader"];
     const nobody = [
       ...["fw.live.0.log~a", "fw.livekey.0.keyed~a.k", "fw.livectl.plan", "fw.ctl.other", "other.in.0.a"],
-      ...["fw.liverevoked.a", "fw.revoked.a.b", api("STREAM.PURGE.FW_REVOKED")],
-      ...["STREAM.PURGE.FW_0", "STREAM.DELETE.FW_0", "STREAM.MSG.DELETE.FW_0", "STREAM.PURGE.FW_CTL"].map(
-        api,
-      ),
+      ...["fw.liverevoked.a", "fw.revoked.a.b"],
+      ...["STREAM.DELETE.FW_0", "STREAM.MSG.DELETE.FW_0", "STREAM.DELETE.FW_CTL"].map(api),
+      ...["STREAM.PURGE.FW_REVOKED", "STREAM.PURGE.FW_CTL"].map(api),
       ...["STREAM.RESTORE.FW_0", "STREAM.SNAPSHOT.FW_0", "STREAM.LEADER.STEPDOWN.FW_0", "STREAM.NAMES"].map(
         api,
       ),
@@ -100,20 +99,24 @@ describe("the documented accounts, as they are", () => {
     const publishes: Record<AccountUser, string[]> = {
       engine: [
         "fw.ctl.plan",
+        "fw.ctl.purges",
         "_INBOX_publisher.a",
+        api("STREAM.PURGE.FW_0"),
         api("STREAM.CREATE.X"),
         api("STREAM.UPDATE.FW_0"),
         api("INFO"),
       ],
       provisioner: [
-        ...["fw.in.0.a", "fw.eph.0.a", "fw.ctl.epochs", "fw.revoked.a", "_INBOX_engine.a"],
+        ...["fw.in.0.a", "fw.eph.0.a", "fw.ctl.epochs", "fw.revoked.a", "fw.presence", "_INBOX_engine.a"],
         api("DIRECT.GET.FW_0"),
       ],
       publisher: [
         "fw.revoked.a",
+        "fw.presence",
         "fw.ctl.plan",
         "fw.ctl.epochs",
         "_INBOX_engine.a",
+        api("STREAM.PURGE.FW_0"),
         api("STREAM.INFO.FW_0"),
         api("DIRECT.GET.FW_0"),
       ],
@@ -122,16 +125,19 @@ describe("the documented accounts, as they are", () => {
         "fw.key.0.a.k",
         "fw.eph.0.a",
         "fw.ctl.plan",
+        api("STREAM.PURGE.FW_0"),
         "fw.revoked.a",
+        "fw.presence",
         api("CONSUMER.CREATE.FW_0.x.fw.in.0.a"),
       ],
     };
     const subscriptions: Record<AccountUser, string[]> = {
       engine: ["_INBOX_provisioner.>", "_INBOX.>", "fw.in.*.*", "$JS.API.>"],
-      provisioner: ["_INBOX_engine.>", "fw.live.*.*", "$JS.ACK.>"],
-      publisher: ["_INBOX_engine.>", "_INBOX.>", "fw.live.*.*", "fw.in.*.*", "fw.eph.*.*"],
+      provisioner: ["_INBOX_engine.>", "fw.presence", "fw.live.*.*", "$JS.ACK.>"],
+      publisher: ["_INBOX_engine.>", "fw.presence", "_INBOX.>", "fw.live.*.*", "fw.in.*.*", "fw.eph.*.*"],
       reader: [
         "_INBOX_engine.>",
+        "fw.presence",
         "_INBOX_publisher.>",
         "fw.in.*.*",
         "fw.ctl.*",
@@ -257,7 +263,7 @@ describe("a node that lacks a right does not start, and says which", () => {
   });
 
   test("nothing is provisioned: it is told who may do that; another prefix is as easy as the file says", async (t) => {
-    const shop = FILE.replaceAll('"fw.', '"shop.');
+    const shop = FILE.replaceAll('"fw.', '"shop.').replaceAll(".FW_", ".SHOP_");
     const server = await NatsServer.start({ bare: true, config: shop });
     t.after(() => server.dispose());
     const other = await refusal(startNode(server));
@@ -296,6 +302,7 @@ function startNode(server: NatsServer, choice: NodeChoice = {}): Promise<NatsBro
     settings: CONFORMANCE_NAMESPACES,
     ...{ prefix, partitions: PARTITIONS, provision, startMs: 30_000 },
     revoked: { bounds: DEFAULT_REVOCATIONS, onRevoked: () => undefined },
+    gossips: true,
     ...(onNotice === undefined ? {} : { onNotice }),
   });
 }

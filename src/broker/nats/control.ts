@@ -2,6 +2,7 @@ import { headers } from "@nats-io/transport-node";
 import type { NatsLink } from "./connection.js";
 import { ApiError, ERR_CODE, JsApi, numberOf, objectOf } from "./js-api.js";
 import { type PlanRecord, parsePlanRecord } from "./plan-record.js";
+import { type Purge, parsePurges, purgesText } from "./purge-record.js";
 import type { Subjects } from "./subjects.js";
 
 /** A record and its place in the control stream. */
@@ -13,7 +14,8 @@ export interface Versioned<T> {
 
 /**
  * The deployment's records, which all nodes share: `plan` says what was provisioned, `epochs` which streams began a
- * new numbering that their own data does not show (see epoch.ts). Written by compare and set.
+ * new numbering that their own data does not show (see epoch-keeper.ts), `purges` which rooms were purged by themselves
+ * (see purges.ts). Written by compare and set.
  */
 export class Control {
   readonly #link: NatsLink;
@@ -51,6 +53,19 @@ export class Control {
   /** False: somebody else wrote it after that sequence. */
   writeEpochs(marks: ReadonlyMap<string, string>, after: number): Promise<boolean> {
     return this.#write("epochs", JSON.stringify(Object.fromEntries(marks)), after);
+  }
+
+  /** @throws As {@link parsePurges}, and {@link JsApi.call}. */
+  async readPurges(timeoutMs?: number): Promise<Versioned<readonly Purge[]>> {
+    const record = await this.#read("purges", timeoutMs);
+    return record === undefined
+      ? { value: [], sequence: 0 }
+      : { ...record, value: parsePurges(record.value) };
+  }
+
+  /** False: somebody else wrote it after that sequence. */
+  writePurges(purges: readonly Purge[], after: number): Promise<boolean> {
+    return this.#write("purges", purgesText(purges), after);
   }
 
   async #read(record: string, timeoutMs?: number): Promise<Versioned<string> | undefined> {

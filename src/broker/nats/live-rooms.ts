@@ -30,6 +30,8 @@ export interface LiveRoomsOptions {
   readonly onTrouble: (what: string) => void;
   /** Told when no stream has answered for long though it was asked, and when one does again. */
   readonly onAnswering: (isAnswering: boolean) => void;
+  /** Told which streams have not answered for long though others do, at every change. */
+  readonly onAway: (streams: readonly string[]) => void;
 }
 
 interface Open {
@@ -67,6 +69,8 @@ export class LiveRooms {
   /** Streams that did not answer when they were asked last, and since when. */
   readonly #failing = new Map<Stream, number>();
   #isMute = false;
+  /** Those that have failed for long while others answer. */
+  #away: ReadonlySet<Stream> = new Set();
   #stopped = false;
 
   constructor(options: LiveRoomsOptions) {
@@ -111,6 +115,11 @@ export class LiveRooms {
 
   has(name: RoomName): boolean {
     return this.#open.has(name);
+  }
+
+  /** Whether the stream has not answered for long, though others do. */
+  isAway(stream: Stream): boolean {
+    return this.#away.has(stream);
   }
 
   /** Also while it is being opened. */
@@ -193,21 +202,38 @@ export class LiveRooms {
     if (partition !== undefined) this.#flow.renew(partition, stream.epoch, performance.now());
   }
 
+  /** A room of the stream was purged up to a number: it is told, if it is open. */
+  purged(stream: Stream, token: string, upTo: number): void {
+    const partition = this.#partitions.get(stream);
+    if (partition !== undefined) this.#flow.purged(partition, token, upTo);
+  }
+
   #tick(nowMs: number): void {
     this.#flow.tick(nowMs);
     // Without a connection nothing is asked, and nobody is mute.
     if (!this.#options.link.connected) this.#failing.clear();
-    const isMute = this.#failing.size > 0 && this.#allFail(nowMs);
-    if (isMute === this.#isMute) return;
-    this.#isMute = isMute;
-    this.#options.onAnswering(!isMute);
+    if (this.#failing.size > 0 || this.#away.size > 0 || this.#isMute) this.#lookWhoAnswers(nowMs);
   }
 
-  /** Whether none of the streams with open rooms has answered for long. All of them are asked within a sweep's time. */
-  #allFail(nowMs: number): boolean {
-    for (const [stream, partition] of this.#partitions)
-      if (partition.size > 0 && nowMs - (this.#failing.get(stream) ?? nowMs) < MUTE_MS) return false;
-    return true;
+  /** Streams with open rooms are all asked within a sweep's time, and again and again while they do not answer. */
+  #lookWhoAnswers(nowMs: number): void {
+    const away = new Set<Stream>();
+    let asked = 0;
+    for (const [stream, partition] of this.#partitions) {
+      if (partition.size === 0) continue;
+      asked += 1;
+      if (nowMs - (this.#failing.get(stream) ?? nowMs) >= MUTE_MS) away.add(stream);
+    }
+    const isMute = this.#failing.size > 0 && away.size === asked;
+    if (isMute !== this.#isMute) {
+      this.#isMute = isMute;
+      this.#options.onAnswering(!isMute);
+    }
+    // Where none answers that is told of all.
+    if (isMute) away.clear();
+    if (away.size === this.#away.size && [...away].every((stream) => this.#away.has(stream))) return;
+    this.#away = away;
+    this.#options.onAway([...away].map(({ name }) => name));
   }
 
   #addPartition(stream: Stream): void {

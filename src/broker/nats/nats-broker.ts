@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
@@ -10,6 +10,7 @@ import type { NatsParts } from "./nats-parts.js";
 import { headOfEmpty, versionOf } from "./nats-reads.js";
 import type { HistoryBounds, RoomPlace } from "./room-reader.js";
 import { placeOf } from "./stream-plan.js";
+import type { Stream } from "./streams.js";
 import { encodeKey, encodeRoom, percentEncode } from "./subjects.js";
 
 const EPHEMERAL: Position = Object.freeze({ epoch: "", offset: 0 });
@@ -42,6 +43,10 @@ export class NatsBroker implements Broker {
     return this.#parts.delivery.counters;
   }
 
+  get gossip(): Gossip {
+    return this.#parts.gossip;
+  }
+
   /** Whether NATS is there and serves this node. */
   get available(): boolean {
     const { live, refusal, isAnswering } = this.#parts;
@@ -66,6 +71,7 @@ export class NatsBroker implements Broker {
     }
     const token = encodeRoom(room);
     const stream = this.#parts.streams.at(set, plan.subjects.partitionOf(token));
+    this.#refuseIfAway(room, stream);
     const messageId = id === undefined ? publisher.nextId() : idOf(token, id);
     const isKeyInSubject = set.keyed && (key === undefined || !encodeKey(key).startsWith("%%"));
     const parcel = {
@@ -104,6 +110,7 @@ export class NatsBroker implements Broker {
     }
     if (this.#isAway)
       throw new CodedError("unavailable", `room ${room} cannot be opened: NATS is away`, 1_000);
+    this.#refuseIfAway(room, this.#parts.streams.at(place.set, plan.subjects.partitionOf(encodeRoom(room))));
     const opened = await flows.open(room, sink, place);
     return opened.start ?? opened.stream.position(opened.last);
   }
@@ -206,6 +213,13 @@ export class NatsBroker implements Broker {
     return this.#parts.awayMs() >= this.#parts.delivery.limits.awayMs;
   }
 
+  /** What would only wait for its deadline. */
+  #refuseIfAway(room: RoomName, stream: Stream): void {
+    if (!this.#parts.flows.isAway(stream)) return;
+    const text = `stream ${stream.name}, which keeps room ${room}, does not answer: it has no leader`;
+    throw new CodedError("unavailable", text, STREAM_RETRY_MS);
+  }
+
   #refuseIfUnable(): void {
     if (this.#stopping !== undefined) throw new CodedError("unavailable", "the broker has stopped", 1_000);
     const reason = this.#parts.refusal();
@@ -221,3 +235,6 @@ function idOf(token: string, id: string): string {
 }
 
 const ID_MAX = 200;
+
+/** A stream that has not answered for ten seconds is looked after by somebody, or nobody. */
+const STREAM_RETRY_MS = 2_000;

@@ -12,6 +12,8 @@ export interface NatsCounters extends BrokerCounters, ContentCounters, FlowCount
   publishHolds: number;
   /** Ephemeral messages that were not sent because the connection did not take them. */
   droppedEphemerals: number;
+  /** What hubs tell each other that was not sent, for the same reason or without a connection. */
+  droppedGossip: number;
   /** Reads at NATS, and those of them that had to be made again. */
   reads: number;
   retriedReads: number;
@@ -41,6 +43,7 @@ export function createNatsCounters(): NatsCounters {
     refusedPublishes: 0,
     publishHolds: 0,
     droppedEphemerals: 0,
+    droppedGossip: 0,
     reads: 0,
     retriedReads: 0,
     tailReads: 0,

@@ -1,3 +1,4 @@
+import type { Gossip } from "../../core/ports.js";
 import type { NatsLink } from "./connection.js";
 import type { Echoes } from "./echoes.js";
 import type { EphemeralRooms } from "./ephemeral.js";
@@ -25,6 +26,7 @@ export interface NatsParts {
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
   readonly revoked: RevokedLog | undefined;
+  readonly gossip: Gossip;
   readonly rooms: RoomReader;
   readonly desk: ReadDesk;
   /** Holds back reads when there are many at once. */

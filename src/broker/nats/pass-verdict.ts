@@ -2,8 +2,11 @@ import type { HistoryBounds } from "./room-reader.js";
 import type { StoredMessage } from "./stored-message.js";
 import type { Passed, PassedRoom } from "./stream-pass.js";
 
-/** "unknown": the pass does not show whether all is there; the room has to be read alone. */
-export type Verdict = "whole" | "expired" | "epoch" | "unknown";
+/**
+ * "counted": whole, unless the room was purged. "unknown": the pass does not show whether all is there; the room has to
+ * be read alone.
+ */
+export type Verdict = "whole" | "counted" | "expired" | "epoch" | "unknown";
 
 /**
  * Whether a pass met with all that a room ever had after a position, by the rules of `RoomReader`, or because no number
@@ -31,7 +34,8 @@ export function verdictOf(
   }
   const first = room.messages[index];
   const isOld = first?.storedMs !== undefined && nowMs - first.storedMs >= bounds.maxAgeMs;
-  return isOld ? "expired" : "whole";
+  if (isOld) return "expired";
+  return isUnbroken ? "whole" : "counted";
 }
 
 /** The place of the first message after a number. */

@@ -146,7 +146,12 @@ class Rig {
     const all: NatsLimits = { ...DEFAULT_NATS_LIMITS, readBatch: 16, ...limits };
     const nowMs = (): number => this.nowMs;
     this.desk = new ReadDesk({
-      reader: new RoomReader(reads, () => true, all.readBatch),
+      reader: new RoomReader(
+        reads,
+        () => true,
+        all.readBatch,
+        () => Promise.resolve(0),
+      ),
       pass: new StreamPass(reads, () => true, all.readBatch),
       snapshots: new SnapshotPass(reads, () => true, all.readBatch),
       cache: new PageCache(all.pageBytes, all.pageKeepMs, nowMs),

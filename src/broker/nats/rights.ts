@@ -15,11 +15,13 @@ export interface Rights {
 /**
  * What a node needs, by one example of each kind: what it may on one partition, it may on all.
  * @param revokes Whether it shares revocations of tokens with others.
+ * @param talks Whether it uses gossip.
  */
 export function rightsOfNode(
   { subjects, sets }: StreamPlan,
   settings: NamespaceSettings,
   revokes: boolean,
+  talks: boolean,
 ): Rights {
   const publish = [subjects.control("epochs"), `$JS.API.STREAM.MSG.GET.${subjects.controlStream}`];
   const subscribe = [subjects.liveControl("*"), "$JS.EVENT.ADVISORY.STREAM.*.*"];
@@ -36,6 +38,10 @@ export function rightsOfNode(
   if (settings.defaults.ephemeral || Object.values(settings.byName).some(({ ephemeral }) => ephemeral)) {
     publish.push(subjects.ephemeralOf(0, NO_ROOM));
     subscribe.push(subjects.ephemeralOf(0, NO_ROOM));
+  }
+  if (talks) {
+    publish.push(subjects.presence);
+    subscribe.push(subjects.presence);
   }
   if (revokes) {
     const stream = subjects.revokedStream;

@@ -183,13 +183,22 @@ export class RoomRead {
     this.#checkEpoch();
     const head = this.#stream.position(last || empty);
     let from: number | undefined;
+    let purged: number | undefined;
     for (const after of room.after.positions) {
       // Asked for since then.
       if (after < met.after) continue;
       const verdict = verdictOf(after, met, passed, room.bounds, this.#stream.messagesMin, nowMs());
       if (verdict === "unknown") room.isAlone = true;
       if (verdict === "epoch" || verdict === "expired") room.after.lose(after, verdict, head);
-      if (verdict !== "whole") continue;
+      if (verdict !== "whole" && verdict !== "counted") continue;
+      if (verdict === "counted") {
+        purged ??= await reader.purgedUpTo(room.place);
+        this.#checkEpoch();
+        if (after < purged) {
+          room.after.lose(after, "purged", head);
+          continue;
+        }
+      }
       from = after;
       break;
     }

@@ -38,6 +38,11 @@ export interface StoredSnapshot {
   readonly head: number;
 }
 
+/**
+ * Up to which number a room was purged by itself, as of this call; 0: it was not. Rejects where that cannot be found out.
+ */
+export type PurgedUpTo = (place: RoomPlace) => Promise<number>;
+
 /** Told of what a stream's leader says on the way; false: not the stream that it was, and what was read is void. */
 export type Observe = (stream: Stream, info: StreamInfo) => boolean;
 
@@ -47,8 +52,10 @@ export type Observe = (stream: Stream, info: StreamInfo) => boolean;
  *
  * - Numbers below the stream's first are gone, of whatever room: A must not be below it. Or an older message of the
  *   room is still kept (not keyed): a room's oldest go first.
+ * - Where the stream lacks no number between its first and its last, nothing after its first is gone.
  * - The bound on messages a room (key) takes one only where that many newer ones are kept. So if fewer than that follow
- *   A, and not enough came during the read to reach it, none was taken.
+ *   A, and not enough came during the read to reach it, none was taken. This alone does not prove that the room was not
+ *   purged: whoever does that with fanwire's command writes it down (see purges.ts), and then A must not be before it.
  *
  * Where neither shows it, the answer is `lost`, also if in truth nothing is missing. Heads are asked of the leader;
  * messages may come from a replica that is behind, so whoever has not read up to the head reads again.
@@ -59,12 +66,14 @@ export class RoomReader {
   readonly #reads: StreamReads;
   readonly #observe: Observe;
   readonly #batch: number;
+  readonly purgedUpTo: PurgedUpTo;
 
   /** @param batch Messages asked for at once. */
-  constructor(reads: StreamReads, observe: Observe, batch: number) {
+  constructor(reads: StreamReads, observe: Observe, batch: number, purgedUpTo: PurgedUpTo) {
     this.#reads = reads;
     this.#observe = observe;
     this.#batch = batch;
+    this.purgedUpTo = purgedUpTo;
   }
 
   /** The room's last message; 0 where none is kept. */
@@ -89,7 +98,9 @@ export class RoomReader {
       const count = Math.max(found.pending, found.messages.length);
       if (bounds !== undefined && count > bounds.messages) return lost("expired");
     }
-    if (!(await this.#isWhole(place, after, found.pending, before))) return lost("expired");
+    const wholeness = await this.#wholeness(place, after, found.pending, before);
+    if (wholeness === "broken") return lost("expired");
+    if (wholeness === "counted" && (await this.purgedUpTo(place)) > after) return lost("purged");
     const [first] = found.messages;
     if (first !== undefined && bounds !== undefined && isOld(first, bounds, nowMs)) return lost("expired");
     const reached = found.messages.at(-1)?.sequence ?? head;
@@ -122,7 +133,7 @@ export class RoomReader {
     const first = await this.#reads.first(place.stream, place.filter);
     if (oldest === undefined || first === 0) throw behind("it changed amid the read");
     const isKept = !place.stream.set.keyed && first <= oldest.sequence;
-    if (!isKept && !(await this.#isWhole(place, oldest.sequence, wanted, before)))
+    if (!isKept && (await this.#wholeness(place, oldest.sequence, wanted, before)) === "broken")
       throw behind("it changed amid the read");
     const hasWitness = isExact ? all.length > wanted : pending > wanted;
     // Nothing of this room can be missing before the first that is kept where nothing of the stream is.
@@ -197,21 +208,23 @@ export class RoomReader {
     return messages;
   }
 
-  /** Whether nothing after a position was gone at the end of a read that found so many. */
-  async #isWhole(
+  /** Whether nothing after a position was gone at the end of a read that found so many. "counted": but for a purge. */
+  async #wholeness(
     { stream, filter }: RoomPlace,
     after: number,
     found: number,
     before: StreamInfo,
-  ): Promise<boolean> {
+  ): Promise<"proven" | "counted" | "broken"> {
     if (!stream.set.keyed) {
       const first = await this.#reads.first(stream, filter);
-      if (first > 0 && first <= after) return true;
+      if (first > 0 && first <= after) return "proven";
     }
     const now = await this.#reads.info(stream);
     if (!this.#observe(stream, now)) throw behind("the stream is another one");
+    if (after < now.firstSequence - 1) return "broken";
+    if (isUnbroken(now)) return "proven";
     const came = now.lastSequence - before.lastSequence;
-    return after >= now.firstSequence - 1 && found + came < stream.messagesMin;
+    return found + came < stream.messagesMin ? "counted" : "broken";
   }
 
   /**
@@ -246,6 +259,11 @@ export class RoomReader {
     }
     return best;
   }
+}
+
+/** Whether it has every number from its first to its last. */
+function isUnbroken({ firstSequence, lastSequence, messages }: StreamInfo): boolean {
+  return messages === lastSequence - firstSequence + 1;
 }
 
 /** Reading this many messages for nothing costs less than finding out where to begin. */

@@ -8,6 +8,7 @@ import { EphemeralRooms } from "./ephemeral.js";
 import { EpochKeeper } from "./epoch-keeper.js";
 import { FlowReader } from "./flow-reader.js";
 import { Gate } from "./gate.js";
+import { NatsGossip } from "./gossip.js";
 import { ApiError, ERR_CODE, insist } from "./js-api.js";
 import { DEFAULT_NATS_LIMITS, type NatsLimits } from "./limits.js";
 import { LiveRooms } from "./live-rooms.js";
@@ -19,6 +20,7 @@ import type { Delivery } from "./open-room.js";
 import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
+import { Purges } from "./purges.js";
 import { RevokedLog } from "./revoked-log.js";
 import { RightsKeeper, rightsOfNode } from "./rights.js";
 import { RoomReader } from "./room-reader.js";
@@ -58,6 +60,8 @@ export interface NatsBrokerOptions {
    * Shares revocations of tokens with the other nodes: told what is void, all that is stored before this node serves.
    * Default: this node does not.
    */
+  /** Whether {@link NatsBroker.gossip} is used, for which more rights are needed. Default: false. */
+  readonly gossips?: boolean;
   readonly revoked?: {
     readonly bounds: RevocationBounds;
     readonly onRevoked: (texts: readonly string[]) => void;
@@ -68,6 +72,8 @@ export interface NatsBrokerOptions {
   readonly nowMs?: () => number;
   /** NATS was lost, or is back. */
   readonly onStatus?: (status: "away" | "back") => void;
+  /** Streams have not answered for long, though others do: their rooms get nothing new. At every change; none: all answer. */
+  readonly onAway?: (streams: readonly string[]) => void;
   readonly onNotice?: (notice: NatsNotice) => void;
   /** Told what a sink threw; must not throw. Default: a process warning. */
   readonly onSinkError?: (cause: unknown, room: RoomName) => void;
@@ -140,7 +146,12 @@ async function assemble(
   const counters = options.counters ?? createNatsCounters();
   const nowMs = options.nowMs ?? Date.now;
   const notice = options.onNotice ?? (() => undefined);
-  const needed = rightsOfNode(plan, options.settings, options.revoked !== undefined);
+  const needed = rightsOfNode(
+    plan,
+    options.settings,
+    options.revoked !== undefined,
+    options.gossips ?? false,
+  );
   const rights = new RightsKeeper(live, needed, (text) => notice({ level: "error", text }));
   await rights.insist(startMs);
   const control = new Control(replay, subjects);
@@ -172,7 +183,14 @@ async function assemble(
     onTrouble,
     wait,
   });
-  const rooms = new RoomReader(reads, keeper.observe, limits.readBatch);
+  const purges = new Purges({
+    control,
+    streams,
+    nowMs: () => performance.now(),
+    onPurged: (stream, token, upTo) => flows.purged(stream, token, upTo),
+  });
+  await insist("NATS did not say which rooms were purged", startMs, (timeoutMs) => purges.read(timeoutMs));
+  const rooms = new RoomReader(reads, keeper.observe, limits.readBatch, (place) => purges.upTo(place));
   const onSinkError = options.onSinkError ?? warn;
   const delivery: Delivery = {
     limits,
@@ -199,6 +217,7 @@ async function assemble(
     delivery,
     onTrouble,
     onAnswering: (isAnswering) => watch.answering(isAnswering),
+    onAway: options.onAway ?? (() => undefined),
   });
   const echoes = new Echoes(limits.graceMs, nowMs, (room, sequence) => flows.exists(room, sequence));
   const ephemeral = new EphemeralRooms(live, subjects, delivery);
@@ -214,6 +233,7 @@ async function assemble(
     ephemeral,
     echoes,
     keeper,
+    purges,
     revoked,
     limits,
     counters,
@@ -227,6 +247,9 @@ async function assemble(
     live,
     publisher,
     flows,
+    gossip: new NatsGossip(live, subjects.presence, () => {
+      counters.droppedGossip += 1;
+    }),
     ephemeral,
     echoes,
     keeper,

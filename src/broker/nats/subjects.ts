@@ -124,6 +124,11 @@ export class Subjects {
     return `${this.prefix.toUpperCase()}_REVOKED`;
   }
 
+  /** What hubs tell each other of who is in rooms. */
+  get presence(): string {
+    return `${this.prefix}.presence`;
+  }
+
   /** The partition of an encoded room. */
   partitionOf(token: string): number {
     return fnv1a(token) % this.partitions;

@@ -9,6 +9,7 @@ import type { LiveRooms } from "./live-rooms.js";
 import type { NatsCounters } from "./nats-counters.js";
 import { differences, differenceText, namespacesOf } from "./plan-record.js";
 import type { Publisher } from "./publisher.js";
+import type { Purges } from "./purges.js";
 import type { RevokedLog } from "./revoked-log.js";
 import type { NatsNotice } from "./start.js";
 import type { NamespaceSettings } from "./stream-plan.js";
@@ -27,6 +28,7 @@ export interface WatchOptions {
   readonly ephemeral: EphemeralRooms;
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
+  readonly purges: Purges;
   /** Undefined: this node takes no part in revocations. */
   readonly revoked: RevokedLog | undefined;
   readonly limits: NatsLimits;
@@ -157,9 +159,10 @@ export class Watch {
   }
 
   async #readRecords(): Promise<void> {
-    const { control, keeper, streams, subjects, settings } = this.#options;
+    const { control, keeper, purges, streams, subjects, settings } = this.#options;
     try {
       await keeper.readMarks();
+      await purges.read();
       const plan = (await control.readPlan())?.value;
       if (plan === undefined) return;
       for (const stream of streams.all()) stream.replan(plan);

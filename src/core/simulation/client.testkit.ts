@@ -253,9 +253,9 @@ export class SimulatedClient implements SocketPeer {
     if (state?.position === undefined || state.ref !== 0) return;
     this.moves += 1;
     state.current = rate;
+    // A snapshot goes on where it is moved on its way.
     const { segment } = state;
-    const hasBegun = segment?.liveAt !== undefined || (segment?.delivered.length ?? 0) > 0;
-    this.#begin(room, state.position, segment?.snapshot === true && !hasBegun);
+    this.#begin(room, state.position, segment?.snapshot === true && segment.liveAt === undefined);
     // What it joined ahead of, it may be sent again.
     this.#wireLast.delete(room);
   }

@@ -161,6 +161,11 @@ export class LiveFlow<M extends FlowMessage> {
     this.#pump(nowMs);
   }
 
+  /** An operator has taken away what a room of the partition had up to a number: it is told, if it is open. */
+  purged(partition: Partition<M>, token: string, upTo: number): void {
+    partition.purged(token, upTo);
+  }
+
   tick(nowMs: number): void {
     const { heads, pages, ranges } = this.#shared;
     for (const desk of [heads, pages, ranges]) desk.tick(nowMs);

@@ -123,6 +123,13 @@ export abstract class Partition<M extends FlowMessage> {
     this.#sweepAtMs = Number.NEGATIVE_INFINITY;
   }
 
+  /** A room's messages up to a number were taken away: who has it open is told. One that opens begins behind that. */
+  purged(token: string, upTo: number): void {
+    const room = this.#rooms.get(token);
+    if (room === undefined || room.state === "opening") return;
+    room.reset(upTo, "purged");
+  }
+
   /** Something that should not be: has the facts looked at soon. */
   doubt(nowMs: number): void {
     this.#sweepAtMs = Math.min(this.#sweepAtMs, nowMs + this.shared.limits.retryMsMax);
