@@ -2,22 +2,25 @@ import type { Position, Rate, ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { historyPageOf, positionOf, timeOf } from "./answer.js";
 import { Connection } from "./connection.js";
-import type { Effect, Input, RequestBody, SubscribeRequest, SubscriptionEvent } from "./effect.js";
+import type { Effect, Input, RequestBody, SubscriptionEvent } from "./effect.js";
 import { Emitter } from "./emitter.js";
 import { coded, FanwireError, textOf } from "./errors.js";
 import type { HistoryPage } from "./message.js";
 import {
   type ClientOptions,
   type HistoryOptions,
+  type PresenceOptions,
   type PublishOptions,
   type StateMapOptions,
   type SubscribeOptions,
   settingsOf,
 } from "./options.js";
 import { Pacemaker } from "./pacemaker.js";
+import { type PresencePage, presencePageOf } from "./presence.js";
 import { SocketHolder, socketUrlOf } from "./socket.js";
 import type { ConnectionState, SubscriptionState } from "./state.js";
 import { StateMap } from "./state-map.js";
+import { rateProblem, requestOf } from "./subscribe-request.js";
 import { RoomSubscription, type Subscription } from "./subscription.js";
 import { decodeFrames } from "./wire.js";
 
@@ -202,6 +205,12 @@ export class Client<Rooms extends object = Record<never, never>> {
     return this.#ask({ type: "history", room: name, options }, timeoutMs, read);
   }
 
+  /** Who is in a room, without subscribing to it. */
+  async presence(room: string, { after, limit, timeoutMs }: PresenceOptions = {}): Promise<PresencePage> {
+    const name = coded(() => parseRoom(room));
+    return this.#ask({ type: "presence", room: name, options: { after, limit } }, timeoutMs, presencePageOf);
+  }
+
   /** Replaces the connection's token before it expires. */
   async authenticate(token: string): Promise<void> {
     await this.#ask({ type: "authenticate", token }, undefined, () => true);
@@ -362,17 +371,4 @@ export class Client<Rooms extends object = Record<never, never>> {
     this.#askers.delete(id);
     return asker;
   }
-}
-
-function requestOf<T>({ after, last, state, rate, hidden, echo }: SubscribeOptions<T>): SubscribeRequest {
-  const given = [after !== undefined, last !== undefined, state === true].filter(Boolean).length;
-  if (given > 1) throw new FanwireError("bad_request", "after, last and state: at most one of them");
-  const problem = rate === undefined ? undefined : rateProblem(rate);
-  if (problem !== undefined) throw new FanwireError("bad_request", problem);
-  return { after, last, state: state ?? false, rate, slowHidden: hidden !== "keep", echo: echo ?? true };
-}
-
-function rateProblem(rate: Rate): string | undefined {
-  if (rate === "all" || (typeof rate === "number" && rate > 0 && Number.isFinite(rate))) return undefined;
-  return `rate is ${rate}: must be a number above 0 or "all"`;
 }

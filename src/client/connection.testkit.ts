@@ -22,6 +22,8 @@ const PLAIN: SubscribeRequest = {
   rate: undefined,
   slowHidden: true,
   echo: true,
+  members: false,
+  info: undefined,
 };
 
 /** A connection with a clock and randomness of the test's, and everything that it did. */

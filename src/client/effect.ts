@@ -14,13 +14,15 @@ export interface SubscribeRequest {
   /** To the slowest class while the page is hidden, if it is conflated. */
   readonly slowHidden: boolean;
   readonly echo: boolean;
+  readonly members: boolean | undefined;
+  readonly info: unknown;
 }
 
 type WithoutRef<F> = F extends { readonly ref: number } ? Omit<F, "ref"> : never;
 
 /** A request that is answered once. */
 export type RequestBody = WithoutRef<
-  Extract<ClientFrame, { type: "publish" | "history" | "authenticate" | "ping" }>
+  Extract<ClientFrame, { type: "publish" | "history" | "presence" | "authenticate" | "ping" }>
 >;
 
 /** Everything that can happen to a connection. */
@@ -54,6 +56,7 @@ export type SubscriptionEvent<T = unknown> =
   | { readonly kind: "live"; readonly position: Position | undefined }
   | { readonly kind: "reset"; readonly reset: Reset }
   | { readonly kind: "rate"; readonly rate: Rate }
+  | { readonly kind: "members"; readonly frame: Extract<ServerFrame, { type: "members" }> }
   | { readonly kind: "error"; readonly error: FanwireError }
   | { readonly kind: "state"; readonly state: SubscriptionState };
 

@@ -7,6 +7,7 @@ export type { HistoryPage, Message } from "./message.js";
 export type {
   ClientOptions,
   HistoryOptions,
+  PresenceOptions,
   PublishOptions,
   SocketClass,
   SocketLike,
@@ -14,6 +15,7 @@ export type {
   SubscribeOptions,
   TokenSource,
 } from "./options.js";
+export type { Presence, PresenceChange, PresencePage } from "./presence.js";
 export type { ConnectionState, Reset, Subscribed, SubscriptionState } from "./state.js";
 export { type StateChange, StateMap, type StateMapEvents } from "./state-map.js";
 export type { Subscription, SubscriptionEvents } from "./subscription.js";

@@ -79,6 +79,10 @@ export interface SubscribeOptions<T = unknown> {
   readonly hidden?: "slowest" | "keep" | undefined;
   /** False: not the messages that this client publishes. Default true. */
   readonly echo?: boolean | undefined;
+  /** To be told who is in the room: see the event `members`. Default false. */
+  readonly members?: boolean | undefined;
+  /** Data of this client's member for others to see, where the namespace lists members: a small value that JSON can express. */
+  readonly info?: unknown;
   /** Short for `on("message", …)`. */
   readonly onMessage?: ((message: Message<T>) => void) | undefined;
   /** Messages that a `for await` loop may lag behind before it throws `overflow`. Default 10,000. */
@@ -98,6 +102,13 @@ export interface PublishOptions {
 export interface HistoryOptions {
   /** Default: from the oldest message kept. */
   readonly after?: Position | undefined;
+  readonly limit?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface PresenceOptions {
+  /** Those whose ids come after this one. */
+  readonly after?: string | undefined;
   readonly limit?: number | undefined;
   readonly timeoutMs?: number | undefined;
 }

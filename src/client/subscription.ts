@@ -4,6 +4,7 @@ import { Emitter } from "./emitter.js";
 import type { FanwireError } from "./errors.js";
 import type { Message } from "./message.js";
 import { MessageQueue } from "./message-queue.js";
+import { changeOf, type Known, type Presence, type PresenceChange } from "./presence.js";
 import type { Reset, Subscribed, SubscriptionState } from "./state.js";
 
 /** What `subscription.on` takes. */
@@ -17,6 +18,8 @@ export interface SubscriptionEvents<T> {
   reset: Reset;
   /** The server moved it to another delivery class: a slower one while this client reads too slowly, and back. */
   rate: Rate;
+  /** Who is in the room, where `members` was asked for: first as it is, then at most once a second what has changed. */
+  members: PresenceChange;
   /** The room was refused; see `state` for whether it is tried again. */
   error: FanwireError;
   state: SubscriptionState;
@@ -38,6 +41,8 @@ export interface Subscription<T = unknown> extends AsyncIterable<Message<T>> {
    * it. In a conflated class up to its window by design. Undefined before the first.
    */
   readonly stalenessMs: number | undefined;
+  /** Who is in the room, where `members` was asked for. Undefined before it is known; while there is no connection, what was known last. */
+  readonly presence: Presence | undefined;
   /** Moves to another delivery class behind the last message, nothing missed. One that is not allowed ends in `failed`. */
   setRate(rate: Rate): void;
   /** Returns what takes the handler off again. */
@@ -72,6 +77,7 @@ export class RoomSubscription<T> implements Subscription<T> {
   readonly #owner: Owner;
   #rate: Rate | undefined;
   #stalenessMs: number | undefined;
+  presence: Known | undefined;
   #state: SubscriptionState = { kind: "subscribing" };
   #epoch = "";
   #offset = 0;
@@ -148,6 +154,10 @@ export class RoomSubscription<T> implements Subscription<T> {
       case "rate":
         this.#rate = event.rate;
         this.#events.emit("rate", event.rate);
+        return;
+      case "members":
+        this.presence = changeOf(this.presence, event.frame);
+        this.#events.emit("members", this.presence);
         return;
       case "error":
         this.#events.emit("error", event.error);

@@ -1,26 +1,31 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseRoom } from "../protocol/room-name.js";
+import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import { Census, LARGEST_MAX } from "./census.js";
 import { EngineRig } from "./engine-rig.testkit.js";
+import type { Room } from "./room.js";
 import type { OpenRoom } from "./rooms.js";
 
 /** Rooms by name with members and the bytes that they wrote since they were asked last. */
 function roomsOf(list: readonly { readonly name: string; readonly members: number; bytes: number }[]): {
   all(): Iterator<OpenRoom>;
+  find(name: RoomName): OpenRoom | undefined;
 } {
-  const rooms = list.map((entry) => ({
-    members: entry.members,
-    room: {
-      name: parseRoom(entry.name),
-      takeWroteBytes: () => {
-        const { bytes } = entry;
-        entry.bytes = 0;
-        return bytes;
-      },
-    } as unknown as OpenRoom["room"],
-  }));
-  return { all: () => rooms.values() };
+  const rooms = new Map(
+    list.map((entry) => {
+      const room = {
+        name: parseRoom(entry.name),
+        tookBytes: 0,
+        takeWroteBytes: () => {
+          room.tookBytes = entry.bytes;
+          entry.bytes = 0;
+          return room.tookBytes;
+        },
+      };
+      return [room.name, { members: entry.members, room: room as unknown as Room }] as const;
+    }),
+  );
+  return { all: () => rooms.values(), find: (name) => rooms.get(name) };
 }
 
 test("the largest of many rooms are found in passes of bounded steps, and rates need two of them", () => {
@@ -45,10 +50,12 @@ test("the largest of many rooms are found in passes of bounded steps, and rates 
   census.step(rooms, 4_000);
   census.step(rooms, 5_000);
   // From the beginning of one pass to that of the next it was three seconds.
-  assert.deepEqual(census.step(rooms, 6_000).bytes, [
+  const { bytes, named } = census.step(rooms, 6_000, [parseRoom("r.17"), parseRoom("r.none")]);
+  assert.deepEqual(bytes, [
     { room: "r.3", count: 3_000 },
     { room: "r.17", count: 2_000 },
   ]);
+  assert.deepEqual(named, [{ room: "r.17", subscribers: 17, bytes: 2_000 }], "small ones by name");
 });
 
 test("after nobody looked for long, what was counted meanwhile is no rate", () => {
@@ -79,6 +86,7 @@ test("bytes are those of every socket, whether it is alone, on a topic or in a c
   await rig.advance(1_000);
   assert.ok(sent([alone]) > 0 && sent(others) > sent([alone]));
   assert.deepEqual(rig.engine.look(rig.nowMs).rooms, {
+    named: [],
     subscribers: [
       { room: "chat.hall", count: 3 },
       { room: "chat.alone", count: 1 },

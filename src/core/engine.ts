@@ -128,9 +128,10 @@ export class Engine implements SessionHost {
    * Who and what is large and slow, for operators. Each call goes on with a pass over the rooms for a bounded number of
    * them, so that it costs about a millisecond however many there are. To be called about once a second while somebody
    * looks, and not at all otherwise.
+   * @param rooms Told of too where they are open.
    */
-  look(nowMs: number): EngineLook {
-    return { rooms: this.#census.step(this.rooms, nowMs), slow: this.#slow.look(nowMs) };
+  look(nowMs: number, rooms: readonly RoomName[] = []): EngineLook {
+    return { rooms: this.#census.step(this.rooms, nowMs, rooms), slow: this.#slow.look(nowMs) };
   }
 
   /** One room as it is here; undefined where it is not open. */

@@ -27,8 +27,9 @@ export class Room extends Delivery {
   readonly settings: RoomSettings;
   readonly ring: Ring;
   #lastReset: ResetReason = "epoch";
-  /** Sent live to all members of all classes, since it was asked last. */
+  /** Sent live to all members of all classes since it was asked last, and what was answered then. */
   #wroteBytes = 0;
+  #tookBytes = 0;
   /** Offset of the newest message received, taken in or not. */
   #received: number;
   #pending: Message[] = [];
@@ -80,9 +81,14 @@ export class Room extends Delivery {
 
   /** Bytes that its flow put on sockets since the last call. */
   takeWroteBytes(): number {
-    const bytes = this.#wroteBytes;
+    this.#tookBytes = this.#wroteBytes;
     this.#wroteBytes = 0;
-    return bytes;
+    return this.#tookBytes;
+  }
+
+  /** What {@link Room.takeWroteBytes} returned last. */
+  get tookBytes(): number {
+    return this.#tookBytes;
   }
 
   /** Every class with somebody in it, and how many are live there. */

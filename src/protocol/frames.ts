@@ -65,8 +65,8 @@ export interface SubscribeOptions {
 /** A part of the members of a room, in the order of their names. */
 export interface PresenceOptions {
   /** Those whose names come after this one. */
-  readonly after?: string;
-  readonly limit?: number;
+  readonly after?: string | undefined;
+  readonly limit?: number | undefined;
 }
 
 export interface HistoryOptions {

@@ -52,7 +52,7 @@ export function parseServerFrame(elements: readonly unknown[]): ServerFrame | un
         count: uint(second),
         joined: list(third),
         left: list(fourth),
-        ...(typeof fifth === "boolean" ? { list: fifth } : {}),
+        list: typeof fifth === "boolean" ? fifth : undefined,
       };
     case CODE.rate:
       return { type: "rate", room: parseRoom(first), rate: rate(second) };

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { CodedError } from "../protocol/errors.js";
 import type { GatewayCounters, GatewayLimits } from "./gateway-limits.js";
 import type { GatewayLog } from "./gateway-log.js";
@@ -37,6 +38,10 @@ export interface HttpFrontOptions {
   readonly isCrowded: () => boolean;
 }
 
+/** What a client or a proxy may call a request. */
+const REQUEST_ID = /^[\w.:-]{1,64}$/;
+const REQUEST_ID_HEADER = "x-request-id";
+
 /** A request without its body, copied. */
 interface Head {
   readonly method: string;
@@ -48,6 +53,10 @@ interface Head {
 
 /** One request from its head to the end of its answer. */
 interface Exchange {
+  /** Its name in logs: the client's `X-Request-Id`, or one of our own. */
+  id: string;
+  /** The client has named it, and finds the name in the reply. */
+  isNamed: boolean;
   readonly res: ResponseSocket;
   readonly isHead: boolean;
   /**
@@ -76,6 +85,9 @@ export class HttpFront {
   readonly #handler: HttpHandler;
   readonly #exchanges = new Set<Exchange>();
   readonly #isCrowded: () => boolean;
+  /** Begins the ids of requests; unique over restarts. */
+  readonly #boot = randomBytes(6).toString("base64url");
+  #requests = 0;
   readonly #common: Readonly<Record<string, string>>;
   /** Bytes of all bodies in memory. */
   #bytes = 0;
@@ -106,11 +118,14 @@ export class HttpFront {
     const isHead = req.getCaseSensitiveMethod() === "HEAD";
     const deadlineMs = nowMs + this.#limits.bodyMs;
     const empty = { body: NO_BODY, bytes: 0, replyBytes: 0 };
-    const exchange: Exchange = { res, isHead, state: "body", deadlineMs, ...empty };
+    this.#requests += 1;
+    const id = `${this.#boot}-${this.#requests.toString(36)}`;
+    const exchange: Exchange = { id, isNamed: false, res, isHead, state: "body", deadlineMs, ...empty };
     this.#exchanges.add(exchange);
     res.onAborted(() => this.#finish(exchange));
     try {
       const head = copyHead(req, this.#limits.headBytes, address);
+      if (!(head instanceof CodedError)) nameExchange(exchange, head);
       const problem = head instanceof CodedError ? head : this.#problemOf(head);
       if (problem !== undefined) this.#refuse(exchange, problem);
       else if (!(head instanceof CodedError)) this.#readBody(exchange, head);
@@ -188,7 +203,7 @@ export class HttpFront {
     const body = exchange.body.subarray(0, exchange.bytes);
     // Handlers need not know HEAD: it is a GET whose body stays here.
     const method = exchange.isHead ? "GET" : head.method;
-    this.#handler({ ...head, method, body }).then(
+    this.#handler({ ...head, id: exchange.id, method, body }).then(
       (reply) => {
         try {
           this.#reply(exchange, reply, false);
@@ -212,7 +227,7 @@ export class HttpFront {
 
   #fault(exchange: Exchange, cause: unknown): void {
     this.#counters.faults += 1;
-    this.#log.error({ err: cause }, "an HTTP handler threw");
+    this.#log.error({ err: cause, request: exchange.id }, "an HTTP handler threw");
     this.#reply(exchange, errorReply(JSON_FORMAT, new CodedError("internal", "internal error")), true);
   }
 
@@ -220,7 +235,8 @@ export class HttpFront {
     if (exchange.state === "sending") exchange.res.close();
     if (exchange.state === "sending" || exchange.state === "done") return;
     const { res, isHead: head } = exchange;
-    const common = this.#common;
+    const isTold = exchange.isNamed || reply.status >= 500;
+    const common = isTold ? { ...this.#common, [REQUEST_ID_HEADER]: exchange.id } : this.#common;
     const left = this.#hasRoomFor(reply, head)
       ? writeReply(res, reply, { head, close: close || this.#isCrowded(), common })
       : writeReply(res, this.#tooMany(), { head, close: true, common });
@@ -278,6 +294,13 @@ export class HttpFront {
     exchange.body = NO_BODY;
     exchange.bytes = 0;
   }
+}
+
+function nameExchange(exchange: Exchange, { headers }: Head): void {
+  const given = headers.get(REQUEST_ID_HEADER);
+  if (given === undefined || !REQUEST_ID.test(given)) return;
+  exchange.id = given;
+  exchange.isNamed = true;
 }
 
 function copyHead(req: RequestSocket, headBytes: number, address: string | undefined): Head | CodedError {

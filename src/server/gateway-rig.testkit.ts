@@ -112,7 +112,7 @@ export function logInto(lines: LogLine[]): GatewayLog {
   const at = (level: LogLine["level"]) => (details: object, message: string) => {
     lines.push({ level, details, message });
   };
-  return { info: at("info"), warn: at("warn"), error: at("error") };
+  return { debug: () => undefined, info: at("info"), warn: at("warn"), error: at("error") };
 }
 
 /** Waits until something holds, looking often; for what no event tells. */

@@ -20,6 +20,7 @@ export interface Socket {
 /** What a connection calls of its session. */
 export type SessionFace = Pick<
   Session,
+  | "id"
   | "receive"
   | "heard"
   | "dropped"

@@ -24,7 +24,7 @@ import { EVENTS_PATH, GatewayEvents } from "./gateway-events.js";
 import { HttpFront } from "./gateway-http.js";
 import { type GatewayCounters, type GatewayLimits, HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
 import { Listener, type ListenOptions } from "./gateway-listener.js";
-import { BoundedLog, type GatewayLog } from "./gateway-log.js";
+import type { GatewayLog } from "./gateway-log.js";
 import { writeReply } from "./gateway-reply.js";
 import { Connection, type SessionFace, type Socket } from "./gateway-socket.js";
 import { Ticks } from "./gateway-ticks.js";
@@ -139,7 +139,7 @@ const GOING_AWAY = "the server goes away";
 /** With the listener the only place that knows uWebSockets.js. A throw in one of its handlers aborts the process, so each is guarded. */
 class UwsGateway implements Gateway {
   readonly #options: GatewayOptions;
-  readonly #log: BoundedLog;
+  readonly #log: GatewayLog;
   readonly #descriptors: DescriptorGuard;
   readonly #gate: HandshakeGate;
   readonly #doorman: Doorman;
@@ -171,7 +171,7 @@ class UwsGateway implements Gateway {
     const { gatewayLimits, counters, origins, http, proxies, tls } = options;
     this.#app = appOf(tls);
     this.#options = options;
-    this.#log = new BoundedLog(options.log);
+    this.#log = options.log;
     const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
     this.#descriptors = new DescriptorGuard(gatewayLimits, files);
     this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random);
@@ -263,7 +263,7 @@ class UwsGateway implements Gateway {
         try {
           handle(connection, ...args);
         } catch (cause) {
-          this.#fault(where, cause);
+          this.#fault(where, cause, connection.session?.id);
           // Not now: a close within `dropped` crashes the process.
           setImmediate(() => connection.end(1011, "internal error"));
         }
@@ -316,12 +316,12 @@ class UwsGateway implements Gateway {
       const unwelcome = this.#doorman.handshake(caller, nowMs);
       if (unwelcome !== undefined) {
         this.#options.counters.upgradesRefused += 1;
-        this.#refuse(res, unwelcome);
+        this.#refuseHandshake(res, unwelcome);
         return;
       }
       const decision = this.#admission.decide(req, this.#house(), nowMs);
       if (decision.kind === "refuse") {
-        this.#refuse(res, decision.error);
+        this.#refuseHandshake(res, decision.error);
         return;
       }
       const address = this.#addressOf(client);
@@ -342,11 +342,16 @@ class UwsGateway implements Gateway {
     try {
       if (!(cause instanceof CodedError)) throw cause;
       this.#options.counters.upgradesRefused += 1;
-      this.#refuse(res, cause);
+      this.#refuseHandshake(res, cause);
     } catch (fault) {
       this.#fault("upgrade", fault);
       cut(res);
     }
+  }
+
+  #refuseHandshake(res: HttpResponse, error: CodedError): void {
+    this.#log.debug({ code: error.code }, "a handshake was refused");
+    this.#refuse(res, error);
   }
 
   /** Every request that is no handshake. */
@@ -444,12 +449,14 @@ class UwsGateway implements Gateway {
     const id = `${this.#boot}-${this.#sessions.toString(36)}`;
     const session = this.#engine.connect(id, connection.wire, connection, access);
     connection.session = session;
+    this.#log.debug({ session: id }, "a connection opened");
     this.#options.onEntered?.(session, address);
     this.#options.watch?.entered(connection, Date.now());
   }
 
   #turnAway(connection: Connection, { code, message: text, retryMs }: CodedError): void {
     this.#options.counters.upgradesRefused += 1;
+    this.#log.debug({ code }, "a handshake was refused");
     connection.send(connection.wire.encode({ type: "error", ref: 0, code, text, retryMs }));
     connection.close(closeCodeOf(code), text);
   }
@@ -481,14 +488,16 @@ class UwsGateway implements Gateway {
     this.#connections.delete(connection);
     this.#doorman.closed(connection.caller);
     // It may have become somebody's since it came.
+    const session = connection.session?.id;
     const sub = connection.session?.access.sub;
     if (sub !== undefined) this.#options.subjects?.left(sub);
     connection.closed(performance.now());
+    this.#log.debug({ session, code }, "a connection closed");
     // The only sign that the limit was exceeded; the client sees an end without a close frame.
     if (code !== 1006 || Buffer.from(reason).toString("latin1") !== "Received too big message") return;
     this.#options.counters.payloadsCut += 1;
     const limit = this.#options.limits.payloadBytes * HARD_PAYLOAD_FACTOR;
-    this.#log.warn({ limit }, "a socket was cut off: its message was too long");
+    this.#log.warn({ limit, session }, "a socket was cut off: its message was too long");
   }
 
   #tick(nowMs: number, takeIn: boolean): void {
@@ -516,7 +525,6 @@ class UwsGateway implements Gateway {
     } catch (cause) {
       this.#fault("sweep", cause);
     }
-    this.#log.sweep();
   }
 
   /** Some 0.1 µs each. Who takes nothing at all is not told of by any callback. */
@@ -570,7 +578,6 @@ class UwsGateway implements Gateway {
     clearInterval(this.#prober);
     this.#ticks.stop();
     this.#app.close();
-    this.#log.sweep();
   }
 
   /** One that is closed meanwhile has no session. */
@@ -587,9 +594,9 @@ class UwsGateway implements Gateway {
     return true;
   }
 
-  #fault(where: string, cause: unknown): void {
+  #fault(where: string, cause: unknown, session?: string): void {
     this.#options.counters.faults += 1;
-    this.#log.error({ err: cause, where }, "a handler threw");
+    this.#log.error({ err: cause, where, session }, "a handler threw");
   }
 }
 

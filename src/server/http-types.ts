@@ -1,5 +1,7 @@
 /** One HTTP request as the gateway hands it over: everything copied, nothing of uWS in it. */
 export interface HttpRequest {
+  /** Its name in logs and replies. */
+  readonly id?: string;
   /** Upper case. HEAD comes as GET; the gateway leaves the body out. */
   readonly method: string;
   /** Path without the query, percent-encoding as received. */

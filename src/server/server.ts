@@ -86,7 +86,7 @@ export interface RunningServer {
   /** Rooms that are open now. */
   readonly openRooms: number;
   /** See `Engine.look` and `Engine.inspect`. */
-  look(): EngineLook | undefined;
+  look(rooms: readonly RoomName[]): EngineLook | undefined;
   inspect(room: RoomName): RoomReport | undefined;
   /**
    * Makes tokens void in this process, and closes connections that have one. What cannot be remembered is logged, and all else
@@ -178,7 +178,8 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
       rooms: engine?.openRooms ?? 0,
       counters: { engine: counters, gateway: gatewayCounters, broker: brokerCounters() },
     }),
-    onFault: (cause, { method, path }) => log.error({ err: cause, method, path }, "an HTTP request failed"),
+    onFault: (cause, { id, method, path }) =>
+      log.error({ err: cause, request: id, method, path }, "an HTTP request failed"),
   });
   const { node } = config;
   const limits = { ...config.limits, softWatermarkBytes: softWatermark(config.limits) };
@@ -247,7 +248,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get openRooms() {
       return engine?.openRooms ?? 0;
     },
-    look: () => engine?.look(Date.now()),
+    look: (rooms) => engine?.look(performance.now(), rooms),
     inspect: (room) => engine?.inspect(room),
     revoke: (kept) => memory.revoke(kept),
     drain,

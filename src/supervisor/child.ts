@@ -143,8 +143,8 @@ export class Child {
   }
 
   /** Only workers answer. */
-  askLook(): void {
-    if (this.state.kind === "ready") this.tell({ kind: "look" });
+  askLook(rooms: readonly RoomName[]): void {
+    if (this.state.kind === "ready") this.tell({ kind: "look", rooms });
   }
 
   /** What a worker has of a room; undefined where the room is not open there, or no answer comes in time. */

@@ -32,8 +32,8 @@ export type ToChild =
   | { readonly kind: "revoke"; readonly kept: readonly KeptRevocation[] }
   /** To a hub: other nodes are to know, and this end what became of that, under this number. */
   | { readonly kind: "carry"; readonly id: number; readonly kept: KeptRevocation }
-  /** An operator looks: which rooms are the largest, who is slow. Answered by `look`. */
-  | { readonly kind: "look" }
+  /** An operator looks: which rooms are the largest, what is with these, who is slow. Answered by `look`. */
+  | { readonly kind: "look"; readonly rooms: readonly RoomName[] }
   /** What a worker has of a room. Answered by `inspected` with the same number. */
   | { readonly kind: "inspect"; readonly id: number; readonly room: RoomName }
   /** Every process knows of what this one said under that number, or why they cannot. */

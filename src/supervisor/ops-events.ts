@@ -8,8 +8,9 @@ export interface OpsEvent {
   readonly text: string;
 }
 
-/** What happens again and again is told so often, with its number. */
-const REPEAT_MS = 10_000;
+/** What happens again and again is told so often, with its number; ever more seldom while it goes on, so that others are seen. */
+const REPEAT_MS_MIN = 10_000;
+const REPEAT_MS_MAX = 320_000;
 
 interface Happening {
   readonly level: OpsEvent["level"];
@@ -46,8 +47,8 @@ type Totals = Readonly<Record<string, number>>;
 /** Finds what happened between two looks at a node. What counters tell is put together, so that a flood of it is a line. */
 export class OpsEvents {
   #before: NodeStatus | undefined;
-  /** By happening and label: times that were not told yet, and when it was told last. */
-  readonly #untold = new Map<string, { times: number; toldMs: number }>();
+  /** By happening and label: times that were not told yet, when it was told last, and for how long it is not told again. */
+  readonly #untold = new Map<string, { times: number; toldMs: number; holdMs: number }>();
 
   next(status: NodeStatus, nowMs: number): OpsEvent[] {
     const before = this.#before;
@@ -64,17 +65,20 @@ export class OpsEvents {
 
   #counted(before: NodeStatus, status: NodeStatus, nowMs: number): OpsEvent[] {
     for (const [key, times] of growth(before, status)) {
-      const untold = this.#untold.get(key) ?? { times: 0, toldMs: Number.NEGATIVE_INFINITY };
+      const untold = this.#untold.get(key) ?? { times: 0, toldMs: Number.NEGATIVE_INFINITY, holdMs: 0 };
       untold.times += times;
       this.#untold.set(key, untold);
     }
     const events: OpsEvent[] = [];
     for (const [key, untold] of this.#untold) {
-      if (untold.times === 0 || nowMs - untold.toldMs < REPEAT_MS) continue;
+      const sinceMs = nowMs - untold.toldMs;
+      if (untold.times === 0 || sinceMs < untold.holdMs) continue;
       const [name = "", label = ""] = key.split(" ");
       const happening = HAPPENINGS[name];
       const text = `${happening?.textOf(untold.times) ?? key}${label === "" ? "" : ` (${label})`}`;
       events.push({ level: happening?.level ?? "warn", text });
+      const goesOn = sinceMs < 2 * untold.holdMs;
+      untold.holdMs = goesOn ? Math.min(REPEAT_MS_MAX, 2 * untold.holdMs) : REPEAT_MS_MIN;
       untold.times = 0;
       untold.toldMs = nowMs;
     }

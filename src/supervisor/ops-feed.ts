@@ -156,14 +156,14 @@ export class OpsFeed {
       return;
     }
     const ticket = /(?:^|,)\s*token\.([\w-]+)/.exec(protocol)?.[1] ?? "";
-    const mayStay = this.tickets.redeem(ticket, Date.now());
+    const mayStay = this.tickets.redeem(ticket, performance.now());
     if (mayStay === undefined) {
       refuse(socket, 401, "this needs a ticket of POST /v1/ops/tickets as the token");
       return;
     }
     const wire = wireFor(decision.subprotocol);
     this.#server.handleUpgrade(request, socket, head, (opened) => {
-      const nowMs = Date.now();
+      const nowMs = performance.now();
       const connection = new OpsConnection(opened, wire, {
         topics: this.#topics,
         bufferBytes: BUFFER_BYTES,
@@ -178,7 +178,7 @@ export class OpsFeed {
       opened.on("error", () => {});
       opened.on("close", () => {
         this.#connections.delete(connection);
-        connection.closed(Date.now());
+        connection.closed(performance.now());
       });
     });
   }
@@ -192,7 +192,7 @@ export class OpsFeed {
   }
 
   #receive(connection: OpsConnection, data: Buffer): void {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     connection.heardMs = nowMs;
     this.#guard(() => connection.session?.receive(data, nowMs));
   }
@@ -202,7 +202,7 @@ export class OpsFeed {
     this.#isTickAsked = true;
     setImmediate(() => {
       this.#isTickAsked = false;
-      this.#guard(() => this.#engine.tick(Date.now()));
+      this.#guard(() => this.#engine.tick(performance.now()));
     });
   }
 
@@ -212,16 +212,16 @@ export class OpsFeed {
         this.#wakers.delete(waker);
         this.#requestTick();
       },
-      Math.max(0, atMs - Date.now()),
+      Math.max(0, atMs - performance.now()),
     );
     this.#wakers.add(waker);
   }
 
   #sweep(): void {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     this.#guard(() => this.#engine.sweep(nowMs));
-    this.#guard(() => this.#broker.sweep(nowMs));
-    const isCheck = !(nowMs >= this.#checkedMs && nowMs - this.#checkedMs < STAY_MS);
+    this.#guard(() => this.#broker.sweep(Date.now()));
+    const isCheck = nowMs - this.#checkedMs >= STAY_MS;
     if (isCheck) this.#checkedMs = nowMs;
     for (const connection of this.#connections) {
       if (nowMs - connection.heardMs > IDLE_MS) connection.cut();

@@ -6,6 +6,9 @@ export interface ProcessRates {
   readonly cpu: number;
   readonly received: number;
   readonly writes: number;
+  /** Live messages handed to sockets. */
+  readonly deliveries: number;
+  readonly sentBytes: number;
   /** Readers that lost their flow. */
   readonly lagged: number;
   readonly published: number;
@@ -22,8 +25,6 @@ interface Mark {
 
 /** A process whose last word is older does nothing, as far as anybody knows. */
 export const STALE_MS = 3_000;
-
-const NAMES = ["cpu", "received", "writes", "lagged", "published"] as const;
 
 /** Rates of processes, from the totals of two of their beats: between beats the last ones hold. */
 export class Rates {
@@ -55,7 +56,15 @@ function next(before: Mark | undefined, atMs: number, totals: Totals): Mark {
   if (elapsedMs < SAME_MS) return before;
   const perSecond = (name: keyof Totals): number =>
     Math.max(0, ((totals[name] - before.totals[name]) * 1_000) / elapsedMs);
-  const [cpu = 0, received = 0, writes = 0, lagged = 0, published = 0] = NAMES.map(perSecond);
-  // Of milliseconds of CPU in a second.
-  return { atMs, totals, rates: { cpu: cpu / 10, received, writes, lagged, published } };
+  const rates = {
+    // Milliseconds of CPU in a second.
+    cpu: perSecond("cpu") / 10,
+    received: perSecond("received"),
+    writes: perSecond("writes"),
+    deliveries: perSecond("deliveries"),
+    sentBytes: perSecond("sentBytes"),
+    lagged: perSecond("lagged"),
+    published: perSecond("published"),
+  };
+  return { atMs, totals, rates };
 }

@@ -9,7 +9,7 @@ import { parseRoom } from "../protocol/room-name.js";
 import { createGatewayCounters } from "../server/gateway-limits.js";
 import type { HubReport, WorkerReport } from "./ipc.js";
 import { OpsEvents } from "./ops-events.js";
-import { roomsOf, slowOf } from "./ops-look.js";
+import { candidatesOf, roomsOf, slowOf } from "./ops-look.js";
 import { OpsSampler } from "./ops-sample.js";
 import type { NodeStatus, ProcessStatus } from "./status.js";
 import { NO_TELEMETRY } from "./telemetry.js";
@@ -169,14 +169,23 @@ test("what counters tell of is put together, however often it happens", () => {
     "warn: 1,000 times at the limit (roomsPerConnection)",
   ]);
   assert.deepEqual(texts(events, at(1_006, 2), 30_000), []);
-  const bug = statusOf([workerOf(0, { tooManyRooms: 1_006, lagged: 2, chainBroken: 1 })]);
-  assert.deepEqual(texts(events, bug, 31_000), ["error: 1 bug: see the log (engineChain)"]);
+  // While it goes on it is told ever more seldom.
+  assert.deepEqual(texts(events, at(1_007, 2), 30_999), []);
+  assert.deepEqual(texts(events, at(1_007, 2), 31_000), ["warn: 1 time at the limit (roomsPerConnection)"]);
+  assert.deepEqual(texts(events, at(1_008, 2), 70_999), []);
+  assert.deepEqual(texts(events, at(1_010, 2), 71_000), ["warn: 3 times at the limit (roomsPerConnection)"]);
+  const bug = statusOf([workerOf(0, { tooManyRooms: 1_010, lagged: 2, chainBroken: 1 })]);
+  assert.deepEqual(texts(events, bug, 71_500), ["error: 1 bug: see the log (engineChain)"]);
 });
 
 test("lists of workers are put together, the largest first, and nothing known is not nothing there", () => {
   const counted = (room: string, count: number): Counted => ({ room: parseRoom(room), count });
-  const lookOf = (subscribers: readonly Counted[], bytes?: readonly Counted[]): EngineLook => ({
-    rooms: { subscribers, bytes },
+  const lookOf = (
+    subscribers: readonly Counted[],
+    bytes?: readonly Counted[],
+    named: EngineLook["rooms"]["named"] = [],
+  ): EngineLook => ({
+    rooms: { subscribers, bytes, named },
     slow: {
       watched: 2,
       clients: [
@@ -201,5 +210,12 @@ test("lists of workers are put together, the largest first, and nothing known is
     ],
   );
   assert.equal(slowOf(looks).watched, 4);
+  assert.deepEqual(candidatesOf(looks), [parseRoom("b"), parseRoom("a")]);
+  const named = [{ room: parseRoom("a"), subscribers: 6, bytes: 9 }];
+  looks.push({ worker: 3, look: lookOf([counted("a", 5)], [], named) });
+  assert.deepEqual(roomsOf(looks), {
+    subscribers: [counted("a", 11), counted("b", 7)],
+    bytes: [counted("a", 9), counted("b", 1)],
+  });
   assert.deepEqual(roomsOf([{ worker: 2, look: undefined }]), { subscribers: undefined, bytes: undefined });
 });

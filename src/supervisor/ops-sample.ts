@@ -1,4 +1,5 @@
 import type { HubReport, WorkerReport } from "./ipc.js";
+import { Quantiles } from "./ops-quantiles.js";
 import { type ProcessRates, Rates, STALE_MS } from "./ops-rates.js";
 import type { NodeStatus, ProcessStatus } from "./status.js";
 
@@ -9,7 +10,14 @@ export interface OpsStats {
   readonly received: number;
   readonly writes: number;
   readonly published: number;
+  readonly deliveries: number;
+  readonly sentBytes: number;
   readonly lagged: number;
+  /** From the broker's time of a message to the socket, of the last seconds; undefined where nothing was delivered. */
+  readonly p50Ms: number | undefined;
+  readonly p99Ms: number | undefined;
+  /** How long the broker took to answer, 99 of 100 times less. */
+  readonly brokerMs: number | undefined;
   /** The worst of the workers' event-loop delays, 99 of 100 were below. */
   readonly lagMs: number;
   /** The same of the hubs, where there are some. */
@@ -37,7 +45,8 @@ export interface OpsProcess {
   readonly connections: number | undefined;
   readonly rooms: number | undefined;
   readonly received: number | undefined;
-  readonly writes: number | undefined;
+  /** Messages to sockets; of a hub, to workers. */
+  readonly deliveries: number | undefined;
   readonly lagged: number | undefined;
   readonly waitingBytes: number | undefined;
   readonly brokerAvailable: boolean | undefined;
@@ -67,6 +76,8 @@ export interface OpsSample {
 /** Makes what the page shows of what the node says of itself, a second at a time. */
 export class OpsSampler {
   readonly #rates = new Rates();
+  readonly #latency = new Quantiles();
+  readonly #broker = new Quantiles();
 
   sample(status: NodeStatus, nowMs: number): OpsSample {
     const rows = [
@@ -74,7 +85,10 @@ export class OpsSampler {
       ...status.hubs.map((hub) => this.#hubOf(hub, nowMs)),
     ];
     this.#rates.turn();
-    return { stats: statsOf(status, rows), node: nodeOf(status), processes: named(rows) };
+    const [p50Ms, p99Ms] = this.#latency.next(status.telemetry.latency, [0.5, 0.99]).map(rounded);
+    const [brokerMs] = this.#broker.next(status.telemetry.broker, [0.99]).map(rounded);
+    const stats = { ...statsOf(status, rows), p50Ms, p99Ms, brokerMs };
+    return { stats, node: nodeOf(status), processes: named(rows) };
   }
 
   #workerOf(status: ProcessStatus<WorkerReport>, nowMs: number): Row {
@@ -86,6 +100,8 @@ export class OpsSampler {
         cpu: cpuMs,
         received: engine.received,
         writes: engine.topicPublishes + engine.directWrites,
+        deliveries: engine.deliveries,
+        sentBytes: engine.topicSentBytes + engine.sentBytes,
         lagged: engine.lagged,
         published: engine.published,
       },
@@ -113,6 +129,8 @@ export class OpsSampler {
         cpu: cpuMs,
         received: total("messages"),
         writes: total("deliveries"),
+        deliveries: total("deliveries"),
+        sentBytes: total("bytesOut"),
         lagged: total("lagged"),
         published: total("published"),
       },
@@ -142,7 +160,7 @@ function rowOf(
   rates: ProcessRates | undefined,
 ): OpsProcess {
   const { index, pid, state, crashes, uptimeSeconds, rssBytes, lag, reportAgeMs } = status;
-  const { cpu, received, writes, lagged } = rates ?? {};
+  const { cpu, received, deliveries, lagged } = rates ?? {};
   return {
     role,
     index,
@@ -157,14 +175,17 @@ function rowOf(
     connections: undefined,
     rooms: undefined,
     received,
-    writes,
+    deliveries,
     lagged,
     waitingBytes: undefined,
     brokerAvailable: undefined,
   };
 }
 
-function statsOf({ connections, hubs }: NodeStatus, rows: readonly Row[]): OpsStats {
+function statsOf(
+  { connections, hubs }: NodeStatus,
+  rows: readonly Row[],
+): Omit<OpsStats, "p50Ms" | "p99Ms" | "brokerMs"> {
   const workers = rows.filter(({ row }) => row.role === "worker");
   const sum = (of: (rates: ProcessRates) => number): number =>
     Math.round(workers.reduce((total, { rates }) => total + (rates === undefined ? 0 : of(rates)), 0));
@@ -177,6 +198,8 @@ function statsOf({ connections, hubs }: NodeStatus, rows: readonly Row[]): OpsSt
     received: sum(({ received }) => received),
     writes: sum(({ writes }) => writes),
     published: Math.round(publishers.reduce((total, { rates }) => total + (rates?.published ?? 0), 0)),
+    deliveries: sum(({ deliveries }) => deliveries),
+    sentBytes: sum(({ sentBytes }) => sentBytes),
     lagged: sum(({ lagged }) => lagged),
     lagMs: round(worst("worker")),
     hubLagMs: hubs.length === 0 ? undefined : round(worst("hub")),
@@ -213,6 +236,10 @@ function named(rows: readonly Row[]): ReadonlyMap<string, OpsProcess> {
 
 function nameOf({ role, index }: OpsProcess): string {
   return `${role} ${index}`;
+}
+
+function rounded(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : round(value);
 }
 
 function round(value: number): number {

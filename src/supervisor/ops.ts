@@ -4,7 +4,7 @@ import type { Logger } from "../server/log.js";
 import type { Child } from "./child.js";
 import { OpsEvents } from "./ops-events.js";
 import { OPS_ROOMS, OpsFeed } from "./ops-feed.js";
-import { roomsOf, slowOf } from "./ops-look.js";
+import { candidatesOf, roomsOf, slowOf } from "./ops-look.js";
 import { OpsSampler } from "./ops-sample.js";
 import type { NodeStatus } from "./status.js";
 
@@ -102,6 +102,7 @@ export class Ops {
     const looks = workers.map(({ index, look }) => ({ worker: index, look }));
     this.feed.publish(OPS_ROOMS.now, roomsOf(looks), "rooms");
     this.feed.publish(OPS_ROOMS.now, slowOf(looks), "slow");
-    for (const worker of workers) worker.askLook();
+    const rooms = candidatesOf(looks);
+    for (const worker of workers) worker.askLook(rooms);
   }
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { WebSocket } from "ws";
+import { Client } from "../client/index.js";
 import { kill, TestNode } from "./node.testkit.js";
-import { askPresence, PRESENCE_ENV, Tab } from "./presence.testkit.js";
+import { askPresence, PRESENCE_ENV, Tab, tokenOf } from "./presence.testkit.js";
 
 const GUESTS = 12;
 
@@ -44,6 +46,18 @@ test("presence over workers and hubs: tabs are one member, and a worker or a hub
   });
   assert.deepEqual((await askPresence(node.url, "hall.nobody")).body, { count: 0 });
   assert.equal((await askPresence(node.url, "chat.a")).status, 400);
+
+  const client = new Client(`${node.url}/ws`, { WebSocket, token: await tokenOf("client") });
+  t.after(() => client.close());
+  const lobby = client.subscribe("lobby.a", { members: true, info: "hello" });
+  while (lobby.presence?.members?.get("client") !== "hello")
+    await new Promise((resolve) => lobby.on("members", resolve));
+  assert.deepEqual(
+    [...(lobby.presence.members?.keys() ?? [])].sort(),
+    ["client", ...Object.keys(list)].sort(),
+  );
+  assert.deepEqual(await client.presence("hall.a"), { count: 4 + GUESTS, members: undefined, more: false });
+  client.close();
 
   const [worker, other] = await node.workerPids();
   const all = [...watchers, ...guests];

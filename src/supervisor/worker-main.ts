@@ -61,7 +61,7 @@ function answerLooks(server: RunningServer): void {
     if (process.connected) process.send?.(message);
   };
   process.on("message", (message: ToChild) => {
-    const look = message.kind === "look" ? server.look() : undefined;
+    const look = message.kind === "look" ? server.look(message.rooms) : undefined;
     if (look !== undefined) tell({ kind: "look", look });
     if (message.kind !== "inspect") return;
     const report = server.inspect(message.room);

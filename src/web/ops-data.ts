@@ -2,8 +2,14 @@
 export interface Stats {
   readonly connections: number;
   readonly received: number;
-  readonly writes: number;
+  readonly published: number;
+  readonly deliveries: number;
+  readonly sentBytes: number;
   readonly lagged: number;
+  /** From publish to socket; undefined where nothing was delivered. */
+  readonly p50Ms: number | undefined;
+  readonly p99Ms: number | undefined;
+  readonly brokerMs: number | undefined;
   readonly lagMs: number;
   /** Undefined where there are no hubs. */
   readonly hubLagMs: number | undefined;
@@ -38,7 +44,7 @@ export interface ProcessFacts {
   readonly connections: number | undefined;
   readonly rooms: number | undefined;
   readonly received: number | undefined;
-  readonly writes: number | undefined;
+  readonly deliveries: number | undefined;
   readonly lagged: number | undefined;
   readonly waitingBytes: number | undefined;
 }
@@ -102,8 +108,13 @@ export function parseStats(data: unknown): Stats | undefined {
   return {
     connections: count("connections"),
     received: count("received"),
-    writes: count("writes"),
+    published: count("published"),
+    deliveries: count("deliveries"),
+    sentBytes: count("sentBytes"),
     lagged: count("lagged"),
+    p50Ms: numberOf(fields.p50Ms),
+    p99Ms: numberOf(fields.p99Ms),
+    brokerMs: numberOf(fields.brokerMs),
     lagMs: count("lagMs"),
     hubLagMs: numberOf(fields.hubLagMs),
     hubBytes: count("hubBytes"),
@@ -146,7 +157,7 @@ export function parseProcess(data: unknown): ProcessFacts | undefined {
     connections: numberOf(fields.connections),
     rooms: numberOf(fields.rooms),
     received: numberOf(fields.received),
-    writes: numberOf(fields.writes),
+    deliveries: numberOf(fields.deliveries),
     lagged: numberOf(fields.lagged),
     waitingBytes: numberOf(fields.waitingBytes),
   };

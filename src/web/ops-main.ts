@@ -106,12 +106,13 @@ function processes(): readonly (readonly [string, ProcessFacts])[] {
   });
 }
 
-function showVitals({ connections, received, writes, lagMs, hubLagMs, hubBytes }: Stats): void {
+function showVitals({ connections, received, deliveries, p99Ms, hubLagMs, hubBytes, brokerMs }: Stats): void {
   setText(part("vital-connections", HTMLElement), whole0(connections));
   setText(part("vital-received", HTMLElement), whole0(received));
-  setText(part("vital-out", HTMLElement), whole0(writes));
-  setText(part("vital-p99", HTMLElement), formatMs(lagMs));
-  setText(part("vital-broker", HTMLElement), hubLagMs === undefined ? NONE : formatBytes(hubBytes));
+  setText(part("vital-deliveries", HTMLElement), whole0(deliveries));
+  setText(part("vital-p99", HTMLElement), formatMs(p99Ms));
+  setText(part("vital-broker", HTMLElement), formatMs(brokerMs));
+  setText(part("vital-waiting", HTMLElement), hubLagMs === undefined ? NONE : formatBytes(hubBytes));
 }
 
 function askForKey(why: string): void {

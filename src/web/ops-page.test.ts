@@ -76,7 +76,7 @@ describe("the ops page", { concurrency: 2 }, () => {
     const { page, problems } = await open(t, node);
     await until("live", async () => (await textOf(page, "#status-text")) === "Live", LONG_MS);
     await until("connections", async () => (await numberOf(page, "#vital-connections")) === 4);
-    assert.equal(await page.locator(".charts canvas").count(), 4);
+    assert.equal(await page.locator(".charts canvas").count(), 6);
     await until("processes", async () => {
       const rows = await texts(page, "#processes tr");
       return rows.length === 3 && rows.every((row) => row.includes("ready"));
@@ -93,7 +93,14 @@ describe("the ops page", { concurrency: 2 }, () => {
       await publish(node, quotes);
       return (await texts(page, "#rooms-bytes button:not([hidden]) span"))[0] === "market.fx";
     });
-    await until("messages a second", async () => (await numberOf(page, "#vital-received")) > 0);
+    await until("deliveries and how late they are", async () => {
+      await publish(node, quotes);
+      const [deliveries, p99] = [
+        await numberOf(page, "#vital-deliveries"),
+        await numberOf(page, "#vital-p99"),
+      ];
+      return deliveries > 0 && p99 > 0 && (await numberOf(page, "#vital-received")) > 0;
+    });
 
     await page.locator("#rooms-subscribers button").first().click();
     await until("inspected", async () => (await textOf(page, "#inspected-subscribers")) === "3");

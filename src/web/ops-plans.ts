@@ -7,6 +7,9 @@ const CPU_COLOURS = ["accent", "second", "up", "down", "muted"] as const;
 
 const percent = (value: number): string => `${value.toFixed(0)}\u2009%`;
 
+const msTick = (value: number): string =>
+  value >= 1_000 ? `${short(value / 1_000)}\u2009s` : `${short(value)}\u2009ms`;
+
 /** What the page draws. */
 export const CHARTS: readonly ChartPlan[] = [
   {
@@ -19,12 +22,9 @@ export const CHARTS: readonly ChartPlan[] = [
     filled: true,
   },
   {
-    id: "chart-messages",
-    title: "Messages a second",
-    series: () => [
-      { label: "writes", colour: "accent", of: ({ writes }) => writes },
-      { label: "in", colour: "second", of: ({ received }) => received },
-    ],
+    id: "chart-deliveries",
+    title: "Deliveries a second",
+    series: () => [{ label: "to sockets", colour: "accent", of: ({ deliveries }) => deliveries }],
     text: whole0,
     tick: short,
     topMin: 10,
@@ -32,15 +32,40 @@ export const CHARTS: readonly ChartPlan[] = [
   },
   {
     id: "chart-latency",
-    title: "Event loops, p99",
+    title: "Publish to socket",
+    series: () => [
+      { label: "p99", colour: "accent", of: ({ p99Ms }) => p99Ms },
+      { label: "p50", colour: "second", of: ({ p50Ms }) => p50Ms },
+    ],
+    text: formatMs,
+    tick: msTick,
+    topMin: 5,
+    filled: false,
+  },
+  {
+    id: "chart-messages",
+    title: "Messages a second",
+    series: () => [
+      { label: "to workers", colour: "accent", of: ({ received }) => received },
+      { label: "published", colour: "second", of: ({ published }) => published },
+    ],
+    text: whole0,
+    tick: short,
+    topMin: 10,
+    filled: true,
+  },
+  {
+    id: "chart-loops",
+    title: "Event loops and broker, p99",
     series: (stats) => [
       { label: "workers", colour: "accent", of: ({ lagMs }) => lagMs },
       ...(stats?.hubLagMs === undefined
         ? []
         : [{ label: "hubs", colour: "second", of: ({ hubLagMs }: Stats) => hubLagMs } as const]),
+      { label: "broker", colour: "up", of: ({ brokerMs }) => brokerMs },
     ],
     text: formatMs,
-    tick: (value) => `${short(value)}\u2009ms`,
+    tick: msTick,
     topMin: 5,
     filled: false,
   },

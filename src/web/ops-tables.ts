@@ -90,7 +90,7 @@ function cellsOf(name: string, facts: ProcessFacts): readonly string[] {
     whole0(facts.connections),
     whole0(facts.rooms),
     whole0(facts.received),
-    whole0(facts.writes),
+    whole0(facts.deliveries),
     whole0(facts.lagged),
     facts.role === "hub" ? bytes(facts.waitingBytes) : "",
     duration(facts.uptimeSeconds),

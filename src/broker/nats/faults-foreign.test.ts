@@ -36,6 +36,47 @@ describe("nobody is given anything wrong where a foreign client", () => {
     await rig.finish(t);
   });
 
+  test("forges live messages with every right: what is of another room is left out, what fits is found out and told", async (t) => {
+    const rig = await publishing(t);
+    const foreigner = await RawClient.connect(t, server, "admin:admin");
+    const plain = rig.books.readers.filter(({ ledger }) => !ledger.room.startsWith("keyed"));
+    const misplaced = (): number =>
+      rig.nodes.reduce((sum, { counters }) => sum + counters.misplacedMessages, 0);
+    for (const { room } of rig.books.busy) {
+      const live = rig.subject(room).replace(".in.", ".live.").replace(".key.", ".livekey.");
+      const subject = room.startsWith("keyed") ? `${live}.k1` : live;
+      foreigner.publish(subject, headersOf(rig.subject(parseRoom("log.other")), 1_000_000, 5), '"forged"');
+    }
+    await until("those of another room to be left out", () => misplaced() >= 2 * rig.books.busy.length);
+    await rig.books.publishedMore(60);
+    await rig.books.silence();
+    await rig.books.balance();
+    // Each room's head is known to who may read all: these continue it.
+    for (const { room } of rig.books.busy) {
+      if (room.startsWith("keyed")) continue;
+      const last = rig.books.readers.find(({ ledger }) => ledger.room === room)?.last;
+      assert.ok(last?.kind === "message");
+      const live = rig.subject(room).replace(".in.", ".live.");
+      foreigner.publish(live, headersOf(rig.subject(room), last.offset + 500, last.offset), '"forged"');
+    }
+    await until("them to be delivered, as nothing tells them from true ones", () =>
+      plain.some(({ told }) => told.some((one) => one.kind === "message" && one.value === "forged")),
+    );
+    rig.publish();
+    rig.whisper();
+    const late = (): string[] =>
+      plain.filter(({ ledger }) => !ledger.quiet).flatMap((reader) => reader.faultsSinceReset());
+    await rig.books.publishedMore(100);
+    await rig.books.silence();
+    await until("all to be told, and to have everything since", () => late().length === 0, 60_000).catch(
+      () => undefined,
+    );
+    assert.deepEqual(late(), []);
+    const told = new Set(plain.flatMap(({ resets }) => resets));
+    t.diagnostic(`${rig.books.summary()}; told: ${[...told].join()}`);
+    for (const node of rig.nodes) assert.equal(node.counters.sinkErrors, 0);
+  });
+
   test("stores messages with headers that are the server's to write", async (t) => {
     const rig = await publishing(t);
     const foreigner = await RawClient.connect(t, server, "publisher:publisher-secret");

@@ -18,6 +18,8 @@ export interface NatsServerOptions {
   readonly config?: string;
   /** Inside `jetstream { }`, for instance `max_file_store: 10MB`. */
   readonly jetstream?: string;
+  /** Where it stores, instead of a directory of its own: nobody removes that. */
+  readonly storeDir?: string;
   /** In a cluster: clients are not told of the other servers, so that they stay with the ways that they know. */
   readonly isolated?: boolean;
   /** Without the documented accounts (scripts/nats-accounts.conf), where `config` has its own or none are wanted. Default: false. */
@@ -81,11 +83,11 @@ export class NatsServer {
 
   /** Another configuration, from the next start on. */
   async configure(options: NatsServerOptions, cluster = ""): Promise<void> {
-    const { config = "", jetstream = "", bare = false, account = "" } = options;
+    const { config = "", jetstream = "", storeDir = this.#store, bare = false, account = "" } = options;
     const lines = [
       `server_name: ${this.name}`,
       `listen: "127.0.0.1:${this.port}"`,
-      `jetstream { store_dir: "${this.#store}"\n${jetstream} }`,
+      `jetstream { store_dir: "${storeDir}"\n${jetstream} }`,
       cluster,
       bare ? "" : accountsForTests(account),
       config,

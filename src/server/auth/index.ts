@@ -4,6 +4,7 @@ import type { SettingsOf } from "../../core/settings.js";
 import { type Config, settingsOf } from "../config.js";
 import type { GatewayCounters } from "../gateway-limits.js";
 import type { Logger } from "../log.js";
+import { thrownByOthers } from "../log-errors.js";
 import { ApiKeys } from "./api-keys.js";
 import { Authority } from "./authority.js";
 import { Door } from "./door.js";
@@ -93,7 +94,7 @@ async function hooksOf(
     timeoutMs: hooks.timeoutMs,
     limits,
     counters,
-    onFailure: (hook, cause) => log.warn({ hook, err: cause }, "a hook failed"),
+    onFailure: (hook, cause) => log.warn({ hook, thrown: thrownByOthers(cause) }, "a hook failed"),
   });
 }
 
