@@ -119,7 +119,10 @@ export class Session implements Owner, Asker, Admitted {
   /** Carries a request out, at once or when its turn comes. */
   #take(input: ClientInput, nowMs: number): void {
     const { admission } = this.#host;
-    if (admission.takes(this, input)) return handle(this, this.#host, input, nowMs);
+    if (admission.takes(this, input)) {
+      handle(this, this.#host, input, nowMs);
+      return;
+    }
     if (admission.wait(this, input)) return;
     this.#host.counters.rateLimited += 1;
     const text = "too many requests wait for their turn";
