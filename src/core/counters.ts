@@ -63,8 +63,6 @@ export interface Counters {
   historyReads: number;
   /** Reads that one of the last moment had served for another position. */
   historyShared: number;
-  /** Requests that waited for their turn, because too many subscribed at once. */
-  admissionWaits: number;
   ringEvictions: number;
   /** Sockets that reached their buffer limit. */
   dropped: number;
@@ -92,6 +90,8 @@ export interface Counters {
   presenceEvents: number;
   /** Questions who is in a room that were refused because too many rooms were asked about. */
   presenceAsksRefused: number;
+  /** Members that are not listed, only counted, because the lists of this process are too long. */
+  presenceListsCut: number;
   /** Subscribes refused because of what they say of their member. */
   presenceInfosRefused: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
@@ -138,7 +138,6 @@ export function createCounters(): Counters {
     failedResumes: 0,
     historyReads: 0,
     historyShared: 0,
-    admissionWaits: 0,
     ringEvictions: 0,
     dropped: 0,
     lagged: 0,
@@ -156,6 +155,7 @@ export function createCounters(): Counters {
     floodCloses: 0,
     presenceEvents: 0,
     presenceAsksRefused: 0,
+    presenceListsCut: 0,
     presenceInfosRefused: 0,
     chainBroken: 0,
   };

@@ -2,7 +2,6 @@ import type { Position, Rate } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { ServerWire } from "../protocol/wire.js";
 import { type Access, type Guard, OPEN_ACCESS } from "./access.js";
-import { Admission } from "./admission.js";
 import { type Allowances, allowances } from "./allowance.js";
 import { Census, type RoomCounts } from "./census.js";
 import type { Counters } from "./counters.js";
@@ -17,8 +16,7 @@ import type { Broker, Fanout, Outbox } from "./ports.js";
 import { listLimits, PresenceDesk } from "./presence/desk.js";
 import { type PresenceLine, SoloLine } from "./presence/line.js";
 import { Rooms } from "./rooms.js";
-import { Session } from "./session.js";
-import type { SessionHost } from "./session-host.js";
+import { Session, type SessionHost } from "./session.js";
 import type { SettingsOf } from "./settings.js";
 import { Signatures } from "./signatures.js";
 import { type SlowLook, SlowWatch } from "./slow-watch.js";
@@ -84,7 +82,6 @@ export class Engine implements SessionHost {
   readonly signatures: Signatures;
   readonly limits: Limits;
   readonly allowances: Allowances;
-  readonly admission: Admission;
   readonly counters: Counters;
   readonly guard: Guard;
   readonly telemetry: Telemetry;
@@ -106,7 +103,6 @@ export class Engine implements SessionHost {
     this.limits = limits;
     this.allowances = allowances(limits);
     this.counters = counters;
-    this.admission = new Admission(counters, () => fanout.requestTick());
     this.guard = guard;
     this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestFlush());
     this.telemetry = options.telemetry ?? new Telemetry();
@@ -170,7 +166,6 @@ export class Engine implements SessionHost {
       this.paces.flushDue(nowMs);
       this.presence.tick(this.lanes, nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
-      this.admission.turn(nowMs);
       this.#takeTurns(nowMs);
     } finally {
       // Where something threw before they were asked.
@@ -185,6 +180,7 @@ export class Engine implements SessionHost {
     this.reader.forgetAnswered(nowMs);
     this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
+    this.signatures.sweep();
     this.telemetry.sweep();
     this.presence.sweep(nowMs);
     const retries = this.#retries;
@@ -216,8 +212,8 @@ export class Engine implements SessionHost {
     this.#slow.watch(session, nowMs);
   }
 
-  lookAt(session: Session): void {
-    this.#slow.check(session);
+  lookAt(session: Session, expectedBytes: number): void {
+    this.#slow.check(session, expectedBytes);
   }
 
   noteDrain(session: Session): void {

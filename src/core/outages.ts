@@ -8,6 +8,9 @@ export interface Outages {
   outageOf(room: RoomName): number | undefined;
 }
 
+/** In the text of an error: it must stay short. */
+const NAMESPACES_NAMED_MAX = 8;
+
 /** Outages that a connection was told of. Kept apart: nearly always there are none, and connections are many. */
 const told = new WeakMap<object, Set<number>>();
 
@@ -26,10 +29,7 @@ export function untold(connection: object, rooms: Iterable<RoomName>, outages: O
   return found;
 }
 
-/** In the text of an error: it must stay short. */
-const NAMESPACES_NAMED_MAX = 8;
-
-/** What a connection is told of an outage that these of its rooms are in. */
+/** What a connection with rooms in an outage is told. */
 export function outageText(rooms: readonly RoomName[]): string {
   const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
   return `rooms of ${names.join(", ")} get nothing new while what stores them cannot be reached; what is missed follows`;

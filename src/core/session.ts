@@ -2,21 +2,48 @@ import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { ClientInput, ControlFrame, HistoryOptions } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
-import { type Access, forbidden } from "./access.js";
-import type { Admitted } from "./admission.js";
-import { type AllowanceMark, allowanceClock, spend } from "./allowance.js";
+import { type Access, forbidden, type Guard } from "./access.js";
+import {
+  type AllowanceMark,
+  type Allowances,
+  allowanceClock,
+  allowanceVerdict,
+  overRate,
+  spend,
+} from "./allowance.js";
 import type { Lane } from "./lane.js";
-import { outageText } from "./outages.js";
-import { floodOf, overuseOf } from "./overuse.js";
+import type { Lanes } from "./lanes.js";
+import { type Outages, outageText } from "./outages.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
-import type { Outbox } from "./ports.js";
-import { type Asker, handle } from "./requests.js";
-import type { SessionHost } from "./session-host.js";
-import { type Owner, Subscriptions } from "./subscriptions.js";
+import type { Broker, Outbox } from "./ports.js";
+import { type Asker, carryOut, take } from "./requests.js";
+import type { Signatures } from "./signatures.js";
+import { type Owner, type Shared, Subscriptions } from "./subscriptions.js";
 
-/** When who could not even wait may try again. */
-const ADMISSION_RETRY_MS = 1_000;
+/** What a session asks of the engine. */
+export interface SessionHost extends Shared {
+  readonly broker: Broker;
+  readonly guard: Guard;
+  readonly lanes: Lanes;
+  readonly outages: Outages;
+  readonly signatures: Signatures;
+  readonly allowances: Allowances;
+  /** Asks for a call of {@link Session.turn} in the next tick. */
+  wantTurn(session: Session): void;
+  /** The same, but some time later. */
+  wantRetry(session: Session): void;
+  /** Its socket is too slow, or not any more: asks for a call of {@link Session.adapt} in the next tick, before anything is flushed. */
+  wantLag(session: Session): void;
+  /** The socket's buffer is to be watched until it drains. */
+  watch(session: Session, nowMs: number): void;
+  /** Slows it down where too much waits for its socket, or would with so many bytes more. */
+  lookAt(session: Session, expectedBytes: number): void;
+  /** Milliseconds since 1970; see `Fanout.wallMs`. */
+  wallMs(): number;
+  /** The socket took something of what waited for it. */
+  noteDrain(session: Session): void;
+}
 
 type State =
   | "open"
@@ -32,8 +59,11 @@ type State =
   | "lagging"
   | "closed";
 
+/** When who was closed for a flood may come back. */
+const FLOOD_RETRY_MS = 1_000;
+
 /** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
-export class Session implements Owner, Asker, Admitted {
+export class Session implements Owner, Asker {
   readonly id: string;
   readonly wire: ServerWire;
   /** Where it has its place until it is closed. */
@@ -79,59 +109,32 @@ export class Session implements Owner, Asker, Admitted {
     return this.bufferedBytes <= this.#host.limits.lowWatermarkBytes;
   }
 
-  /** One inbound WebSocket message; the bytes need to be valid during the call only. */
+  /** One inbound WebSocket message, all of it at once; the bytes need to be valid during the call only. */
   receive(payload: Uint8Array, nowMs: number): void {
-    if (this.#state === "closed") return;
+    this.carryOut(this.take(payload, nowMs), 0, Number.POSITIVE_INFINITY, nowMs);
+  }
+
+  /** What an inbound message asks for and may, to be carried out in its order. Data are views into the bytes. */
+  take(payload: Uint8Array, nowMs: number): readonly ClientInput[] {
+    if (this.#state === "closed") return [];
     const clock = allowanceClock(nowMs);
     const { limits, counters, allowances } = this.#host;
     counters.receivedBytes += payload.length;
     this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
-    if (payload.length > limits.payloadBytes) {
-      if (!this.#floods(clock)) this.tooLarge(payload.length);
-      return;
-    }
-    // One refusal is enough for all that ask for no answer.
-    let isTold = false;
-    try {
-      for (const input of this.wire.decode(payload, limits)) {
-        counters.requests += 1;
-        const rooms = input.type === "subscribeMany" ? input.rooms.length : 0;
-        counters.roomsOfMany += rooms;
-        this.#requestsMark = spend(this.#requestsMark, Math.max(1, rooms), allowances.requests, clock);
-        if (this.#floods(clock)) return;
-        const error = overuseOf(this.#host, this.#requestsMark, this.#bytesMark, clock);
-        if (error === undefined) this.#take(input, nowMs);
-        else if (input.ref > 0 || !isTold) {
-          this.refuse(input.ref, error);
-          isTold ||= input.ref === 0;
-        }
-      }
-    } catch (cause) {
-      const error = toCodedError(cause);
-      this.#host.counters.protocolErrors += 1;
-      this.refuse(0, error);
-      // What was meant is unknown from here on, and guessing would be worse. A bug of ours is no fault of the client.
-      if (error.code !== "internal") this.close(4400, error.message);
-      else throw cause;
-    }
+    if (payload.length <= limits.payloadBytes) return take(this, this.#host, payload, nowMs);
+    if (!this.#floods(clock)) this.tooLarge(payload.length);
+    return [];
   }
 
-  /** Carries a request out, at once or when its turn comes. */
-  #take(input: ClientInput, nowMs: number): void {
-    const { admission } = this.#host;
-    if (admission.takes(this, input)) {
-      handle(this, this.#host, input, nowMs);
-      return;
-    }
-    if (admission.wait(this, input)) return;
-    this.#host.counters.rateLimited += 1;
-    const text = "too many requests wait for their turn";
-    this.refuse(input.ref, new CodedError("rate_limited", text, ADMISSION_RETRY_MS));
+  /** See {@link carryOut}. */
+  carryOut(inputs: readonly ClientInput[], from: number, most: number, nowMs: number): number {
+    return carryOut(this, this.#host, inputs, { from, most }, nowMs);
   }
 
-  /** A request that had to wait for its turn. */
-  admitted(input: ClientInput, nowMs: number): void {
-    if (this.#state !== "closed") handle(this, this.#host, input, nowMs);
+  charge(units: number, nowMs: number): CodedError | "flood" | undefined {
+    const clock = allowanceClock(nowMs);
+    this.#requestsMark = spend(this.#requestsMark, units, this.#host.allowances.requests, clock);
+    return this.#floods(clock) ? "flood" : this.#overRate(clock);
   }
 
   /** A ping or pong of WebSocket itself, which is answered elsewhere. */
@@ -173,8 +176,8 @@ export class Session implements Owner, Asker, Admitted {
   }
 
   /** About once a second, and when much was sent: notices what no callback tells, that something waits and nothing is taken. */
-  lookAtBuffer(): void {
-    this.#host.lookAt(this);
+  lookAtBuffer(expectedBytes = 0): void {
+    this.#host.lookAt(this, expectedBytes);
   }
 
   /** Goes on with what waits for the buffer to drain, if it has. */
@@ -209,7 +212,6 @@ export class Session implements Owner, Asker, Admitted {
   closed(nowMs: number): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#host.admission.forget(this);
     this.subscriptions.closeAll(nowMs);
     this.#host.signatures.removeAll(this.id);
     this.#host.lanes.release(this.lane, this);
@@ -378,12 +380,31 @@ export class Session implements Owner, Asker, Admitted {
     return true;
   }
 
+  /** What to tell who sends more than allowed; undefined where that is not so. */
+  #overRate(clock: number): CodedError | undefined {
+    const { allowances, limits, counters } = this.#host;
+    const requests = allowanceVerdict(this.#requestsMark, allowances.requests, clock);
+    if (requests.kind === "over") {
+      counters.requestsOverRate += 1;
+      return overRate(`${limits.requestsPerSecond} requests`, requests.retryMs);
+    }
+    const bytes = allowanceVerdict(this.#bytesMark, allowances.bytes, clock);
+    if (bytes.kind !== "over") return undefined;
+    counters.bytesOverRate += 1;
+    return overRate(`${limits.receivedBytesPerSecond} bytes`, bytes.retryMs);
+  }
+
   /** Closes who was told to send less and did not. */
   #floods(clock: number): boolean {
-    const error = floodOf(this.#host, this.#requestsMark, this.#bytesMark, clock);
-    if (error === undefined) return false;
-    this.refuse(0, error);
-    this.close(4429, error.message);
+    const { allowances, counters } = this.#host;
+    const floods =
+      allowanceVerdict(this.#requestsMark, allowances.requests, clock).kind === "flood" ||
+      allowanceVerdict(this.#bytesMark, allowances.bytes, clock).kind === "flood";
+    if (!floods) return false;
+    counters.floodCloses += 1;
+    const text = "too many messages: told rate_limited, and went on";
+    this.refuse(0, new CodedError("rate_limited", text, FLOOD_RETRY_MS));
+    this.close(4429, text);
     return true;
   }
 

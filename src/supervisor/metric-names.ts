@@ -42,8 +42,6 @@ export const METRIC_HELP = {
   fanwire_lane_waits_total: "Times that a lane had something to send and left the turn to others",
   fanwire_replayed_messages_total:
     "Messages sent to subscriptions that resumed or rewound, by where they were counted",
-  fanwire_admission_waits_total:
-    "Requests that waited a turn of the loop or more because too many subscribed at once",
   fanwire_history_shared_total: "Resumes served by what was read a moment before for another position",
   fanwire_resumes_total:
     "Subscribes after a position, by what served them (ring, history, or nothing for another epoch) and the result",
@@ -163,7 +161,6 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   failedResumes: resume("history", "failed"),
   historyReads: counter("fanwire_history_reads_total", { at: "session" }),
   historyShared: counter("fanwire_history_shared_total"),
-  admissionWaits: counter("fanwire_admission_waits_total"),
   ringEvictions: counter("fanwire_ring_evictions_total"),
   dropped: limit("bufferBytes"),
   lagged: counter("fanwire_lagged_total", { kind: "socket" }),
@@ -181,6 +178,7 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   floodCloses: limit("flood"),
   presenceEvents: counter("fanwire_presence_events_total"),
   presenceAsksRefused: limit("presenceAsks"),
+  presenceListsCut: limit("presenceLists"),
   presenceInfosRefused: limit("presenceInfoBytes"),
   chainBroken: bug("engineChain"),
 };
@@ -204,6 +202,8 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   acceptsOverAddress: limit("acceptsPerSecondPerAddress"),
   connectionsRefused: limit("plainConnections"),
   connectionsShed: limit("openFiles"),
+  inboxOverflows: limit("inboxBytes"),
+  idleCloses: limit("idleSeconds"),
   payloadsCut: limit("payloadBytesHard"),
   tokensTaken: counter("fanwire_tokens_total", { result: "taken" }),
   tokensRefused: counter("fanwire_tokens_total", { result: "refused" }),
