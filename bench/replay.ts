@@ -9,6 +9,7 @@ import type { Tally } from "./fleet/tally.js";
 import { clientBound, troubles } from "./fleet/tally.js";
 import { hostMicros } from "./support/clock.js";
 import { ServerProcess } from "./support/contest.js";
+import { checkWorkers } from "./support/descriptors.js";
 import { shippedNodeArgs } from "./support/node-args.js";
 import { Publisher } from "./support/publisher.js";
 import { digits, PartialResult, percent, progress, type Table } from "./support/report.js";
@@ -57,6 +58,7 @@ async function measure(options: Options): Promise<Table[]> {
   if (options.missed < 1 || options.clients < 1)
     throw new BadOption("--missed and --clients: at least 1 each");
   const execArgv = splitArgs(options["node-args"]);
+  if (options.url === "") checkWorkers(options.clients, 1);
   const all: Comeback[] = [];
   const kinds =
     options.url === ""

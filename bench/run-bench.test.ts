@@ -13,7 +13,7 @@ import { replay } from "./replay.js";
 import { runBench } from "./run-bench.js";
 import { SCENARIO_NAMES } from "./scenarios.js";
 import { soak } from "./soak.js";
-import { checkDescriptors } from "./support/descriptors.js";
+import { checkDescriptors, checkWorkers } from "./support/descriptors.js";
 import { ownVersion } from "./support/environment.js";
 import { parseResult } from "./support/result.js";
 import { freePort, ServedNode } from "./support/served-node.js";
@@ -90,6 +90,11 @@ test("the result's file has the numbers and what they were measured on", { timeo
   assert.match(result.command, /^fanwire bench fanout --servers=engine/);
   assert.throws(() => parseResult({ ...result, status: "fine" }), /status/);
   assert.throws(() => parseResult({ ...result, more: 1 }), /more/);
+  const wrong = { node: "20", fanwire: "new", uws: "uws", revision: "main", sysctls: { tcp: "1" } };
+  for (const [name, value] of Object.entries(wrong)) {
+    const environment = { ...result.environment, [name]: value };
+    assert.throws(() => parseResult({ ...result, environment }), new RegExp(name));
+  }
 });
 
 test("a run whose clients were kept from running is marked invalid", { timeout: 120_000 }, async (t) => {
@@ -187,4 +192,9 @@ test("soak tells each stretch and how memory grew", { timeout: 120_000 }, async 
 test("too few descriptors: how many are needed and how many there are", () => {
   assert.throws(() => checkDescriptors(10_000, 1_024), /10,100 open files are needed.*it may have 1,024/);
   assert.doesNotThrow(() => checkDescriptors(900, 1_024));
+  assert.throws(
+    () => checkWorkers(5_000, 2, 1_024),
+    /5,000 connections need 7 workers .* 768 are for sockets; there are 2/,
+  );
+  assert.doesNotThrow(() => checkWorkers(5_000, 7, 1_024));
 });

@@ -1,4 +1,5 @@
 import { delay, hostMicros } from "../support/clock.js";
+import { checkWorkers } from "../support/descriptors.js";
 import { type EngineAddress, engineAt } from "../support/engine-url.js";
 import { listenCounters, listenEventsSince } from "../support/kernel.js";
 import { Publisher, type Stream, startStream } from "../support/publisher.js";
@@ -67,6 +68,7 @@ export class Arena {
   /** @throws Error where there is no engine at the URL, FleetError where agents cannot be had; nothing is left running then. */
   static async start(options: ArenaOptions): Promise<Arena> {
     const { url = "", fleet: wish, connections, witnesses } = options;
+    if (url === "") checkWorkers(connections, options.node.workers);
     const node = url === "" ? await ServedNode.start(options.node) : undefined;
     try {
       const address = node === undefined ? await engineAt(url) : { host: "127.0.0.1", port: node.port };

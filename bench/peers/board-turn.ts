@@ -1,5 +1,6 @@
 import { Child } from "../support/child.js";
 import { delay, hostMicros } from "../support/clock.js";
+import { checkDescriptors } from "../support/descriptors.js";
 import { Histogram } from "../support/histogram.js";
 import { BadOption } from "../support/scenario.js";
 import type { AudienceReply, AudienceRequest } from "./audience-agent.js";
@@ -78,6 +79,7 @@ export async function boardTurn(
   cache: string,
   work: BoardWork,
 ): Promise<BoardSeen> {
+  checkDescriptors(work.clients);
   const folder = await install(peer.name, peer.need, cache);
   const { clients, pin, seconds, slow, seed, symbols, watchMin, watchMax } = work;
   const market: MarketPlan = { seed, symbols, watchMin, watchMax };

@@ -1,5 +1,7 @@
 import { z } from "zod";
 
+const version = z.string().regex(/^(\d+\.\d+\.\d+.*|unknown)$/);
+
 /** What `--json FILE` writes; a file that does not fit it was not written by this bench. */
 export const resultSchema = z.strictObject({
   format: z.literal("fanwire-bench/1"),
@@ -18,11 +20,14 @@ export const resultSchema = z.strictObject({
     cores: z.int().positive(),
     memoryGiB: z.number().nonnegative(),
     kernel: z.string(),
-    node: z.string(),
-    fanwire: z.string(),
-    uws: z.string(),
-    revision: z.string(),
-    sysctls: z.record(z.string(), z.string()),
+    node: z.string().regex(/^v\d+\.\d+\.\d+/),
+    fanwire: version,
+    /** Package and version. */
+    uws: z.string().regex(/^([^@]+@\d+\.\d+\.\d+.*|unknown)$/),
+    /** With "+": files were changed since. */
+    revision: z.string().regex(/^([0-9a-f]{7,40}\+?|none)$/),
+    /** As in force, by the kernel's names; those that it has. */
+    sysctls: z.record(z.string().regex(/^(fs|net)(\.[a-z0-9_-]+)+$/), z.string().min(1)),
     openFilesMax: z.int().positive(),
     loadAverage: z.number().nonnegative(),
   }),

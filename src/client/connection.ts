@@ -1,9 +1,11 @@
 import type { ServerFrame, Welcome } from "../protocol/frames.js";
 import { timeOf } from "./answer.js";
 import { backoffMs } from "./backoff.js";
+import { isBusy, isFinal } from "./close-codes.js";
 import type { Effect, Input, RequestBody } from "./effect.js";
 import { FanwireError, textOf } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
+import { isStable, LEAVE_GRACE_MS, nextLeaveMs } from "./open-state.js";
 import type { Settings } from "./options.js";
 import { pack } from "./pack.js";
 import { type Repeat, Requests } from "./requests.js";
@@ -11,23 +13,14 @@ import type { ConnectionState } from "./state.js";
 import { Subscriptions } from "./subscriptions.js";
 import { encodeFrame } from "./wire.js";
 
-/** A connection that stood for this long starts counting attempts anew. */
-const STABLE_MS = 10_000;
-/** How long a connection that is to be left waits for answers under way. */
-const LEAVE_GRACE_MS = 1_000;
 /** A hidden page is in no hurry: its attempts are this much rarer. */
 const HIDDEN_FACTOR = 4;
 /** Refs are 32 bits. */
 const REF_MAX = 0xffffffff;
+/** After a close of a busy server: not the moment to come back at once. */
+const BUSY_ATTEMPT = 3;
 /** What any server takes in one WebSocket message. */
 const BYTES_MIN = 1_024;
-
-/** Close codes after which the same connection would be refused again. */
-const FINAL_CODES: ReadonlySet<number> = new Set([4400, 4403]);
-const CODE_UNAUTHENTICATED = 4401;
-/** Close codes of a server that has too much of this client or of all: not the moment to come back at once. */
-const BUSY_CODES: ReadonlySet<number> = new Set([4408, 4429, 4503]);
-const BUSY_ATTEMPT = 3;
 
 /** A token and a round trip belong to their connection. */
 const REPEAT: Readonly<Record<RequestBody["type"], Repeat>> = {
@@ -37,8 +30,6 @@ const REPEAT: Readonly<Record<RequestBody["type"], Repeat>> = {
   authenticate: "same connection",
   ping: "same connection",
 };
-
-type Open = Extract<ConnectionState, { kind: "open" }>;
 
 /**
  * The client's side of the protocol without socket, clock or randomness: each input returns what is to be done, in
@@ -312,12 +303,11 @@ export class Connection {
 
   #closed(code: number, reason: string, nowMs: number): void {
     if (this.#state.kind !== "connecting" && this.#state.kind !== "open") return;
-    const final = FINAL_CODES.has(code) || (code === CODE_UNAUTHENTICATED && !this.#settings.freshTokens);
-    if (final) {
+    if (isFinal(code, this.#settings.freshTokens)) {
       this.#end({ kind: "closed", code, reason });
       this.#fail(new FanwireError("closed", `the server closed with ${code}: ${reason}`));
     } else {
-      this.#lost(reason === "" ? `closed with ${code}` : reason, nowMs, BUSY_CODES.has(code));
+      this.#lost(reason === "" ? `closed with ${code}` : reason, nowMs, isBusy(code));
     }
   }
 
@@ -398,14 +388,4 @@ export class Connection {
       }
     }
   }
-}
-
-/** When it is left, or, past that time, when it is left without the last answers. */
-function nextLeaveMs({ leaving }: Open, nowMs: number): number {
-  if (leaving === undefined) return Number.POSITIVE_INFINITY;
-  return nowMs < leaving.atMs ? leaving.atMs : leaving.atMs + LEAVE_GRACE_MS;
-}
-
-function isStable(open: Open, nowMs: number): boolean {
-  return nowMs - open.sinceMs >= STABLE_MS;
 }

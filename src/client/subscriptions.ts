@@ -1,6 +1,5 @@
 import type {
   ClientFrame,
-  ManyItem,
   Position,
   Rate,
   ResetReason,
@@ -11,45 +10,13 @@ import type { RoomName } from "../protocol/room-name.js";
 import { answerErrorOf, subscribeResultOf } from "./answer.js";
 import type { Push, SubscribeRequest, SubscriptionEvent } from "./effect.js";
 import { FanwireError } from "./errors.js";
-import type { SubscriptionState } from "./state.js";
+import { frameOf, optionsOf, within } from "./subscribe-frames.js";
+import { type Entry, isAskedBy, type Phase, positionOf, slowsDown, stateOf } from "./subscription-entry.js";
 
 type FrameOf<T extends ServerFrame["type"]> = Extract<ServerFrame, { type: T }>;
 
-type Phase =
-  /** Goes out with the next flush. */
-  | { readonly kind: "due" }
-  /** Until the `ok`, frames of the room belong to an earlier subscription and are ignored: what counts of them comes again. */
-  | { readonly kind: "asked"; readonly ref: number; readonly dueMs: number }
-  | { readonly kind: "waiting"; readonly dueMs: number }
-  | { readonly kind: "replaying" }
-  | { readonly kind: "live" }
-  | { readonly kind: "failed"; readonly error: FanwireError };
-
-interface Entry {
-  readonly id: number;
-  readonly room: RoomName;
-  readonly request: SubscribeRequest;
-  /** What the application wants; undefined: the namespace's class. */
-  rate: Rate | undefined;
-  phase: Phase;
-  /** Ask with the request's own options: there is no position yet, or it is void. */
-  fresh: boolean;
-  epoch: string;
-  offset: number;
-  /** Continuity was lost and no message since has told so. */
-  broken: ResetReason | undefined;
-  /** Refusals in a row, and gaps in a row without a message between them. */
-  refusals: number;
-  gaps: number;
-}
-
 /** Codes after which the same request may succeed. */
 const RETRYABLE: ReadonlySet<string> = new Set(["rate_limited", "unavailable", "timeout", "internal"]);
-
-/** More than the elements of `subscribe many` take besides its rooms. */
-const FRAME_BYTES = 100;
-/** Rooms in one frame: each takes up to some 70 bytes of the answer, which is one value and had better be no longer than others. */
-const ROOMS_MAX = 200;
 
 /** The rooms of a client: which are asked for, where each stands, what is to be asked again. */
 export class Subscriptions {
@@ -183,7 +150,7 @@ export class Subscriptions {
     for (const room of this.#left) frames.push({ type: "unsubscribe", ref: 0, room });
     this.#left.clear();
     for (const [options, entries] of this.#dueByOptions()) {
-      for (const some of within(entries, bytesMax - FRAME_BYTES)) {
+      for (const some of within(entries, bytesMax)) {
         const ref = nextRef();
         this.#asked.set(ref, some);
         for (const entry of some) this.#enter(entry, { kind: "asked", ref, dueMs: nowMs + this.#timeoutMs });
@@ -355,84 +322,4 @@ export class Subscriptions {
     }
     return new Map(byText.values());
   }
-}
-
-function stateOf(phase: Phase): SubscriptionState {
-  switch (phase.kind) {
-    case "due":
-    case "asked":
-    case "waiting":
-      return { kind: "subscribing" };
-    case "replaying":
-    case "live":
-    case "failed":
-      return phase;
-  }
-}
-
-function positionOf(entry: Entry): Position | undefined {
-  return entry.epoch === "" ? undefined : { epoch: entry.epoch, offset: entry.offset };
-}
-
-function isAskedBy({ phase }: Entry, ref: number): boolean {
-  return phase.kind === "asked" && phase.ref === ref;
-}
-
-/** Whether it is in another class while the page is hidden. */
-function slowsDown({ rate, request }: Entry): boolean {
-  return request.slowHidden && typeof rate === "number";
-}
-
-/** All but `after`, which is each room's own. */
-function optionsOf(entry: Entry, hidden: boolean): SubscribeOptions {
-  const { fresh, request } = entry;
-  const { last, state, echo, members, info } = request;
-  const rate = hidden && slowsDown(entry) ? "slowest" : entry.rate;
-  return {
-    ...(fresh && last !== undefined && { last }),
-    ...(fresh && state && { state }),
-    ...(rate !== undefined && { rate }),
-    ...(!echo && { echo }),
-    ...(members && { members }),
-    ...(info !== undefined && { info }),
-  };
-}
-
-function afterOf(entry: Entry): Position | undefined {
-  return entry.fresh ? undefined : positionOf(entry);
-}
-
-function frameOf(ref: number, entries: readonly Entry[], options: SubscribeOptions): ClientFrame {
-  const [only] = entries;
-  if (only !== undefined && entries.length === 1) {
-    const after = afterOf(only);
-    return {
-      type: "subscribe",
-      ref,
-      room: only.room,
-      options: after === undefined ? options : { after, ...options },
-    };
-  }
-  const rooms: ManyItem[] = entries.map((entry) => ({ room: entry.room, after: afterOf(entry) }));
-  return { type: "subscribeMany", ref, rooms, options };
-}
-
-/** Splits by number, and by an upper bound of the bytes that each room takes. */
-function within(entries: readonly Entry[], bytesMax: number): Entry[][] {
-  const groups: Entry[][] = [];
-  let group: Entry[] = [];
-  let bytes = 0;
-  for (const entry of entries) {
-    // Headers of array, string, array, string, and an offset of 9 bytes; an epoch of 3 bytes a character at the most.
-    const size = 20 + entry.room.length + 3 * entry.epoch.length;
-    if (group.length === ROOMS_MAX || (group.length > 0 && bytes + size > bytesMax)) {
-      groups.push(group);
-      group = [];
-      bytes = 0;
-    }
-    group.push(entry);
-    bytes += size;
-  }
-  if (group.length > 0) groups.push(group);
-  return groups;
 }

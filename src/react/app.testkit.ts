@@ -8,6 +8,7 @@ import {
   useConnection,
   useKey,
   useKeyedState,
+  usePresence,
   useRoom,
 } from "./index.js";
 
@@ -50,6 +51,10 @@ function Chat({ room, last }: { readonly room: string; readonly last: number }):
   );
 }
 
+function People(): ReactNode {
+  return createElement("p", { id: "people" }, String(usePresence("hall.a")?.count ?? "unknown"));
+}
+
 function Link(): ReactNode {
   const { state } = useConnection();
   return createElement("p", { id: "link" }, state.kind);
@@ -82,6 +87,7 @@ Object.assign(globalThis, {
           ...rooms.map(([room, last], index) => createElement(Chat, { key: index, room, last })),
         ),
       ),
+    people: () => show(provided(createElement(People))),
     own: (url: string) => show(createElement(FanwireProvider, { url }, createElement(Own))),
     nothing: () => show(undefined),
     /** Mounts and unmounts a page with all hooks, each in a turn of its own. */

@@ -5,13 +5,13 @@ import { RoomFeed } from "./room-feed.js";
 import { StateFeed } from "./state-feed.js";
 
 /** What {@link useRoom} takes; all components that follow a room give the same. */
-export type RoomOptions = Pick<SubscribeOptions, "last" | "rate" | "hidden" | "echo"> & {
+export type RoomOptions = Pick<SubscribeOptions, "last" | "rate" | "hidden" | "echo" | "members" | "info"> & {
   /** Latest messages that the view holds. Default 100. */
   readonly keep?: number | undefined;
 };
 
 /** What {@link useKeyedState} and {@link useKey} take; all components that follow a room give the same. */
-export type StateOptions = Pick<StateMapOptions, "rate" | "hidden" | "echo">;
+export type StateOptions = Pick<StateMapOptions, "rate" | "hidden" | "echo" | "members" | "info">;
 
 /** A way to follow a room. Two that follow it in the same way are one subscription. */
 export type Way =
@@ -83,7 +83,7 @@ export class Feeds {
 function anotherWay({ room }: Way): FanwireError {
   return new FanwireError(
     "bad_request",
-    `another component follows ${room} in another way: all hooks of a room take the same options, and are all useRoom or all useKeyedState and useKey`,
+    `another component follows ${room} in another way: all hooks of a room take the same options, and are all useRoom and usePresence or all useKeyedState and useKey`,
   );
 }
 

@@ -2,6 +2,7 @@ import { useCallback, useSyncExternalStore } from "react";
 import type { Client } from "../client/client.js";
 import { FanwireError } from "../client/errors.js";
 import type { Message } from "../client/message.js";
+import type { Presence } from "../client/presence.js";
 import type { ConnectionState, SubscriptionState } from "../client/state.js";
 import type { RoomOptions, StateOptions, Way } from "./feeds.js";
 import { onNextFrame } from "./frames.js";
@@ -12,6 +13,7 @@ import type { StateFeed, StateView } from "./state-feed.js";
 const SUBSCRIBING: SubscriptionState = { kind: "subscribing" };
 const NO_MESSAGES: RoomView<never> = { messages: [], state: SUBSCRIBING, error: undefined, reset: undefined };
 const NO_STATE: StateView<never> = { values: new Map(), state: SUBSCRIBING, error: undefined };
+const MEMBERS = { members: true } as const;
 const NO_CONNECTION: ConnectionView = { state: { kind: "idle" }, latencyMs: undefined };
 
 /**
@@ -70,6 +72,27 @@ export function useKey<T = unknown>(
     () => undefined,
     undefined,
     key,
+  );
+}
+
+/**
+ * Follows who is in a room: how many, and where its namespace lists members, who. Undefined before it is known. Components that
+ * also {@link useRoom} it give both hooks the same options, `members: true` among them.
+ *
+ * ```tsx
+ * const presence = usePresence("chat.lobby", { members: true, info: { name: "Ada" } });
+ * ```
+ */
+export function usePresence(
+  room: string,
+  options: RoomOptions & { readonly members: true } = MEMBERS,
+): Presence | undefined {
+  return useWay<RoomFeed<unknown>, Presence | undefined>(
+    { kind: "room", room, options },
+    (feed, reader) => feed.listen(reader),
+    (feed) => feed.presence,
+    () => undefined,
+    undefined,
   );
 }
 

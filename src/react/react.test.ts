@@ -56,7 +56,7 @@ interface World {
 
 async function world(t: Parameters<typeof startRig>[0]): Promise<World> {
   const rig = await startRig(t, {
-    namespaces: { board: { state: true }, chat: {} },
+    namespaces: { board: { state: true }, chat: {}, hall: { presence: "count" } },
     http: async ({ path }) => ({
       status: 200,
       headers: { "content-type": path === "/" ? "text/html" : "text/javascript" },
@@ -164,6 +164,19 @@ test("a room's latest messages, over a cut; another way of the same room is refu
   await page.evaluate("app.nothing()");
   await eventually(() => subscriptionsOf(rig) === 0, "subscriptions to end", 30_000);
   await eventually(() => rig.counters.connections === 1, "the provider's own connection to end", 30_000);
+  assert.deepEqual(complaints, []);
+});
+
+test("who is in a room, as they come and go", { timeout: TEST_MS }, async (t) => {
+  const { page, complaints } = await world(t);
+  await page.evaluate("app.people()");
+  await untilText(page, "#people", "1");
+  const other = await page.context().newPage();
+  await other.goto(page.url());
+  await other.evaluate("app.people()");
+  for (const one of [page, other]) await untilText(one, "#people", "2");
+  await other.close();
+  await untilText(page, "#people", "1");
   assert.deepEqual(complaints, []);
 });
 
