@@ -20,6 +20,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   idle: async () => (await import("./idle.js")).idle,
   hub: async () => (await import("./hub.js")).hub,
   bridge: async () => (await import("./bridge.js")).bridge,
+  presence: async () => (await import("./presence.js")).presence,
   smoke: async () => (await import("./smoke.js")).smoke,
   deltas: async () => (await import("./deltas.js")).deltas,
   codec: async () => (await import("./codec.js")).codec,

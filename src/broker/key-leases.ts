@@ -1,4 +1,4 @@
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import { CodedError } from "../protocol/errors.js";
 import type { Position, ResetReason } from "../protocol/frames.js";
@@ -75,6 +75,10 @@ export class KeyLeases implements Broker {
     this.#counters = counters;
     this.#limits = limits;
     this.#nowMs = nowMs;
+  }
+
+  get gossip(): Gossip | undefined {
+    return this.#broker.gossip;
   }
 
   publish(outgoing: Outgoing): Promise<Position> {

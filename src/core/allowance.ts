@@ -1,3 +1,4 @@
+import { CodedError } from "../protocol/errors.js";
 import type { Limits } from "./limits.js";
 
 /** What a connection has used up of one allowance: a point in time in units of {@link allowanceClock}. 0: nothing yet. */
@@ -95,4 +96,9 @@ export function allowanceOf(perSecond: number, burstMin = 1, patienceMin = 1): A
     burstUnits: Math.min(burstUnits, BURST_UNITS_MAX),
     patienceUnits: Math.min(patienceUnits, BURST_UNITS_MAX),
   };
+}
+
+/** What a connection that is over its rate is told. */
+export function overRate(allowed: string, retryMs: number): CodedError {
+  return new CodedError("rate_limited", `a connection may send ${allowed} a second`, retryMs);
 }

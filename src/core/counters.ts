@@ -88,6 +88,8 @@ export interface Counters {
   presenceEvents: number;
   /** Questions who is in a room that were refused because too many rooms were asked about. */
   presenceAsksRefused: number;
+  /** Members that are not listed, only counted, because the lists of this process are too long. */
+  presenceListsCut: number;
   /** Subscribes refused because of what they say of their member. */
   presenceInfosRefused: number;
   /** A broker broke its promise of a gapless flow. Always 0, or a bug. */
@@ -150,6 +152,7 @@ export function createCounters(): Counters {
     floodCloses: 0,
     presenceEvents: 0,
     presenceAsksRefused: 0,
+    presenceListsCut: 0,
     presenceInfosRefused: 0,
     chainBroken: 0,
   };

@@ -178,6 +178,7 @@ export class Engine implements SessionHost {
   sweep(nowMs: number): void {
     this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
+    this.signatures.sweep();
     this.telemetry.sweep();
     this.presence.sweep(nowMs);
     const retries = this.#retries;
@@ -209,8 +210,8 @@ export class Engine implements SessionHost {
     this.#slow.watch(session, nowMs);
   }
 
-  lookAt(session: Session): void {
-    this.#slow.check(session);
+  lookAt(session: Session, expectedBytes: number): void {
+    this.#slow.check(session, expectedBytes);
   }
 
   noteDrain(session: Session): void {

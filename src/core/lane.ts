@@ -18,8 +18,8 @@ const WRITES_A_LOOK = 8;
 
 /** Who has a place in a lane. */
 export interface Lodger {
-  /** Notices whether too much waits for its socket. */
-  lookAtBuffer(): void;
+  /** Notices whether too much waits for its socket, where so many bytes may follow at once. */
+  lookAtBuffer(expectedBytes: number): void;
 }
 
 /** A socket that is written to without a topic. */
@@ -42,7 +42,7 @@ export class Lane {
   /** Set while it waits for its turn; the mark of {@link Lanes}. */
   waiting = false;
   #queue: Flushable[] = [];
-  /** What went out on topics since {@link Lane.looked}: bytes that one socket may have been sent, and writes. */
+  /** What went out on topics since {@link Lane.look}: bytes that one socket may have been sent, and writes. */
   #publishedBytes = 0;
   #publishedWrites = 0;
   /** What {@link Lane.post} took in this flush, in order. */
@@ -90,9 +90,12 @@ export class Lane {
     return this.#publishedBytes >= bytes && this.#publishedWrites * WRITES_A_LOOK >= this.sockets;
   }
 
-  looked(): void {
+  /** Has everybody look; what went out since the last time is what they have to expect. */
+  look(): void {
+    const expectedBytes = this.#publishedBytes;
     this.#publishedBytes = 0;
     this.#publishedWrites = 0;
+    for (const lodger of this.lodgers) lodger.lookAtBuffer(expectedBytes);
   }
 
   queue(room: Flushable): void {

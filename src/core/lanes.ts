@@ -61,9 +61,7 @@ export class Lanes {
   /** Has everybody in lanes whose sockets may have got so many bytes since the last time look at what waits for him. */
   look(bytes: number): void {
     for (const lane of this.#flushed) {
-      if (!lane.isWorthALook(bytes)) continue;
-      lane.looked();
-      for (const lodger of lane.lodgers) lodger.lookAtBuffer();
+      if (lane.isWorthALook(bytes)) lane.look();
     }
     this.#flushed.clear();
   }

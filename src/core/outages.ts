@@ -1,4 +1,4 @@
-import type { RoomName } from "../protocol/room-name.js";
+import { namespaceOf, type RoomName } from "../protocol/room-name.js";
 
 /** Which rooms get nothing new now, because what stores them cannot be reached. */
 export interface Outages {
@@ -7,6 +7,9 @@ export interface Outages {
   /** A number of the outage that the room is in, another one for each; undefined: none. */
   outageOf(room: RoomName): number | undefined;
 }
+
+/** In the text of an error: it must stay short. */
+const NAMESPACES_NAMED_MAX = 8;
 
 /** Outages that a connection was told of. Kept apart: nearly always there are none, and connections are many. */
 const told = new WeakMap<object, Set<number>>();
@@ -24,4 +27,10 @@ export function untold(connection: object, rooms: Iterable<RoomName>, outages: O
   }
   if (fresh.size > 0) told.set(connection, new Set([...known, ...fresh]));
   return found;
+}
+
+/** What a connection with rooms in an outage is told. */
+export function outageText(rooms: readonly RoomName[]): string {
+  const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
+  return `rooms of ${names.join(", ")} get nothing new while what stores them cannot be reached; what is missed follows`;
 }

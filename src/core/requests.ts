@@ -1,4 +1,4 @@
-import { CodedError } from "../protocol/errors.js";
+import { type CloseCode, CodedError, toCodedError } from "../protocol/errors.js";
 import type {
   ClientFrame,
   ClientInput,
@@ -29,14 +29,88 @@ export interface Asker extends Visitor {
   wait<T>(ref: number, outcome: Promise<T>, done: (value: T) => void): void;
   askPage(ref: number, room: RoomName, options: HistoryOptions): void;
   tellOutage(): void;
+  /** Takes so many requests of what it may; why one is refused, or that it is closed for asking on and on. */
+  charge(units: number, nowMs: number): CodedError | "flood" | undefined;
+  close(code: CloseCode, reason: string): void;
   /** Has new rights from now on; leaves the rooms that they do not allow. */
   renew(access: Access, nowMs: number): void;
 }
 
 // Functions, not methods of the session: there is nothing to keep for any connection.
 
+/** What a request costs: each room of a subscribe many is one, and so is all else. */
+export function costOf(input: ClientInput): number {
+  return input.type === "subscribeMany" ? Math.max(1, input.rooms.length) : 1;
+}
+
+/**
+ * What a message asks for, as far as it may: what is above the allowance is refused, and bytes that are no whole values close the
+ * connection. Data are views into the bytes.
+ */
+export function take(
+  asker: Asker,
+  host: SessionHost,
+  payload: Uint8Array,
+  nowMs: number,
+): readonly ClientInput[] {
+  let inputs: readonly ClientInput[];
+  try {
+    inputs = asker.wire.decode(payload, host.limits);
+  } catch (cause) {
+    fail(asker, host, cause);
+    return [];
+  }
+  const { counters } = host;
+  const refused = new Set<ClientInput>();
+  // One refusal is enough for all that ask for no answer.
+  let isTold = false;
+  for (const input of inputs) {
+    counters.requests += 1;
+    if (input.type === "subscribeMany") counters.roomsOfMany += input.rooms.length;
+    const refusal = asker.charge(costOf(input), nowMs);
+    if (refusal === "flood") return [];
+    if (refusal === undefined) continue;
+    refused.add(input);
+    if (input.ref > 0 || !isTold) asker.refuse(input.ref, refusal);
+    isTold ||= input.ref === 0;
+  }
+  return refused.size === 0 ? inputs : inputs.filter((input) => !refused.has(input));
+}
+
+/** Carries out inputs from one on, until they have cost so much or more. Returns where to go on; the end, where it is closed. */
+export function carryOut(
+  asker: Asker,
+  host: SessionHost,
+  inputs: readonly ClientInput[],
+  { from, most }: { readonly from: number; readonly most: number },
+  nowMs: number,
+): number {
+  let at = from;
+  try {
+    for (let left = most; left > 0; at += 1) {
+      const input = inputs[at];
+      if (input === undefined) break;
+      left -= costOf(input);
+      handle(asker, host, input, nowMs);
+    }
+  } catch (cause) {
+    fail(asker, host, cause);
+    return inputs.length;
+  }
+  return asker.isClosed ? inputs.length : at;
+}
+
+function fail(asker: Asker, { counters }: SessionHost, cause: unknown): void {
+  const error = toCodedError(cause);
+  counters.protocolErrors += 1;
+  asker.refuse(0, error);
+  // What was meant is unknown from here on, and guessing would be worse. A bug of ours is no fault of the client.
+  if (error.code !== "internal") asker.close(4400, error.message);
+  else throw cause;
+}
+
 /** Carries one request out, or refuses it with a code. */
-export function handle(asker: Asker, host: SessionHost, input: ClientInput, nowMs: number): void {
+function handle(asker: Asker, host: SessionHost, input: ClientInput, nowMs: number): void {
   switch (input.type) {
     case "invalid":
       asker.refuse(input.ref, input.error);

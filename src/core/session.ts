@@ -1,16 +1,23 @@
 import { CodedError, toCodedError } from "../protocol/errors.js";
-import type { ControlFrame, HistoryOptions } from "../protocol/frames.js";
-import { namespaceOf, type RoomName } from "../protocol/room-name.js";
+import type { ClientInput, ControlFrame, HistoryOptions } from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
 import { type Access, forbidden, type Guard } from "./access.js";
-import { type AllowanceMark, type Allowances, allowanceClock, allowanceVerdict, spend } from "./allowance.js";
+import {
+  type AllowanceMark,
+  type Allowances,
+  allowanceClock,
+  allowanceVerdict,
+  overRate,
+  spend,
+} from "./allowance.js";
 import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
-import type { Outages } from "./outages.js";
+import { type Outages, outageText } from "./outages.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
 import type { Broker, Outbox } from "./ports.js";
-import { type Asker, handle } from "./requests.js";
+import { type Asker, carryOut, take } from "./requests.js";
 import type { Signatures } from "./signatures.js";
 import { type Owner, type Shared, Subscriptions } from "./subscriptions.js";
 
@@ -30,16 +37,13 @@ export interface SessionHost extends Shared {
   wantLag(session: Session): void;
   /** The socket's buffer is to be watched until it drains. */
   watch(session: Session, nowMs: number): void;
-  /** Slows it down where too much waits for its socket. */
-  lookAt(session: Session): void;
+  /** Slows it down where too much waits for its socket, or would with so many bytes more. */
+  lookAt(session: Session, expectedBytes: number): void;
   /** Milliseconds since 1970; see `Fanout.wallMs`. */
   wallMs(): number;
   /** The socket took something of what waited for it. */
   noteDrain(session: Session): void;
 }
-
-/** In the text of an error: it must stay short. */
-const NAMESPACES_NAMED_MAX = 8;
 
 type State =
   | "open"
@@ -105,41 +109,32 @@ export class Session implements Owner, Asker {
     return this.bufferedBytes <= this.#host.limits.lowWatermarkBytes;
   }
 
-  /** One inbound WebSocket message; the bytes need to be valid during the call only. */
+  /** One inbound WebSocket message, all of it at once; the bytes need to be valid during the call only. */
   receive(payload: Uint8Array, nowMs: number): void {
-    if (this.#state === "closed") return;
+    this.carryOut(this.take(payload, nowMs), 0, Number.POSITIVE_INFINITY, nowMs);
+  }
+
+  /** What an inbound message asks for and may, to be carried out in its order. Data are views into the bytes. */
+  take(payload: Uint8Array, nowMs: number): readonly ClientInput[] {
+    if (this.#state === "closed") return [];
     const clock = allowanceClock(nowMs);
     const { limits, counters, allowances } = this.#host;
     counters.receivedBytes += payload.length;
     this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
-    if (payload.length > limits.payloadBytes) {
-      if (!this.#floods(clock)) this.tooLarge(payload.length);
-      return;
-    }
-    // One refusal is enough for all that ask for no answer.
-    let isTold = false;
-    try {
-      for (const input of this.wire.decode(payload, limits)) {
-        counters.requests += 1;
-        const rooms = input.type === "subscribeMany" ? input.rooms.length : 0;
-        counters.roomsOfMany += rooms;
-        this.#requestsMark = spend(this.#requestsMark, Math.max(1, rooms), allowances.requests, clock);
-        if (this.#floods(clock)) return;
-        const error = this.#overRate(clock);
-        if (error === undefined) handle(this, this.#host, input, nowMs);
-        else if (input.ref > 0 || !isTold) {
-          this.refuse(input.ref, error);
-          isTold ||= input.ref === 0;
-        }
-      }
-    } catch (cause) {
-      const error = toCodedError(cause);
-      this.#host.counters.protocolErrors += 1;
-      this.refuse(0, error);
-      // What was meant is unknown from here on, and guessing would be worse. A bug of ours is no fault of the client.
-      if (error.code !== "internal") this.close(4400, error.message);
-      else throw cause;
-    }
+    if (payload.length <= limits.payloadBytes) return take(this, this.#host, payload, nowMs);
+    if (!this.#floods(clock)) this.tooLarge(payload.length);
+    return [];
+  }
+
+  /** See {@link carryOut}. */
+  carryOut(inputs: readonly ClientInput[], from: number, most: number, nowMs: number): number {
+    return carryOut(this, this.#host, inputs, { from, most }, nowMs);
+  }
+
+  charge(units: number, nowMs: number): CodedError | "flood" | undefined {
+    const clock = allowanceClock(nowMs);
+    this.#requestsMark = spend(this.#requestsMark, units, this.#host.allowances.requests, clock);
+    return this.#floods(clock) ? "flood" : this.#overRate(clock);
   }
 
   /** A ping or pong of WebSocket itself, which is answered elsewhere. */
@@ -181,8 +176,8 @@ export class Session implements Owner, Asker {
   }
 
   /** About once a second, and when much was sent: notices what no callback tells, that something waits and nothing is taken. */
-  lookAtBuffer(): void {
-    this.#host.lookAt(this);
+  lookAtBuffer(expectedBytes = 0): void {
+    this.#host.lookAt(this, expectedBytes);
   }
 
   /** Goes on with what waits for the buffer to drain, if it has. */
@@ -203,8 +198,7 @@ export class Session implements Owner, Asker {
     const rooms = this.subscriptions.untoldOutages(outages);
     if (rooms.length === 0) return;
     this.#host.counters.outagesTold += 1;
-    const names = [...new Set(rooms.map(namespaceOf))].sort().slice(0, NAMESPACES_NAMED_MAX);
-    const text = `rooms of ${names.join(", ")} get nothing new while what stores them cannot be reached; what is missed follows`;
+    const text = outageText(rooms);
     this.sendControl({ type: "error", ref: 0, code: "unavailable", text, retryMs: undefined });
   }
 
@@ -418,8 +412,4 @@ export class Session implements Owner, Asker {
     this.#host.counters.requestErrors += 1;
     this.sendControl({ type: "error", ref, code: error.code, text: error.message, retryMs: error.retryMs });
   }
-}
-
-function overRate(allowed: string, retryMs: number): CodedError {
-  return new CodedError("rate_limited", `a connection may send ${allowed} a second`, retryMs);
 }

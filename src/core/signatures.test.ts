@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CodedError } from "../protocol/errors.js";
 import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { OPEN_ACCESS } from "./access.js";
@@ -128,4 +129,40 @@ test("a user's key goes with the last of his connections", async () => {
   const long = rig.connect(undefined, { ...OPEN_ACCESS, sub: "x".repeat(200) });
   await long.ask(move(3));
   assert.deepEqual(seen(watcher.socket.take()), [[long.session.id, 3]]);
+});
+
+test("keys of those who leave while the broker is away go when it is back, but of who has come again", async () => {
+  let isAway = false;
+  const rig = new EngineRig({}, (broker) => ({
+    publish: (outgoing) =>
+      isAway ? Promise.reject(new CodedError("unavailable", "away", 100)) : broker.publish(outgoing),
+    open: (name, sink) => broker.open(name, sink),
+    close: (name) => broker.close(name),
+    history: (name, from, limit) => broker.history(name, from, limit),
+    state: (name) => broker.state(name),
+    stop: (deadlineMs) => broker.stop(deadlineMs),
+  }));
+  const [leaver, watcher] = (await crowd(2, rig)) as [TestConnection, TestConnection];
+  const ada = { ...OPEN_ACCESS, sub: "ada" };
+  const desk = rig.connect(undefined, ada);
+  await desk.ask(move(1));
+  await leaver.ask(move(2));
+  watcher.socket.take();
+  isAway = true;
+  for (const { session } of [leaver, desk]) session.closed(rig.nowMs);
+  for (let sweeps = 0; sweeps < 3; sweeps += 1) {
+    await rig.settle();
+    rig.engine.sweep(rig.nowMs);
+  }
+  await rig.settle();
+  assert.deepEqual(watcher.socket.take(), []);
+  isAway = false;
+  await rig.connect(undefined, ada).ask(move(3));
+  rig.engine.sweep(rig.nowMs);
+  await rig.settle();
+  assert.deepEqual(seen(watcher.socket.take()), [
+    ["ada", 3],
+    [leaver.session.id, null],
+  ]);
+  assert.equal(rig.counters.keysRemoved, 2);
 });

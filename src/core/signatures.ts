@@ -7,6 +7,15 @@ import type { Counters } from "./counters.js";
 import type { Limits } from "./limits.js";
 import type { Broker } from "./ports.js";
 
+/** Keys of sessions that ended while the broker was away: a cursor each for a tenth of a full worker. */
+const OWED_MAX = 10_000;
+
+interface Owed {
+  readonly room: RoomName;
+  readonly key: string;
+  readonly origin: string;
+}
+
 /**
  * In which rooms each session has left a key of its own (`key: "sender"`), so that its keys go when it does. Kept apart
  * from the sessions, most of which have none.
@@ -18,6 +27,8 @@ export class Signatures {
   readonly #bySession = new Map<string, Map<RoomName, string>>();
   /** How many sessions have a key in a room: those of one user share it. */
   readonly #holders = new Map<string, number>();
+  /** By holder, what the broker could not take out; bounded by {@link OWED_MAX}. */
+  readonly #owed = new Map<string, Owed>();
 
   constructor(broker: Broker, counters: Counters, limits: Pick<Limits, "roomsPerConnection" | "keyBytes">) {
     this.#broker = broker;
@@ -56,12 +67,20 @@ export class Signatures {
     return key;
   }
 
-  /** The session has ended: takes its keys out. What the broker cannot do now it will not be asked again. */
+  /** The session has ended: takes its keys out. What the broker cannot do now it is asked again at every sweep. */
   removeAll(session: string): void {
     const keys = this.#bySession.get(session);
     if (keys === undefined) return;
     this.#bySession.delete(session);
     for (const [room, key] of keys) if (this.#letGo(room, key)) this.#remove(room, key, session);
+  }
+
+  /** About once a second. */
+  sweep(): void {
+    if (this.#owed.size === 0) return;
+    const owed = [...this.#owed];
+    this.#owed.clear();
+    for (const [holder, one] of owed) if (!this.#holders.has(holder)) this.#takeOut(one);
   }
 
   /** True where nobody else here has the key in the room. */
@@ -75,8 +94,13 @@ export class Signatures {
 
   #remove(room: RoomName, key: string, origin: string): void {
     this.#counters.keysRemoved += 1;
-    this.#broker.publish({ room, data: nil(), key, origin, hold: "release" }).catch(() => {
+    this.#takeOut({ room, key, origin });
+  }
+
+  #takeOut(owed: Owed): void {
+    this.#broker.publish({ ...owed, data: nil(), hold: "release" }).catch(() => {
       this.#counters.publishErrors += 1;
+      if (this.#owed.size < OWED_MAX) this.#owed.set(holderOf(owed.room, owed.key), owed);
     });
   }
 }

@@ -67,9 +67,14 @@ export class SlowWatch {
     return Math.max(CHECK_BYTES_MIN, (bufferBytes - softWatermarkBytes) / 2);
   }
 
-  /** Asks that it be slowed down where its buffer is above the soft watermark. */
-  check(session: Session): void {
-    if (session.bufferedBytes <= this.#limits.softWatermarkBytes) return;
+  /**
+   * Asks that it be slowed down where its buffer is above the soft watermark, or so full that it would lose frames if so many
+   * bytes followed at once: under load many messages share a flush.
+   */
+  check(session: Session, expectedBytes: number): void {
+    const { bufferBytes, softWatermarkBytes, lowWatermarkBytes } = this.#limits;
+    const mark = Math.min(softWatermarkBytes, bufferBytes - expectedBytes);
+    if (session.bufferedBytes <= Math.max(lowWatermarkBytes, mark)) return;
     let watched = this.#watched.get(session);
     if (watched === undefined) {
       watched = this.#add(session, this.#nowMs);

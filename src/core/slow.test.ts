@@ -142,6 +142,27 @@ test("in a flood a socket above the watermark is found before it is sent much mo
   assert.equal(rig.counters.slowedDown, 1);
 });
 
+test("where flushes are so big that the next would not fit, a socket is slowed down below the soft watermark", async () => {
+  const rig = new EngineRig();
+  const [slow, calm] = [await member(rig, "keyed.a"), await member(rig, "keyed.a")];
+  const burst = async (): Promise<void> => {
+    const data = encode("x".repeat(2_000));
+    for (let sent = 0; sent < 20; sent += 1)
+      void rig.broker.publish({ room: parseRoom("keyed.a"), data, key: "k" });
+    await rig.settle();
+  };
+  slow.socket.buffered = softWatermarkBytes - 10_000;
+  calm.socket.buffered = DEFAULT_LIMITS.lowWatermarkBytes;
+  await flood(rig, "keyed.a");
+  assert.equal(slow.socket.take().length, 1);
+  await burst();
+  assert.equal(slow.socket.take().length, 20, "nobody could know of the first");
+  await burst();
+  assert.equal(slow.socket.take().length, 0);
+  assert.equal(calm.socket.take().length, 41);
+  assert.equal(rig.counters.slowedDown, 1);
+});
+
 test("a socket that is alone in a room of its lane is looked at whenever it does not take a frame at once", async () => {
   const rig = new EngineRig();
   const slow = await member(rig, "keyed.a");

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { DRAIN_GRACE_MS } from "../server/gateway.js";
+import { DRAIN_GRACE_MS } from "../server/gateway-exit.js";
 import {
   at,
   check,

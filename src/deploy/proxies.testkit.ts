@@ -50,6 +50,34 @@ export async function startProxy(
       ? haproxyConf(port, upstreams, clientAddress)
       : nginxConf(port, upstreams, folder, clientAddress),
   );
+  return await launchProxy(t, kind, folder, file, port);
+}
+
+/**
+ * A real nginx with this configuration, that of the repository but for names and ports.
+ * @param nodes Ports on this machine by what the configuration calls them.
+ */
+export async function startNginx(
+  t: TestContext,
+  conf: string,
+  nodes: Readonly<Record<string, number>>,
+): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "fanwire-nginx-"));
+  const port = await freePort();
+  const file = join(folder, "proxy.conf");
+  let text = onLoopback(conf, port, folder, undefined);
+  for (const [name, nodePort] of Object.entries(nodes)) text = text.replaceAll(name, `127.0.0.1:${nodePort}`);
+  writeFileSync(file, text);
+  return await launchProxy(t, "nginx", folder, file, port);
+}
+
+async function launchProxy(
+  t: TestContext,
+  kind: ProxyKind,
+  folder: string,
+  file: string,
+  port: number,
+): Promise<string> {
   const [program, ...args] =
     kind === "haproxy"
       ? ["/usr/sbin/haproxy", "-db", "-f", file]
@@ -90,7 +118,16 @@ function nginxConf(
   folder: string,
   clientAddress: string | undefined,
 ): string {
-  let text = read("nginx.conf")
+  let text = onLoopback(read("nginx.conf"), port, folder, clientAddress);
+  upstreams.forEach((upstream, index) => {
+    text = text.replace(`node-${index + 1}:9001`, `127.0.0.1:${upstream.port}`);
+  });
+  return text;
+}
+
+/** What needs root, or belongs to the machine, is the test's. */
+function onLoopback(conf: string, port: number, folder: string, clientAddress: string | undefined): string {
+  return conf
     .replace("listen 80;", `listen 127.0.0.1:${port};`)
     .replace("worker_rlimit_nofile 250000;", `pid ${folder}/nginx.pid; error_log stderr;`)
     .replace("worker_connections 100000;", "worker_connections 8000;")
@@ -99,10 +136,6 @@ function nginxConf(
       "access_log off;",
       `access_log off; ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join(" ")}`,
     );
-  upstreams.forEach((upstream, index) => {
-    text = text.replace(`node-${index + 1}:9001`, `127.0.0.1:${upstream.port}`);
-  });
-  return text;
 }
 
 function read(name: string): string {

@@ -3,7 +3,7 @@ import { KeyAge } from "../broker/key-age.js";
 import { KeyLeases } from "../broker/key-leases.js";
 import { MemoryBroker } from "../broker/memory.js";
 import { PresenceHub } from "../broker/presence/presence-hub.js";
-import type { Broker } from "../core/ports.js";
+import type { Broker, Gossip } from "../core/ports.js";
 import { listLimits } from "../core/presence/desk.js";
 import { idOfRevocation, parseKept, textOfKept } from "./auth/kept-revocation.js";
 import type { KeptRevocation } from "./auth/revocations.js";
@@ -65,8 +65,14 @@ export async function startBroker(
 /** Who is in rooms, for all workers of this process's broker. `name`: unique, and the same after a restart. Stop it before the broker. */
 export function startPresence(config: Config, broker: Broker, name: string): PresenceHub {
   // In memory there is nobody to tell: each process has rooms of its own.
-  const gossip = usesPresence(config) && config.broker !== "memory" ? broker.gossip : undefined;
+  const gossip = usesPresence(config) && config.broker !== "memory" ? gossipOf(broker) : undefined;
   return new PresenceHub({ name, limits: listLimits(config.limits), gossip });
+}
+
+/** A wrapper that forgets it would leave each node alone with its own, in silence. @throws Error */
+function gossipOf({ gossip }: Broker): Gossip {
+  if (gossip === undefined) throw new Error("the broker has no gossip, which presence over nodes needs");
+  return gossip;
 }
 
 function startMemory(config: Config, log: Logger, share: number): RunningBroker {

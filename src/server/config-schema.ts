@@ -8,6 +8,7 @@ import { apiKeys, auth, hooks } from "./config-auth.js";
 import { integer, key } from "./config-keys.js";
 import { broker, nats } from "./config-nats.js";
 import { defaults, namespace, namespaceName } from "./config-rooms.js";
+import { DEFAULT_GATEWAY_LIMITS } from "./gateway-limits.js";
 import { PROXY_TELLS } from "./trusted-proxies.js";
 
 const KIB = 1_024;
@@ -55,6 +56,13 @@ const limits = z
       0,
       GIB,
       "bytes that one connection sends a second, two seconds' worth at once; more as for requests. 0: any number",
+    ),
+    inboxBytes: integer(
+      MIB,
+      64 * GIB,
+      DEFAULT_GATEWAY_LIMITS.inboxBytes,
+      "requests of all connections of a worker that wait for their turn, in bytes: of each connection 32 are carried out in one " +
+        "turn of the loop. Above, who has most of it is closed with 4429",
     ),
     bufferBytes: limit(
       "bufferBytes",

@@ -11,6 +11,8 @@ export interface GatewayLimits extends HandshakeLimits, AddressLimits {
    * either kind, new ones are closed at once.
    */
   readonly plainConnections: number;
+  /** What was received of all WebSockets and waits for its turn. */
+  readonly inboxBytes: number;
   /** How long a message may wait under load, so that it shares its write with others. 0: never. */
   readonly flushMsMax: number;
   /** A socket that sends nothing for this long is closed: 8 to 960, a bound of uWebSockets.js. */
@@ -36,6 +38,8 @@ export interface GatewayLimits extends HandshakeLimits, AddressLimits {
 
 export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = Object.freeze({
   connections: 100_000,
+  // Twenty bursts that fill what one connection may send at once.
+  inboxBytes: 67_108_864,
   plainConnections: 4_096,
   // Measured: 40 to 75 µs of CPU a handshake and welcome, 80 where it resumes three rooms by 20 messages each, 170 by 200.
   // So a storm takes a sixth to a third of a core, and who is connected has the rest. Refusing one costs 40 µs.
@@ -105,6 +109,10 @@ export interface GatewayCounters {
   connectionsRefused: number;
   /** WebSockets closed because the process ran out of open files. */
   connectionsShed: number;
+  /** WebSockets closed because they had most requests waiting when all together were too many. */
+  inboxOverflows: number;
+  /** WebSockets closed because nothing came for too long. */
+  idleCloses: number;
   /** WebSocket messages so long that the connection was cut. */
   payloadsCut: number;
   /** Tokens that let a handshake in. */
@@ -145,6 +153,8 @@ export function createGatewayCounters(): GatewayCounters {
     httpOverSub: 0,
     connectionsRefused: 0,
     connectionsShed: 0,
+    inboxOverflows: 0,
+    idleCloses: 0,
     payloadsCut: 0,
     tokensTaken: 0,
     tokensRefused: 0,

@@ -13,6 +13,8 @@ export interface Socket {
   end(code: number, reason: string): void;
   /** Cuts the connection without a close frame; calls the close handler before it returns. */
   close(): void;
+  /** What is sent within goes out in one write. What it throws ends the process. Without it each goes out by itself. */
+  cork?(work: () => void): unknown;
   subscribe(topic: string): boolean;
   unsubscribe(topic: string): boolean;
 }
@@ -20,8 +22,9 @@ export interface Socket {
 /** What a connection calls of its session. */
 export type SessionFace = Pick<
   Session,
-  | "id"
   | "receive"
+  | "take"
+  | "carryOut"
   | "heard"
   | "dropped"
   | "drained"
@@ -57,7 +60,17 @@ export class Connection implements Outbox {
     this.#socket = socket;
   }
 
-  /** From the close handler: the socket must not be touched any more. */
+  /** Whether there is somebody at the other end, as far as is known. */
+  get isOpen(): boolean {
+    return this.#socket !== undefined;
+  }
+
+  /** From the close handler: the socket must not be touched any more. Its session may still have something to do. */
+  gone(): void {
+    this.#socket = undefined;
+  }
+
+  /** Nothing is to be done any more. */
   closed(nowMs: number): void {
     this.#socket = undefined;
     const session = this.session;
@@ -77,6 +90,12 @@ export class Connection implements Outbox {
         // Nobody waits for these bytes any more.
         return "sent";
     }
+  }
+
+  /** Sends what is sent within in one write. `work` must not throw. */
+  cork(work: () => void): void {
+    if (this.#socket?.cork === undefined) work();
+    else this.#socket.cork(work);
   }
 
   bufferedBytes(): number {

@@ -130,10 +130,12 @@ function failing(
       const session = engine.connect(...args);
       return {
         id: session.id,
-        receive: (payload, nowMs) => {
+        receive: (payload, nowMs) => session.receive(payload, nowMs),
+        take: (payload, nowMs) => {
           fail("receive");
-          session.receive(payload, nowMs);
+          return session.take(payload, nowMs);
         },
+        carryOut: (...args) => session.carryOut(...args),
         heard: (bytes, nowMs) => session.heard(bytes, nowMs),
         closed: (nowMs) => {
           fail("closed");

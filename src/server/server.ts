@@ -282,6 +282,7 @@ async function brokerOf(
 function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log: Logger): GatewayLimits {
   const {
     connections: configured,
+    inboxBytes,
     idleSeconds,
     bodyBytes,
     flushMsMax,
@@ -311,6 +312,7 @@ function gatewayLimits(config: Config, { sharePort = false }: ServerOptions, log
     ...fitting,
     ...handshakes,
     ...addresses,
+    inboxBytes,
     idleSeconds,
     bodyBytes,
     flushMsMax,

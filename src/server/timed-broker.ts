@@ -1,5 +1,5 @@
 import { Histogram, type HistogramReport } from "../core/histogram.js";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
 import { Sampler } from "../core/sampler.js";
 import type { Position } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
@@ -26,6 +26,10 @@ export class TimedBroker implements Broker {
 
   constructor(broker: Broker) {
     this.#broker = broker;
+  }
+
+  get gossip(): Gossip | undefined {
+    return this.#broker.gossip;
   }
 
   publish(outgoing: Outgoing): Promise<Position> {

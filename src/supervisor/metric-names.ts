@@ -176,6 +176,7 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   floodCloses: limit("flood"),
   presenceEvents: counter("fanwire_presence_events_total"),
   presenceAsksRefused: limit("presenceAsks"),
+  presenceListsCut: limit("presenceLists"),
   presenceInfosRefused: limit("presenceInfoBytes"),
   chainBroken: bug("engineChain"),
 };
@@ -199,6 +200,8 @@ export const GATEWAY_NAMES: NamesOf<GatewayCounters> = {
   acceptsOverAddress: limit("acceptsPerSecondPerAddress"),
   connectionsRefused: limit("plainConnections"),
   connectionsShed: limit("openFiles"),
+  inboxOverflows: limit("inboxBytes"),
+  idleCloses: limit("idleSeconds"),
   payloadsCut: limit("payloadBytesHard"),
   tokensTaken: counter("fanwire_tokens_total", { result: "taken" }),
   tokensRefused: counter("fanwire_tokens_total", { result: "refused" }),

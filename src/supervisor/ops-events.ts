@@ -95,6 +95,11 @@ function nodeEvents(before: NodeStatus, now: NodeStatus): OpsEvent[] {
   for (const reason of added)
     if (!reason.startsWith("the node is ")) events.push({ level: "error", text: `not ready: ${reason}` });
   if (now.ready && !before.ready) events.push({ level: "info", text: "ready" });
+  const [away, wasAway] = [now.degraded ?? [], before.degraded ?? []];
+  for (const part of away)
+    if (!wasAway.includes(part)) events.push({ level: "error", text: `degraded: ${part}` });
+  if (away.length === 0 && wasAway.length > 0)
+    events.push({ level: "info", text: "all of the broker answers again" });
   if (now.stalls > before.stalls) {
     const stalls = now.stalls - before.stalls;
     events.push({ level: "error", text: `${count(stalls, "process", "processes")} stood still: killed` });

@@ -5,6 +5,7 @@ import { createHubCounters, createHubLinkCounters } from "../broker/hub/hub-coun
 import type { Counted } from "../core/census.js";
 import { type Counters, createCounters } from "../core/counters.js";
 import type { EngineLook } from "../core/engine.js";
+import { Histogram } from "../core/histogram.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { createGatewayCounters } from "../server/gateway-limits.js";
 import type { HubReport, WorkerReport } from "./ipc.js";
@@ -152,6 +153,37 @@ test("a crash, its repair and what it makes of the node are told once each", () 
     reasons: ["the node is draining"],
   });
   assert.deepEqual(texts(events, draining, 5_000), ["warn: the node is draining"]);
+});
+
+test("a part of the broker that does not answer is told, and that it does again", () => {
+  const events = new OpsEvents();
+  const workers = [workerOf(0, {})];
+  texts(events, statusOf(workers), 0);
+  const part = statusOf(workers, [], { degraded: ["hub 0 gets no answer of FW_3"] });
+  assert.deepEqual(texts(events, part, 1_000), ["error: degraded: hub 0 gets no answer of FW_3"]);
+  assert.deepEqual(texts(events, part, 2_000), []);
+  assert.deepEqual(texts(events, statusOf(workers), 3_000), ["info: all of the broker answers again"]);
+  assert.deepEqual(new OpsSampler().sample(part, 0).node.degraded, ["hub 0 gets no answer of FW_3"]);
+});
+
+test("latencies are of the last seconds, not of all time, and none where nothing was delivered", () => {
+  const sampler = new OpsSampler();
+  const slow = new Histogram();
+  const quick = new Histogram();
+  const p99At = (second: number): number | undefined => {
+    const latency = { market: slow.report(), other: quick.report() };
+    const telemetry = { ...NO_TELEMETRY, latency };
+    return sampler.sample(statusOf([], [], { telemetry }), second * 1_000).stats.p99Ms;
+  };
+  slow.observe(900, 100);
+  assert.equal(p99At(0), undefined, "of before it looked");
+  quick.observe(0.5, 100);
+  const quickMs = p99At(1) ?? 0;
+  assert.ok(quickMs > 0 && quickMs <= 1, `${quickMs}`);
+  slow.observe(900, 100);
+  assert.ok((p99At(2) ?? 0) > 500);
+  for (let second = 3; second < 7; second += 1) assert.ok((p99At(second) ?? 0) > 500, `at ${second}`);
+  assert.equal(p99At(7), undefined);
 });
 
 test("what counters tell of is put together, however often it happens", () => {

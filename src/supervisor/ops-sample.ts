@@ -59,6 +59,8 @@ export interface OpsNode {
   readonly state: string;
   readonly ready: boolean;
   readonly reasons: readonly string[];
+  /** What part of the rooms gets nothing new, though the node is ready. */
+  readonly degraded: readonly string[];
   readonly url: string;
   readonly uptimeSeconds: number;
   readonly connections: number;
@@ -216,6 +218,7 @@ function nodeOf(status: NodeStatus): OpsNode {
     state,
     ready,
     reasons,
+    degraded: status.degraded ?? [],
     url,
     uptimeSeconds: Math.round(uptimeSeconds),
     connections,

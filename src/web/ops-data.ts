@@ -24,6 +24,8 @@ export interface NodeFacts {
   readonly state: string;
   readonly ready: boolean;
   readonly reasons: readonly string[];
+  /** What part of the rooms gets nothing new. */
+  readonly degraded: readonly string[];
   readonly uptimeSeconds: number;
   readonly connections: number;
   readonly connectionsMax: number;
@@ -132,7 +134,8 @@ export function parseNode(data: unknown): NodeFacts | undefined {
     version: textOf(fields.version),
     state: textOf(fields.state),
     ready: fields.ready === true,
-    reasons: listOf(fields.reasons, (reason) => textOf(reason)),
+    reasons: listOf(fields.reasons, textOf),
+    degraded: listOf(fields.degraded, textOf),
     uptimeSeconds: numberOf(fields.uptimeSeconds) ?? 0,
     connections: numberOf(fields.connections) ?? 0,
     connectionsMax: numberOf(fields.connectionsMax) ?? 0,

@@ -57,7 +57,7 @@ export class StatusView {
       this.#onAway();
       return;
     }
-    const { state = "", ready = true, reasons = [] } = this.#node ?? {};
+    const { state = "", ready = true, reasons = [], degraded = [] } = this.#node ?? {};
     if (!isOpen || since === "") this.#say("busy", "Connecting", "");
     else if (!ready)
       this.#say(
@@ -68,7 +68,11 @@ export class StatusView {
     else this.#say("live", "Live", state === "running" ? "" : state);
     // A state says itself.
     const said = reasons.filter((reason) => !reason.startsWith("the node is "));
-    this.#warn(isOpen && said.length > 0 ? `Not ready: ${said.join("; ")}.` : "");
+    const warnings = [
+      ...(said.length > 0 ? [`Not ready: ${said.join("; ")}.`] : []),
+      ...(degraded.length > 0 ? [`Part of the rooms gets nothing new: ${degraded.join("; ")}.`] : []),
+    ];
+    this.#warn(isOpen ? warnings.join(" ") : "");
   }
 
   #say(kind: string, text: string, detail: string): void {

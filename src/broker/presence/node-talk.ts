@@ -16,8 +16,8 @@ export const PEER_LIMITS: PeerLimits = Object.freeze({
   silentMs: 6_000,
   askMs: 1_000,
   peers: 1_000,
-  // Some 100 bytes each.
-  entries: 5_000_000,
+  // Some 75 bytes each, and data of members.
+  entries: 2_000_000,
 });
 
 export interface NodeTalkOptions {

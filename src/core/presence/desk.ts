@@ -52,6 +52,9 @@ export function memberIdOf(id: string, { sub }: Access): string {
   return sub ?? id;
 }
 
+/** Of all rooms here together, with what a member costs besides: what connections and rooms allow would be a hundred times that. */
+const LISTS_BYTES_MAX = 67_108_864;
+
 export interface DeskOptions {
   readonly line: PresenceLine;
   readonly settingsOf: SettingsOf;
@@ -84,7 +87,9 @@ export class PresenceDesk implements PresenceSink {
 
   constructor(options: DeskOptions) {
     this.#options = options;
-    this.#census = new Census(listLimits(options.limits));
+    this.#census = new Census(listLimits(options.limits), LISTS_BYTES_MAX, () => {
+      options.counters.presenceListsCut += 1;
+    });
     options.line.connect(this);
   }
 

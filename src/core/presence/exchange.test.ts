@@ -270,3 +270,28 @@ test("bytes that are no words are refused, and cost no more than they are", () =
     { numRuns: 2_000 },
   );
 });
+
+test("when all lists together are too long, rooms that grow only count, keep no data, and list again once they were empty", () => {
+  let cuts = 0;
+  const census = new Census({ members: 100, bytes: 16_000 }, 500, () => {
+    cuts += 1;
+  });
+  const [first, second] = [parseRoom("list.a"), parseRoom("list.b")];
+  const info = new Uint8Array(200);
+  for (const id of ["a", "b"]) census.enter(first, id, info);
+  assert.equal(cuts, 0);
+  census.enter(second, "c", info);
+  census.enter(first, "d", info);
+  assert.equal(cuts, 2);
+  assert.deepEqual(
+    [shown(census.view(second)), shown(census.view(first))],
+    [
+      { count: 1, members: undefined },
+      { count: 3, members: undefined },
+    ],
+  );
+  assert.equal(census.leave(second, "c"), undefined);
+  for (const id of ["a", "b", "d"]) census.leave(first, id);
+  census.enter(first, "e", undefined);
+  assert.deepEqual(shown(census.view(first)), { count: 1, members: new Map([["e", ""]]) });
+});
