@@ -52,7 +52,7 @@ function imageTree(t: TestContext): string {
   return app;
 }
 
-/** Runs a command as the image's user, with the tree read-only and a /tmp of its own. */
+/** Runs a command as the image's user and as process 1, with the tree read-only and a /tmp of its own. */
 function runReadOnly(t: TestContext, app: string, command: readonly string[]): ChildProcess {
   const script = [
     "set -e",
@@ -61,21 +61,25 @@ function runReadOnly(t: TestContext, app: string, command: readonly string[]): C
     "mount -t tmpfs -o mode=1777,size=16m tmpfs /var/tmp",
     `exec setpriv --reuid=${USER} --regid=${USER} --clear-groups --no-new-privs "$@"`,
   ].join("\n");
-  const child = spawn("unshare", ["--mount", "sh", "-c", script, "sh", ...command], {
-    cwd: "/",
-    env: {
-      PATH: process.env.PATH ?? "",
-      TMPDIR: "/var/tmp",
-      NODE_ENV: "production",
-      FANWIRE_HOST: "127.0.0.1",
-      FANWIRE_PORT: "0",
-      FANWIRE_ADMIN_PORT: "0",
-      FANWIRE_WORKERS: "2",
-      FANWIRE_LOG_PRETTY: "false",
-      FANWIRE_DRAIN_SECONDS: "1",
+  const child = spawn(
+    "unshare",
+    ["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", ...command],
+    {
+      cwd: "/",
+      env: {
+        PATH: process.env.PATH ?? "",
+        TMPDIR: "/var/tmp",
+        NODE_ENV: "production",
+        FANWIRE_HOST: "127.0.0.1",
+        FANWIRE_PORT: "0",
+        FANWIRE_ADMIN_PORT: "0",
+        FANWIRE_WORKERS: "2",
+        FANWIRE_LOG_PRETTY: "false",
+        FANWIRE_DRAIN_SECONDS: "1",
+      },
+      stdio: ["ignore", "pipe", "pipe"],
     },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  );
   t.after(() => child.kill("SIGKILL"));
   return child;
 }
@@ -98,7 +102,10 @@ test("the image's command serves as a user without rights on a read-only tree, i
     body: "1",
   });
   assert.equal(stored.status, 200);
-  child.kill("SIGTERM");
+  // As an engine of containers does: to process 1, which gets no signal that it has no handler for.
+  const first = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim();
+  assert.match(readFileSync(`/proc/${first}/status`, "utf8"), /^NSpid:\s+\d+\s+1$/m);
+  process.kill(Number(first), "SIGTERM");
   const [code] = await once(child, "exit");
   assert.equal(code, 0, said.join(""));
 });

@@ -3,6 +3,15 @@ import { describe, test } from "node:test";
 import { encode } from "@msgpack/msgpack";
 import { type Ask, createRig, errorOf, JSON_TYPE, MSGPACK_TYPE } from "./http-api.testkit.js";
 
+test("a body that is refused whole is a publish that was refused", async () => {
+  const { ask, counters } = createRig();
+  const post = (path: string, body: string) => ask({ method: "POST", path, body, headers: JSON_TYPE });
+  const large = JSON.stringify("x".repeat(20_000));
+  assert.equal((await post("/v1/rooms/a/messages", large)).status, 413);
+  assert.equal((await post("/v1/messages", "{}")).status, 400);
+  assert.equal(counters.publishErrors, 2);
+});
+
 test("what is at no path and what is not allowed there is answered as accept says", async () => {
   const { ask } = createRig();
   const headers = { accept: "application/msgpack" };

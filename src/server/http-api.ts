@@ -155,16 +155,20 @@ class HttpApi {
     if (refusal !== undefined) throw refusal;
     const { limits } = this.#options.config;
     const { headers, body } = request;
-    const key = keyOfHeader(headers.get("fanwire-key"), limits.keyBytes);
-    const id = parseId(headers.get("idempotency-key"));
-    const data = dataOfBody(bodyKindOf(headers), body, limits);
-    const outcome = await this.#store({ room, data, key, id }, request, caller);
+    const item = this.#parsed(() => ({
+      room,
+      key: keyOfHeader(headers.get("fanwire-key"), limits.keyBytes),
+      id: parseId(headers.get("idempotency-key")),
+      data: dataOfBody(bodyKindOf(headers), body, limits),
+    }));
+    const outcome = await this.#store(item, request, caller);
     if (outcome instanceof CodedError) throw outcome;
     return valueReply(format, outcome);
   }
 
   async #batch({ request, format, caller }: Call): Promise<HttpReply> {
-    const items = batchOfBody(bodyKindOf(request.headers), request.body, this.#options.config.limits);
+    const { headers, body } = request;
+    const items = this.#parsed(() => batchOfBody(bodyKindOf(headers), body, this.#options.config.limits));
     const results: object[] = [];
     for (let at = 0; at < items.length; at += BATCH_SLICE) {
       if (at > 0) await new Promise((resolve) => setImmediate(resolve));
@@ -189,6 +193,16 @@ class HttpApi {
     } catch (cause) {
       counters.publishErrors += 1;
       return this.#coded(cause, request);
+    }
+  }
+
+  /** What is wrong with a body is a publish that was refused. */
+  #parsed<T>(parse: () => T): T {
+    try {
+      return parse();
+    } catch (cause) {
+      this.#options.counters.publishErrors += 1;
+      throw cause;
     }
   }
 
