@@ -36,6 +36,13 @@ test("with noise predictions stay near, and no price is below zero", () => {
   for (const sample of samples(() => 1)) assert.ok(relativeError(prices, sample) < 0.15);
 });
 
+test("no price is lower than what such work can take at all", () => {
+  const cheap: Prices = { ...TRUE, write: 0, message: 0, byte: 0 };
+  const given = WORKS.map((work, index) => ({ name: String(index), work, cpuMicros: cpuOf(cheap, work) }));
+  const { write, message, byte } = fitPrices(given);
+  assert.ok(write >= 1 && message >= 0.01 && byte >= 0.00005, JSON.stringify({ write, message, byte }));
+});
+
 test("too few runs are refused", () => {
   assert.throws(() => fitPrices(samples(() => 1).slice(0, 4)), /4 runs cannot tell 7 prices/);
 });

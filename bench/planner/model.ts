@@ -39,6 +39,11 @@ export function relativeError(prices: Prices, { work, cpuMicros }: Sample): numb
   return Math.abs(cpuOf(prices, work) - cpuMicros) / cpuMicros;
 }
 
+/**
+ * No price is below these: a system call that sends, a pass over a message's header and over its bytes take at least that, and a
+ * fit on a machine with other work would now and then have them for nothing.
+ */
+const FLOORS: Prices = { write: 1, cold: 0, message: 0.01, byte: 0.000_05, publish: 0, batch: 0, second: 0 };
 const ROUNDS_MAX = 20_000;
 const STEP_MIN = 1e-9;
 /** A run that is off by more than this counts the less the further it is off. */
@@ -46,7 +51,7 @@ const OFF_MAX = 0.1;
 const REWEIGHTS = 12;
 
 /**
- * Non-negative least squares of the *relative* error, so that a small run counts as a big one does, and with Huber's weights,
+ * Least squares, within what prices can be, of the *relative* error, so that a small run counts as a big one does, and with Huber's weights,
  * so that a run during which something else went on does not set prices. @throws RangeError with fewer samples than prices.
  */
 export function fitPrices(samples: readonly Sample[]): Prices {
@@ -61,15 +66,18 @@ export function fitPrices(samples: readonly Sample[]): Prices {
   return prices;
 }
 
-/** By coordinate descent: each price in turn is set to what is best for it, and never below 0. */
+/** By coordinate descent: each price in turn is set to what is best for it, and never below its floor. */
 function fitWeighted(samples: readonly Sample[], weights: readonly number[]): Prices {
   // Every row is divided by its measured CPU: the wish is that each predicts 1.
   const roots = weights.map(Math.sqrt);
   const rows = samples.map(({ work, cpuMicros }, index) =>
     PRICES.map((name) => (work[name] / cpuMicros) * (roots[index] ?? 1)),
   );
-  const prices = PRICES.map(() => 0);
-  const rest = [...roots];
+  const floors = PRICES.map((name) => FLOORS[name]);
+  const prices = [...floors];
+  const rest = rows.map((row, index) =>
+    row.reduce((left, value, column) => left - value * (floors[column] ?? 0), roots[index] ?? 1),
+  );
   for (let round = 0; round < ROUNDS_MAX; round++) {
     let moved = 0;
     for (let column = 0; column < prices.length; column++) {
@@ -81,7 +89,7 @@ function fitWeighted(samples: readonly Sample[], weights: readonly number[]): Pr
       }
       if (square === 0) continue;
       const before = prices[column] ?? 0;
-      const after = Math.max(0, before + along / square);
+      const after = Math.max(floors[column] ?? 0, before + along / square);
       const step = after - before;
       prices[column] = after;
       moved = Math.max(moved, (Math.abs(step) * Math.sqrt(square)) / Math.sqrt(rows.length));

@@ -4,7 +4,7 @@ import { digits, percent } from "../support/report.js";
 import type { Calibration } from "./calibration.js";
 import { type CapacityWish, deliveriesPerSecond, scaled } from "./capacity.js";
 import { FRONTIER_BATCH, FRONTIER_BYTES, LATENCY_MICROS_MAX } from "./frontier.js";
-import { LOST_UTILIZATION, type Plan, type Share, shareOf, type Wish } from "./plan.js";
+import { LOST_UTILIZATION, MESSAGE_BYTES, type Plan, type Share, shareOf, type Wish } from "./plan.js";
 
 const WIDTH = 520;
 const HEIGHT = 330;
@@ -14,11 +14,14 @@ const POINTS = 48;
 export function capacityChart(wish: Wish, plan: Plan, calibration: Calibration): string {
   const own = plan.perBox.connections;
   const counts = spread(Math.max(10, own / 30), own * 30);
+  // As many as the network takes, whatever the cores would make.
+  const network = (wish.nicGbit * 1e9 * wish.utilization) / 8 / (wish.bytes + MESSAGE_BYTES);
   const box = (factor: number): XY[] =>
     counts.map((connections) => {
       const worker = workerWish(wish, connections, plan.boxes);
       const { prices } = scaled(calibration, factor);
-      return [connections, wish.cores * deliveriesPerSecond(worker, prices, LATENCY_MICROS_MAX)];
+      const cores = wish.cores * deliveriesPerSecond(worker, prices, LATENCY_MICROS_MAX);
+      return [connections, Math.min(cores, network)];
     });
   const [middle, least, most] = [box(1), box(1 + plan.uncertainty), box(1 - Math.min(0.9, plan.uncertainty))];
   const load = own * plan.perClient.deliveriesPerSecond;
@@ -26,7 +29,7 @@ export function capacityChart(wish: Wish, plan: Plan, calibration: Calibration):
   const low = Math.max(1, Math.min(load, ...middle.map(([, y]) => y).filter((y) => y > 0)) / 3);
   const bounded = (points: readonly XY[]): XY[] => points.map(([x, y]) => [x, Math.max(y, low)]);
   return new Chart({
-    width: calibration.frontier.length > 0 ? WIDTH : 2 * WIDTH,
+    width: frontierOf(calibration).length > 0 ? WIDTH : 2 * WIDTH,
     height: HEIGHT,
     name: "Deliveries a second of a box against its connections",
     x: { label: "connections of a box", scale: logarithmic(counts[0] ?? 1, counts.at(-1) ?? 10) },
@@ -48,8 +51,15 @@ function workerWish(wish: Wish, connections: number, boxes: number): CapacityWis
   };
 }
 
+/** What came in time where the machine was not too busy with other things. */
+export function frontierOf({ frontier }: Calibration): Calibration["frontier"] {
+  return frontier.filter(({ deliveriesPerSecond: perSecond }) => perSecond > 0);
+}
+
 /** The same of one worker on the machine that was measured, beside what it did. "": nothing was measured. */
-export function frontierChart({ frontier, prices }: Calibration): string {
+export function frontierChart(calibration: Calibration): string {
+  const { prices } = calibration;
+  const frontier = frontierOf(calibration);
   if (frontier.length === 0) return "";
   const most = Math.max(...frontier.map(({ connections }) => connections));
   const counts = spread(

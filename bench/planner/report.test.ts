@@ -96,6 +96,12 @@ test("plans of other kinds have pages, too", () => {
   assert.match(pageOf(alone), /<h1>1 box for 100 connections/);
   const bare = { ...CALIBRATION, runs: [], frontier: [] };
   assert.equal(pageOf(WISH, bare).match(/<svg/g)?.length, 5, "no plot of what was not measured");
+  const late = CALIBRATION.frontier.map((one) => ({ ...one, deliveriesPerSecond: 0 }));
+  assert.equal(
+    pageOf(WISH, { ...CALIBRATION, frontier: late }).match(/<svg/g)?.length,
+    6,
+    "nor of what came late",
+  );
   const quiet = pageOf({ ...WISH, updates: 0, memoryGiB: 2 });
   assert.match(quiet, /Bound by memory/);
   for (const text of [pageOf(alone), quiet]) assert.doesNotMatch(text, /NaN|Infinity|undefined/);

@@ -117,7 +117,7 @@ function capacityFigure(wish: Wish, plan: Plan, calibration: Calibration): strin
   const cores = percent(wish.utilization);
   return figure(
     `Deliveries a second against connections, 99 % within ${LATENCY_MS} ms`,
-    `What one box makes by the model with ${cores} of its cores, rooms shared as here.`,
+    `What one box makes by the model with ${cores} of its cores and of its network, rooms shared as here.`,
     capacityChart(wish, plan, calibration),
     wish.rate === "all"
       ? `With few clients taking messages in costs the most, with many a flush takes so long that ${LATENCY_MS} ms are over before the last client has it.`

@@ -1,4 +1,5 @@
 import type { HistoryPage } from "../core/ports.js";
+import { indexAfter } from "../core/recent-pages.js";
 import type { Position, ResetReason } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 
@@ -138,18 +139,6 @@ export function pageAfter({ messages, more, head }: FoundPage, after: number, li
   const index = indexAfter(messages, after);
   const part = index === 0 && messages.length <= limit ? messages : messages.slice(index, index + limit);
   return { kind: "page", messages: part, more: more || index + part.length < messages.length, head };
-}
-
-/** The place of the first message after an offset. */
-export function indexAfter(messages: readonly Message[], offset: number): number {
-  let low = 0;
-  let high = messages.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((messages[middle]?.offset ?? 0) <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** A page that goes on beyond its end has nothing for who stands there. */

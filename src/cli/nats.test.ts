@@ -95,7 +95,7 @@ test("nats purge shows what rooms have, purges it as the user for that, and says
     ...flags.slice(-2),
   ]);
   assert.equal(denied.code, 1);
-  assert.match(denied.stderr, /fw\.ctl\.purges/);
+  assert.match(denied.stderr, /STREAM\.PURGE/);
 });
 
 test("an interrupt ends it, although the server says nothing", async (t) => {

@@ -61,6 +61,8 @@ export interface Counters {
   failedResumes: number;
   /** Replays that the ring could not serve. */
   historyReads: number;
+  /** Reads that one of the last moment had served for another position. */
+  historyShared: number;
   ringEvictions: number;
   /** Sockets that reached their buffer limit. */
   dropped: number;
@@ -135,6 +137,7 @@ export function createCounters(): Counters {
     expiredResumes: 0,
     failedResumes: 0,
     historyReads: 0,
+    historyShared: 0,
     ringEvictions: 0,
     dropped: 0,
     lagged: 0,

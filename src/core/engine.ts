@@ -61,10 +61,10 @@ export interface RoomReport {
 const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
 
 /**
- * What a turn counts at the least. A small one costs a write, some 7 µs whatever its bytes: with the default of
- * `replayBytesPerTick` this makes 2,048 turns, so that a storm of resumes holds a tick up for some 20 ms.
+ * What a turn counts at the least. A small one costs a write, some 7 to 10 µs whatever its bytes: with the default of
+ * `replayBytesPerTick` this makes 256 turns, so that a storm of resumes holds a tick up for some 3 ms.
  */
-const TURN_BYTES_MIN = 512;
+const TURN_BYTES_MIN = 4_096;
 
 /**
  * One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. Every `nowMs` is in
@@ -152,7 +152,7 @@ export class Engine implements SessionHost {
   tick(nowMs: number, takeIn = true): void {
     // Whatever a tick that threw left behind belongs to nobody.
     this.#packer.take();
-    this.reader.forgetAnswered();
+    this.reader.forgetAnswered(nowMs);
     this.newest.forget();
     this.telemetry.nowMs = this.wallMs();
     // What earlier ticks published has reached the sockets' buffers by now.
@@ -176,6 +176,8 @@ export class Engine implements SessionHost {
 
   /** About once a second: closes idle rooms, retries reads, closes sockets that are too slow for too long. */
   sweep(nowMs: number): void {
+    // Also where nobody asks for a tick: what was read must not be served minutes later.
+    this.reader.forgetAnswered(nowMs);
     this.rooms.sweep(nowMs, this.wallMs());
     this.#slow.sweep(nowMs);
     this.signatures.sweep();

@@ -3,6 +3,7 @@ import type { RoomName } from "../protocol/room-name.js";
 import type { Counters } from "./counters.js";
 import { latestOfEach } from "./newest.js";
 import type { Broker, HistoryPage, Snapshot } from "./ports.js";
+import { RecentPages } from "./recent-pages.js";
 
 /** Pages that one read of changes takes; who is further behind reads again from where that ended. */
 const CHANGE_PAGES_MAX = 32;
@@ -14,6 +15,7 @@ export class HistoryReader {
   readonly #pageMessages: number;
   readonly #pages = new Map<string, Promise<HistoryPage>>();
   readonly #snapshots = new Map<RoomName, Promise<Snapshot>>();
+  readonly #recent = new RecentPages();
   readonly #answered: (() => unknown)[] = [];
 
   constructor(broker: Broker, counters: Counters, pageMessages: number) {
@@ -22,10 +24,18 @@ export class HistoryReader {
     this.#pageMessages = pageMessages;
   }
 
-  /** The page after a position. Rejects with a CodedError while the broker cannot answer. */
+  /** The page after a position, as it is now or was a moment ago while the room is open. Rejects with a CodedError while the broker cannot answer. */
   after(room: RoomName, after: Position): Promise<HistoryPage> {
-    const read = () => this.#broker.history(room, { after }, this.#pageMessages);
-    return this.#once(this.#pages, `${room} a ${after.epoch} ${after.offset}`, read);
+    const known = this.#recent.find(room, after);
+    if (known !== undefined) {
+      this.#counters.historyShared += 1;
+      return Promise.resolve(known);
+    }
+    return this.#once(this.#pages, `${room} a ${after.epoch} ${after.offset}`, async () => {
+      const page = await this.#broker.history(room, { after }, this.#pageMessages);
+      this.#recent.keep(room, after, page);
+      return page;
+    });
   }
 
   /**
@@ -47,8 +57,9 @@ export class HistoryReader {
     return this.#once(this.#snapshots, room, () => this.#broker.state(room));
   }
 
-  /** Called at every tick: what was read before is not shared any more. */
-  forgetAnswered(): void {
+  /** Called at every tick: what was read before is not shared any more, but for pages of the last moment. */
+  forgetAnswered(nowMs: number): void {
+    this.#recent.expire(nowMs);
     for (const forget of this.#answered) forget();
     this.#answered.length = 0;
   }

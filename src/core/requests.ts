@@ -20,6 +20,8 @@ export interface Asker extends Visitor {
   readonly subscriptions: Subscriptions;
   /** False while frames of rooms are dropped: a subscription then begins when the socket has drained. */
   readonly takesFrames: boolean;
+  /** False while so much waits for its socket that a subscription begins later. */
+  readonly drainedEnough: boolean;
   /** Where `ref` is 0 nobody waits for it. */
   answer(ref: number, result: unknown): void;
   refuse(ref: number, error: CodedError): void;
@@ -201,8 +203,12 @@ function subscribe(
       asker.refuse(ref, opening);
       return;
     }
-    asker.answer(ref, opening.start.result);
-    asker.subscriptions.begin(opening, !asker.takesFrames);
+    const { result } = opening.start;
+    // In one write with what follows it in the next tick; at once where nothing may follow soon, or something else does first.
+    const goesAlong = asker.takesFrames && asker.drainedEnough && !host.outages.isAny && ref > 0;
+    if (!goesAlong) asker.answer(ref, result);
+    const answer = goesAlong ? asker.wire.encode({ type: "ok", ref, result }) : undefined;
+    asker.subscriptions.begin(opening, answer, !asker.takesFrames);
     asker.tellOutage();
   };
   const opening = open(asker, host, { room, after: undefined }, options, nowMs);
@@ -224,7 +230,7 @@ function subscribeMany(
     );
     for (const opening of openings) {
       if (opening instanceof CodedError) host.counters.requestErrors += 1;
-      else asker.subscriptions.begin(opening, !asker.takesFrames);
+      else asker.subscriptions.begin(opening, undefined, !asker.takesFrames);
     }
     asker.tellOutage();
   };

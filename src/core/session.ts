@@ -304,6 +304,10 @@ export class Session implements Owner, Asker {
     this.#put(this.wire.encode(frame));
   }
 
+  sendAnswer(answer: Uint8Array): void {
+    this.#put(answer);
+  }
+
   get takesFrames(): boolean {
     return this.#state !== "dropped" && this.#state !== "lagging" && this.#state !== "closed";
   }

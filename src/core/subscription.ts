@@ -36,6 +36,8 @@ export interface Replay {
   next: number;
   /** The server has moved the subscription to this class, and the client has still to be told. */
   untold: boolean;
+  /** The answer to the request, which goes out in one write with what follows it; undefined once it has. */
+  answer: Uint8Array | undefined;
 }
 
 /** On its lane's topic of a class. */
@@ -120,9 +122,20 @@ export class Subscription implements Named<Subscription> {
     return (state.kind === "live" || state.kind === "replaying") && state.rate !== this.terms.rate;
   }
 
-  begin(start: Start): void {
+  /** `answer`: what to send before anything else. */
+  begin(start: Start, answer: Uint8Array | undefined): void {
     const { cursor, result, resets, fetched } = start;
-    this.state = createReplay(this.terms.rate, cursor, result.offset, resets, fetched);
+    const replay = createReplay(this.terms.rate, cursor, result.offset, resets, fetched);
+    replay.answer = answer;
+    this.state = replay;
+  }
+
+  /** The answer where it has not been sent; it is the caller's to send now. */
+  takeAnswer(): Uint8Array | undefined {
+    if (this.state.kind !== "replaying") return undefined;
+    const { answer } = this.state;
+    this.state.answer = undefined;
+    return answer;
   }
 
   /**
@@ -136,6 +149,10 @@ export class Subscription implements Named<Subscription> {
     const { wire, lane } = member;
     const { packer, counters } = tools;
     const { rate } = replay;
+    if (replay.answer !== undefined) {
+      if (!packer.add(replay.answer)) return "full";
+      replay.answer = undefined;
+    }
     if (replay.untold) {
       if (!packer.add(wire.encode({ type: "rate", room: room.name, rate }))) return "full";
       replay.untold = false;
@@ -227,6 +244,7 @@ export function createReplay(
     fetched,
     next: 0,
     untold: false,
+    answer: undefined,
   };
 }
 

@@ -42,6 +42,8 @@ export type Opening = Opened | CodedError;
 export interface Owner extends Attendee {
   /** Asks for a turn in the next tick. */
   wantTurn(): void;
+  /** Sends the answer to a request at once. */
+  sendAnswer(answer: Uint8Array): void;
   /** Asks for a turn after a while: the broker could not answer. */
   wantRetry(): void;
 }
@@ -81,8 +83,12 @@ export class Subscriptions {
     }
   }
 
-  /** Starts what {@link Subscriptions.open} found, after the answer was sent. `lagging`: the socket loses frames just now. */
-  begin({ subscription, start }: Opened, lagging: boolean): void {
+  /**
+   * Starts what {@link Subscriptions.open} found. `answer`: of the request, if it is not sent yet. `lagging`: the socket loses
+   * frames just now.
+   */
+  begin({ subscription, start }: Opened, answer: Uint8Array | undefined, lagging: boolean): void {
+    if (subscription.abandoned || lagging) this.#answer(answer);
     if (subscription.abandoned) return;
     const { name, terms } = subscription;
     this.#shared.presence.enter(this.#owner, name, INFOS.get(subscription));
@@ -91,7 +97,7 @@ export class Subscriptions {
       subscription.state = LAGGED;
       return;
     }
-    subscription.begin(start);
+    subscription.begin(start, answer);
     this.#queue(subscription);
     if (terms.members) this.#shared.presence.watch(this.#owner, name);
   }
@@ -302,7 +308,12 @@ export class Subscriptions {
     this.#owner.wantTurn();
   }
 
+  #answer(answer: Uint8Array | undefined): void {
+    if (answer !== undefined) this.#owner.sendAnswer(answer);
+  }
+
   #detach(subscription: Subscription): void {
+    this.#answer(subscription.takeAnswer());
     subscription.leave(this.#owner);
     if (subscription.terms.members) this.#shared.presence.unwatch(this.#owner, subscription.name);
     this.#unqueue(subscription);

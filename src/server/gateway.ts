@@ -348,6 +348,8 @@ class UwsGateway implements Gateway {
     const floor = this.#floor;
     const nowMs = performance.now();
     try {
+      // In case one threw while somebody waited for it.
+      this.#ticks.request();
       floor.lookAtBuffers();
       this.#engine.sweep(nowMs);
       this.#http.sweep(nowMs);

@@ -42,6 +42,7 @@ export const METRIC_HELP = {
   fanwire_lane_waits_total: "Times that a lane had something to send and left the turn to others",
   fanwire_replayed_messages_total:
     "Messages sent to subscriptions that resumed or rewound, by where they were counted",
+  fanwire_history_shared_total: "Resumes served by what was read a moment before for another position",
   fanwire_resumes_total:
     "Subscribes after a position, by what served them (ring, history, or nothing for another epoch) and the result",
   fanwire_history_reads_total: "Reads of history at the broker, by where they were counted",
@@ -159,6 +160,7 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   expiredResumes: resume("history", "expired"),
   failedResumes: resume("history", "failed"),
   historyReads: counter("fanwire_history_reads_total", { at: "session" }),
+  historyShared: counter("fanwire_history_shared_total"),
   ringEvictions: counter("fanwire_ring_evictions_total"),
   dropped: limit("bufferBytes"),
   lagged: counter("fanwire_lagged_total", { kind: "socket" }),

@@ -22,5 +22,9 @@ test("so many at once, the others in their order; ending twice counts once", asy
   await settle();
   assert.deepEqual(begun, [0, 1, 2, 3, 4]);
   for (const index of [3, 4]) ends[index]?.();
-  (await turns.take())();
+  // All are free again, and no more than there were.
+  let again = 0;
+  for (let index = 0; index < 5; index += 1) void turns.take().then(() => (again += 1));
+  await settle();
+  assert.equal(again, 2);
 });

@@ -99,7 +99,6 @@ describe("the documented accounts, as they are", () => {
     const publishes: Record<AccountUser, string[]> = {
       engine: [
         "fw.ctl.plan",
-        "fw.ctl.purges",
         "_INBOX_publisher.a",
         api("STREAM.PURGE.FW_0"),
         api("STREAM.CREATE.X"),

@@ -4,8 +4,10 @@ import type { ResetReason } from "../../protocol/frames.js";
 import { parseServers } from "./connection.js";
 import { FaultRig, type RigOptions } from "./fault-rig.testkit.js";
 import { FAULT_NAMESPACES } from "./fault-settings.testkit.js";
+import { accessAs } from "./nats-accounts.testkit.js";
 import { NatsServer, until } from "./nats-server.testkit.js";
 import { prepareProvisioning } from "./provision.js";
+import { preparePurge } from "./purge.js";
 import type { Reader } from "./reader.testkit.js";
 
 let server: NatsServer;
@@ -51,11 +53,50 @@ describe("nobody misses anything without being told, and nobody is told without 
     rig.whisper();
     await rig.books.publishedMore(100);
     await told(rig.books.readers.filter(isPurged), "purged");
-    // A stream does not show what was purged from its midst to who was not there.
-    await rig.finish(
-      t,
-      (reader) => (isPurged(reader) ? ["purged"] : []),
-      (reader) => !isPurged(reader),
+    // Those who had such a room open have written it down for those who had not, and come back.
+    const isWritten = async (): Promise<boolean> => {
+      const request = { last_by_subj: `${rig.prefix}.ctl.purges` };
+      const control = `STREAM.MSG.GET.${rig.prefix.toUpperCase()}_CTL`;
+      const answer = await rig.admin
+        .api<{ message: { data: string } }>(control, request)
+        .catch(() => undefined);
+      const record = Buffer.from(answer?.message.data ?? "", "base64").toString();
+      return rooms.every((room) => record.includes(`"${room.replaceAll(".", "~")}"`));
+    };
+    await until("it to be written down", isWritten);
+    await rig.finish(t, (reader) => (isPurged(reader) ? ["purged"] : []));
+  });
+
+  test("rooms are purged by fanwire's command while messages come and a node is cut off", async (t) => {
+    const rig = await FaultRig.start(t, server);
+    // The streams' first messages stay, so that their numbers show nothing.
+    for (const ledger of rig.books.busy)
+      if (/\.b$/.test(ledger.room)) await rig.books.put(rig.member(0), ledger);
+    rig.publish();
+    rig.whisper();
+    await rig.books.publishedMore(100);
+    const names = ["log.a", "log.quiet0", "keyed.a", "keyed.quiet0"];
+    const isPurged = ({ ledger }: Reader): boolean => names.includes(ledger.room);
+    rig.way(1, "closed");
+    await until("the node to notice", () => rig.nodes[1]?.available === false);
+    const purging = await preparePurge({
+      access: accessAs("provisioner", server.url),
+      settings: FAULT_NAMESPACES,
+      prefix: rig.prefix,
+      partitions: 1,
+      rooms: rig.books.ledgers.map(({ room }) => room).filter((room) => names.includes(room)),
+    });
+    t.after(() => purging.close());
+    for (const { room, upTo } of purging.rooms)
+      for (const ledger of rig.books.ledgers) if (ledger.room === room) ledger.purged(upTo);
+    assert.ok((await purging.apply()).every((count) => count > 0));
+    rig.way(1, "open");
+    await rig.noticed(1);
+    await rig.books.publishedMore(100);
+    await told(rig.books.readers.filter(isPurged), "purged");
+    // Where a stream is followed whole, nobody knows of which of its rooms what is gone from its midst was.
+    await rig.finish(t, (reader) =>
+      isPurged(reader) || (reader.name === "node 1" && isOf(reader.ledger.room, "keyed")) ? ["purged"] : [],
     );
   });
 

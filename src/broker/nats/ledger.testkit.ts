@@ -44,9 +44,9 @@ export class Ledger {
     this.#purgedTo = upTo;
   }
 
-  /** Whether it cannot be seen any more what came after a position: of the stream something is gone. */
+  /** Whether it cannot be seen any more what came after a position: of the stream, or of the room, something is gone. */
   isCutAfter(epoch: string, offset: number): boolean {
-    return this.#kept?.epoch !== epoch || this.#kept.first > offset + 1;
+    return this.#kept?.epoch !== epoch || this.#kept.first > offset + 1 || offset < this.#purgedTo;
   }
 
   /** Whether it is known that a message is not kept any more. */

@@ -26,6 +26,8 @@ export interface LiveRoomsOptions {
   readonly streams: Streams;
   readonly keeper: EpochKeeper;
   readonly delivery: Delivery;
+  /** Told that an open room of the stream was purged up to a number. */
+  readonly onPurgeSeen: (stream: Stream, token: string, upTo: number) => void;
   /** Told of what goes wrong and does not look as if it would pass. */
   readonly onTrouble: (what: string) => void;
   /** Told when no stream has answered for long though it was asked, and when one does again. */
@@ -287,6 +289,7 @@ export class LiveRooms {
         const stream = this.#streamOf(partition);
         void (isProven ? keeper.condemn(stream) : keeper.verify(stream));
       },
+      purged: (room, upTo) => this.#options.onPurgeSeen(this.#streamOf(room), room.token, upTo),
     };
   }
 

@@ -1,8 +1,9 @@
 import { type BudgetEntry, ByteBudget } from "../../core/byte-budget.js";
 import type { HistoryFrom, HistoryPage } from "../../core/ports.js";
+import { indexAfter } from "../../core/recent-pages.js";
 import type { Position } from "../../protocol/frames.js";
 import { createMessage, dataOf, type Message } from "../../protocol/message.js";
-import { type FoundPage, indexAfter } from "../room-asks.js";
+import type { FoundPage } from "../room-asks.js";
 import type { OpenRoom } from "./open-room.js";
 
 /** What a kept message costs besides its frame. */

@@ -12,6 +12,8 @@ export interface Purge {
   readonly upTo: number;
   /** False: announced only, so that whoever resumes meanwhile is told already. */
   readonly done: boolean;
+  /** A node found out that somebody else did it: every node with the room open finds that out by itself. */
+  readonly noticed?: boolean | undefined;
 }
 
 /** In the place of a room, where so many of a stream were purged that it is not remembered which. No room has this token. */
@@ -29,6 +31,7 @@ const schema = z.object({
       room: z.string(),
       upTo: z.int().min(0),
       done: z.boolean(),
+      noticed: z.boolean().optional(),
     }),
   ),
 });
@@ -63,6 +66,8 @@ export function withPurges(
   for (const purge of [...known.filter((one) => !isMoot(one)), ...added]) {
     const key = keyOf(purge);
     const before = all.get(key);
+    // What was noticed does not stand in the way of what is to be told.
+    if (before !== undefined && purge.noticed === true && before.upTo >= purge.upTo) continue;
     all.set(key, before === undefined ? purge : { ...purge, upTo: Math.max(purge.upTo, before.upTo) });
   }
   const news = new Set(added.map(keyOf));

@@ -6,7 +6,7 @@ import { ANY_ROOM, type Purge, parsePurges, purgesText, withPurges } from "./pur
 import { FRESH_MS, Purges } from "./purges.js";
 import type { Stream, Streams } from "./streams.js";
 
-const STREAM = { name: "FW_0", epoch: "e1" } as Stream;
+const STREAM = { name: "FW_0", epoch: "e1", info: { firstSequence: 1 } } as Stream;
 const PLACE = { stream: STREAM, filter: "fw.in.0.news~a" };
 
 function purge(room: string, upTo: number, done = true, stream = "FW_0", epoch = "e1"): Purge {
@@ -18,12 +18,23 @@ class Record {
   purges: readonly Purge[] = [];
   nowMs = 0;
   reads = 0;
+  writes = 0;
   fails = false;
   readonly told: string[] = [];
   readonly #answers: (() => void)[] = [];
   isHeld = false;
   readonly known = new Purges({
-    control: { readPurges: () => this.#read() },
+    control: {
+      readPurges: () => this.#read(),
+      writePurges: async (purges) => {
+        this.writes += 1;
+        if (this.writes === 1) return false;
+        this.purges = purges;
+        return true;
+      },
+    },
+    wait: turn,
+    onTrouble: () => undefined,
     streams: { named: (name: string) => (name === STREAM.name ? STREAM : undefined) } as Streams,
     nowMs: () => this.nowMs,
     onPurged: (stream, room, upTo) => void this.told.push(`${stream.name} ${room} ${upTo}`),
@@ -105,6 +116,26 @@ test("open rooms are told once, when it is done, and not of what was before, ano
   record.purges = [purge("news~a", 12)];
   await record.known.read();
   assert.deepEqual(record.told, ["FW_0 news~a 7", "FW_0 news~a 12"]);
+});
+
+test("what a node notices is written down once, though others write too, and open rooms are not told of it", async () => {
+  const record = new Record();
+  record.purges = [purge("a", 5), purge("b", 9)];
+  await record.known.read();
+  record.known.note(STREAM, "b", 9);
+  for (const upTo of [7, 8]) record.known.note(STREAM, "a", upTo);
+  while (record.writes < 2) await turn();
+  await turn();
+  const noticed = { ...purge("a", 8), noticed: true };
+  assert.deepEqual(record.purges, [noticed, purge("b", 9)]);
+  await record.known.read();
+  assert.deepEqual(record.told, []);
+  assert.equal(await record.known.upTo({ stream: STREAM, filter: "fw.in.0.a" }), 8);
+  assert.deepEqual(
+    withPurges([purge("a", 8)], [noticed], () => false),
+    [purge("a", 8)],
+  );
+  assert.deepEqual(parsePurges(purgesText([noticed])), [noticed]);
 });
 
 test("the record keeps the highest of each room, leaves out what says nothing, and is bounded", () => {

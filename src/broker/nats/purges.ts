@@ -1,14 +1,17 @@
 import type { Control } from "./control.js";
-import { ANY_ROOM, keyOf, type Purge } from "./purge-record.js";
+import { reasonOf } from "./js-api.js";
+import { ANY_ROOM, keyOf, type Purge, withPurges } from "./purge-record.js";
 import type { RoomPlace } from "./room-reader.js";
 import type { Stream, Streams } from "./streams.js";
 import { tokensOf } from "./subjects.js";
 
 export interface PurgesOptions {
-  readonly control: Pick<Control, "readPurges">;
+  readonly control: Pick<Control, "readPurges" | "writePurges">;
   readonly streams: Streams;
   /** A clock that only goes forward. */
   readonly nowMs: () => number;
+  readonly wait: (ms: number) => Promise<void>;
+  readonly onTrouble: (what: string) => void;
   /** A room was purged: who has it open is to be told. */
   readonly onPurged: (stream: Stream, roomToken: string, upTo: number) => void;
 }
@@ -21,6 +24,12 @@ export const FRESH_MS = 2_000;
 
 /** Between the announcement of a purge and the purge: {@link FRESH_MS}, and what clocks and a change of leaders take. */
 export const ANNOUNCE_MS = 5_000;
+
+/** Before what was noticed is written: about so long, and so often. */
+const NOTE_MS = 500;
+const NOTE_TRIES = 10;
+/** Rooms that wait to be written down. */
+const NOTICED_MAX = 500;
 
 /**
  * Which rooms were purged by themselves (`fanwire nats purge`). A stream does not show that: what is gone from its midst
@@ -35,6 +44,7 @@ export class Purges {
   /** When what is known was asked for. */
   #askedMs = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
+  readonly #noticed = new Map<string, Purge>();
 
   constructor(options: PurgesOptions) {
     this.#options = options;
@@ -61,6 +71,42 @@ export class Purges {
     return this.#reading;
   }
 
+  /**
+   * A room that is open here has lost its messages up to a number, and the stream has older ones: somebody purged it with other
+   * tools. Written down, so that others can be told; not more than that can be done about it.
+   */
+  note(stream: Stream, room: string, upTo: number): void {
+    const purge = { stream: stream.name, epoch: stream.epoch, room, upTo, done: true, noticed: true };
+    if ((this.#known.get(keyOf(purge))?.upTo ?? 0) >= upTo || this.#noticed.size >= NOTICED_MAX) return;
+    if (this.#noticed.size === 0) void this.#writeNoticed();
+    this.#noticed.set(keyOf(purge), purge);
+  }
+
+  /** Nodes notice the same at about the same time: the first writes it, the others see that. */
+  async #writeNoticed(): Promise<void> {
+    const { control, streams, wait, onTrouble } = this.#options;
+    for (let tries = 0; tries < NOTE_TRIES; tries += 1) {
+      await wait(NOTE_MS * (0.5 + Math.random()));
+      try {
+        const { value, sequence } = await control.readPurges();
+        const noticed = [...this.#noticed.values()].filter(
+          (one) => !value.some((known) => covers(known, one)),
+        );
+        const isMoot = ({ stream, epoch, upTo }: Purge): boolean => {
+          const here = streams.named(stream);
+          return here !== undefined && (here.epoch !== epoch || upTo < here.info.firstSequence);
+        };
+        if (noticed.length > 0 && !(await control.writePurges(withPurges(value, noticed, isMoot), sequence)))
+          continue;
+        this.#noticed.clear();
+        return;
+      } catch (cause) {
+        if (tries === NOTE_TRIES - 1) onTrouble(`a purge could not be written down: ${reasonOf(cause)}`);
+      }
+    }
+    this.#noticed.clear();
+  }
+
   async #read(timeoutMs?: number): Promise<void> {
     const { control, nowMs, streams, onPurged } = this.#options;
     const askedMs = nowMs();
@@ -75,7 +121,12 @@ export class Purges {
       const stream = streams.named(purge.stream);
       // Of which rooms those were was told when they were purged.
       if (stream === undefined || stream.epoch !== purge.epoch || purge.room === ANY_ROOM) continue;
+      if (purge.noticed === true) continue;
       if ((before.get(keyOf(purge)) ?? 0) < purge.upTo) onPurged(stream, purge.room, purge.upTo);
     }
   }
+}
+
+function covers(known: Purge, noticed: Purge): boolean {
+  return keyOf(known) === keyOf(noticed) && known.upTo >= noticed.upTo;
 }

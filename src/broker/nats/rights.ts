@@ -23,7 +23,11 @@ export function rightsOfNode(
   revokes: boolean,
   talks: boolean,
 ): Rights {
-  const publish = [subjects.control("epochs"), `$JS.API.STREAM.MSG.GET.${subjects.controlStream}`];
+  const publish = [
+    subjects.control("epochs"),
+    subjects.control("purges"),
+    `$JS.API.STREAM.MSG.GET.${subjects.controlStream}`,
+  ];
   const subscribe = [subjects.liveControl("*"), "$JS.EVENT.ADVISORY.STREAM.*.*"];
   for (const { set } of sets) {
     const stream = subjects.stream(set, 0);

@@ -12,12 +12,12 @@ import { NatsGossip } from "./gossip.js";
 import { ApiError, ERR_CODE, insist } from "./js-api.js";
 import { DEFAULT_NATS_LIMITS, type NatsLimits } from "./limits.js";
 import { LiveRooms } from "./live-rooms.js";
-import { ownHeaders } from "./message-headers.js";
 import { NatsBroker } from "./nats-broker.js";
 import { createNatsCounters, type NatsCounters } from "./nats-counters.js";
 import { createReadDesk } from "./nats-reads.js";
 import type { Delivery } from "./open-room.js";
 import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
+import { probe } from "./probe.js";
 import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
 import { Purges } from "./purges.js";
@@ -29,7 +29,7 @@ import type { RevocationBounds } from "./stream-config.js";
 import { type NamespaceSettings, planStreams, type StreamPlan } from "./stream-plan.js";
 import { StreamReader } from "./stream-reader.js";
 import { messagesMinOf, Stream, Streams } from "./streams.js";
-import { NO_ROOM, Subjects } from "./subjects.js";
+import { Subjects } from "./subjects.js";
 import { Watch } from "./watch.js";
 
 /** Something that an operator may want to know. */
@@ -188,6 +188,8 @@ async function assemble(
     control,
     streams,
     nowMs: () => performance.now(),
+    wait,
+    onTrouble,
     onPurged: (stream, token, upTo) => flows.purged(stream, token, upTo),
   });
   await insist("NATS did not say which rooms were purged", startMs, (timeoutMs) => purges.read(timeoutMs));
@@ -217,6 +219,7 @@ async function assemble(
     keeper,
     delivery,
     onTrouble,
+    onPurgeSeen: (stream, token, upTo) => purges.note(stream, token, upTo),
     onAnswering: (isAnswering) => watch.answering(isAnswering),
     onAway: options.onAway ?? (() => undefined),
   });
@@ -376,25 +379,6 @@ async function readStreams(
   );
   return new Streams(plan, await Promise.all(streams));
 }
-
-/** A message of no room: its token is none that a room has. */
-async function probe(
-  publisher: Publisher,
-  subjects: Subjects,
-  stream: Stream,
-  nowMs: number,
-): Promise<number> {
-  const id = publisher.nextId();
-  const { sequence } = await publisher.publish({
-    subject: subjects.storedOf(stream.set, stream.partition, NO_ROOM, undefined),
-    headers: ownHeaders({ time: nowMs, origin: undefined, key: undefined, id }),
-    data: NIL,
-    stream: stream.name,
-  });
-  return sequence;
-}
-
-const NIL = Uint8Array.of(0xc0);
 
 function warn(cause: unknown, room: RoomName): void {
   process.emitWarning(

@@ -53,10 +53,6 @@ export class NodeTalk {
     });
   }
 
-  get peers(): number {
-    return this.#peers.size;
-  }
-
   /** To be called several times a second. */
   round(nowMs: number): void {
     const { gossip } = this.#options;

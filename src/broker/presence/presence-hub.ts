@@ -34,11 +34,6 @@ export class PresenceHub {
     this.#timer = setInterval(() => this.#round(), ROUND_MS).unref();
   }
 
-  /** Hubs of other nodes that are heard. */
-  get peers(): number {
-    return this.#talk?.peers ?? 0;
-  }
-
   connect(port: GuestPort): Guest {
     return this.#exchange.connect(port);
   }

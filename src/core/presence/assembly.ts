@@ -41,13 +41,6 @@ export class Assembly {
     this.#onChange = onChange;
   }
 
-  /** Rooms and listed members of all sources. */
-  get entries(): number {
-    let entries = 0;
-    for (const { roster } of this.#sources) entries += roster.entries;
-    return entries;
-  }
-
   /** A new source. Its name must not be there already. */
   add(name: string, isLocal: boolean): Source {
     const source = { name, isLocal, roster: new Roster() };
@@ -70,14 +63,6 @@ export class Assembly {
   drop(source: Source): void {
     this.#sources = this.#sources.filter((other) => other !== source);
     for (const room of source.roster.names()) this.#onChange(room, undefined, source);
-  }
-
-  /** All rooms in any source, each once. */
-  names(isWanted: (room: RoomName) => boolean): Set<RoomName> {
-    const names = new Set<RoomName>();
-    for (const { roster } of this.#sources)
-      for (const room of roster.names()) if (isWanted(room)) names.add(room);
-    return names;
   }
 
   #view(room: RoomName, isLocalOnly: boolean): View | undefined {

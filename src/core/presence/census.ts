@@ -38,11 +38,6 @@ export class Census implements Views {
     this.#onCut = onCut;
   }
 
-  /** Rooms with somebody in them. */
-  get rooms(): number {
-    return this.#counts.size + this.#companies.size;
-  }
-
   get hasChanges(): boolean {
     return this.#changes.size > 0;
   }

@@ -1,7 +1,7 @@
 import type { RoomName } from "../../protocol/room-name.js";
 import { Assembly, type Source } from "./assembly.js";
 import { Changes } from "./changes.js";
-import { type ListLimits, NOBODY, type PresenceOp, type PresenceWord, sizeOf } from "./op.js";
+import type { ListLimits, PresenceOp, PresenceWord } from "./op.js";
 
 /** Ops that one guest is told at once; more wait for the next round, so that a hub's loop is served between. */
 const OPS_A_ROUND = 10_000;
@@ -18,12 +18,6 @@ export interface Guest {
   say(words: readonly PresenceWord[]): void;
   /** Ended: whoever was there is gone. */
   leave(): void;
-}
-
-/** A room and how many are in it. */
-export interface Occupancy {
-  readonly room: RoomName;
-  readonly count: number;
 }
 
 /**
@@ -47,11 +41,6 @@ export class Exchange {
       if (isLocal) this.outgoing?.note(room, id);
       for (const guest of this.#watchers.get(room) ?? []) guest.changes.note(room, id);
     });
-  }
-
-  /** Rooms that some guest watches. */
-  get watched(): number {
-    return this.#watchers.size;
   }
 
   connect(port: GuestPort): Guest {
@@ -80,13 +69,6 @@ export class Exchange {
       isLeft ||= changes.size > 0;
     }
     return isLeft;
-  }
-
-  /** Rooms that somebody is in, in the order of their names, after a name. */
-  occupancy(prefix: string, after: string, limit: number): Occupancy[] {
-    const names = this.assembly.names((room) => room > after && room.startsWith(prefix));
-    const rooms = [...names].sort().slice(0, limit);
-    return rooms.map((room) => ({ room, count: sizeOf(this.assembly.all.view(room) ?? NOBODY) }));
   }
 
   #hear(seat: GuestSeat, word: PresenceWord): void {

@@ -21,8 +21,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "join early: the topic is joined when the replay begins, not at the head",
     file: "core/subscriptions.js",
-    find: "subscription.begin(start);",
-    replace: "subscription.begin(start); subscription.room.enter(this.#owner, true);",
+    find: "subscription.begin(start, answer);",
+    replace: "subscription.begin(start, answer); subscription.room.enter(this.#owner, true);",
   },
   {
     name: "lag one room only: a client that was told re-subscribes just one",

@@ -202,7 +202,9 @@ export class ChainedPartition<M extends FlowMessage> extends Partition<M> {
     const known = room.lost !== undefined;
     room.lost ??= lost;
     if (next === undefined && (!known || upTo < room.askedEnd)) return false;
+    const isPurge = room.anchored && room.lost === "purged" && room.head >= first;
     room.reset(next === undefined ? upTo : next - 1, room.lost ?? "purged");
+    if (isPurge) this.shared.port.purged(room, room.head);
     return true;
   }
 

@@ -109,6 +109,8 @@ export interface FlowPort<M extends FlowMessage> {
    * @param isProven It has another message where one was seen; else it only seems to have fewer than were seen.
    */
   suspect(partition: PartitionId, facts: StreamFacts, isProven: boolean): void;
+  /** The room had messages up to this number that are gone, while the stream has older ones: it was purged by itself. */
+  purged(room: FlowRoom<M>, upTo: number): void;
 }
 
 /** What a room is opened with. */

@@ -111,6 +111,7 @@ class Rig implements FlowPort<FlowMessage> {
   subscribe(): void {}
   unsubscribe(): void {}
   suspect(): void {}
+  purged(): void {}
   keep(message: FlowMessage): FlowMessage {
     return message;
   }

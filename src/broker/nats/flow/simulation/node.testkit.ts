@@ -198,6 +198,7 @@ export class SimulatedNode implements Listener {
       size: () => 100,
       mark: (message) => message.value,
       suspect: (partition, facts) => this.#suspect(partition, facts),
+      purged: (room, upTo) => this.#purged(room, upTo),
     };
   }
 
@@ -294,6 +295,14 @@ export class SimulatedNode implements Listener {
       if (stream.epoch !== facts.epoch) return;
       this.#scheduler.after(step(), () => answer(this.flow, first, this.#now));
     });
+  }
+
+  /** What is said of a purge must be so, unless the store is another one and nobody knows yet. */
+  #purged({ partition, token, name }: FlowRoom<SimulatedMessage>, upTo: number): void {
+    const [stream] = [...this.partitions].find(([, known]) => known === partition) ?? [];
+    if (stream?.epoch !== partition.epoch || (stream.epochs.get(stream.epoch)?.size ?? 0) > 1) return;
+    if (stream.log.some((message) => message.token === token && message.sequence <= upTo))
+      this.faults.push(`${this.name}: ${name} was said to be purged up to ${upTo}, and is not`);
   }
 
   #suspect(partition: PartitionId, { epoch }: StreamFacts): void {
