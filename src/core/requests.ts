@@ -11,7 +11,7 @@ import type { ServerWire } from "../protocol/wire.js";
 import { type Access, forbidden, type Right, whyNotAs } from "./access.js";
 import { forgetAsked, openGuarded, publishGuarded, type Visitor } from "./guarded.js";
 import { fittingPage, presencePage } from "./presence/page.js";
-import type { SessionHost } from "./session.js";
+import type { SessionHost } from "./session-host.js";
 import type { Opening, Subscriptions } from "./subscriptions.js";
 
 /** A session as its requests see it. */

@@ -2,48 +2,16 @@ import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { ClientInput, ControlFrame, HistoryOptions } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { HistoryReply, ServerWire } from "../protocol/wire.js";
-import { type Access, forbidden, type Guard } from "./access.js";
-import {
-  type AllowanceMark,
-  type Allowances,
-  allowanceClock,
-  allowanceVerdict,
-  overRate,
-  spend,
-} from "./allowance.js";
+import { type Access, forbidden } from "./access.js";
+import { type AllowanceMark, allowanceClock, allowanceVerdict, overRate, spend } from "./allowance.js";
 import type { Lane } from "./lane.js";
-import type { Lanes } from "./lanes.js";
-import { type Outages, outageText } from "./outages.js";
+import { outageText } from "./outages.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
-import type { Broker, Outbox } from "./ports.js";
+import type { Outbox } from "./ports.js";
 import { type Asker, carryOut, take } from "./requests.js";
-import type { Signatures } from "./signatures.js";
-import { type Owner, type Shared, Subscriptions } from "./subscriptions.js";
-
-/** What a session asks of the engine. */
-export interface SessionHost extends Shared {
-  readonly broker: Broker;
-  readonly guard: Guard;
-  readonly lanes: Lanes;
-  readonly outages: Outages;
-  readonly signatures: Signatures;
-  readonly allowances: Allowances;
-  /** Asks for a call of {@link Session.turn} in the next tick. */
-  wantTurn(session: Session): void;
-  /** The same, but some time later. */
-  wantRetry(session: Session): void;
-  /** Its socket is too slow, or not any more: asks for a call of {@link Session.adapt} in the next tick, before anything is flushed. */
-  wantLag(session: Session): void;
-  /** The socket's buffer is to be watched until it drains. */
-  watch(session: Session, nowMs: number): void;
-  /** Slows it down where too much waits for its socket, or would with so many bytes more. */
-  lookAt(session: Session, expectedBytes: number): void;
-  /** Milliseconds since 1970; see `Fanout.wallMs`. */
-  wallMs(): number;
-  /** The socket took something of what waited for it. */
-  noteDrain(session: Session): void;
-}
+import type { SessionHost } from "./session-host.js";
+import { type Owner, Subscriptions } from "./subscriptions.js";
 
 type State =
   | "open"
