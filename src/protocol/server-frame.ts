@@ -52,7 +52,7 @@ export function parseServerFrame(elements: readonly unknown[]): ServerFrame | un
         count: uint(second),
         joined: list(third),
         left: list(fourth),
-        list: typeof fifth === "boolean" ? fifth : undefined,
+        ...(typeof fifth === "boolean" && { list: fifth }),
       };
     case CODE.rate:
       return { type: "rate", room: parseRoom(first), rate: rate(second) };

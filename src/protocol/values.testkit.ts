@@ -175,13 +175,17 @@ export const controlFrame: fc.Arbitrary<ControlFrame> = fc.oneof(
     offset: uint53,
     reason: fc.constantFrom("expired" as const, "epoch" as const, "purged" as const),
   }),
-  fc.record({
-    type: fc.constant("members" as const),
-    room,
-    count: uint53,
-    joined: fc.array(value, { maxLength: 3 }),
-    left: fc.array(value, { maxLength: 3 }),
-  }),
+  fc.record(
+    {
+      type: fc.constant("members" as const),
+      room,
+      count: uint53,
+      joined: fc.array(value, { maxLength: 3 }),
+      left: fc.array(value, { maxLength: 3 }),
+      list: fc.boolean(),
+    },
+    { requiredKeys: ["type", "room", "count", "joined", "left"] },
+  ),
   fc.record({ type: fc.constant("rate" as const), room, rate }),
   fc.record({ type: fc.constant("goaway" as const), reason: wellFormedText(0, 30), delayMs: uint53 }),
 );

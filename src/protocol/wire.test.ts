@@ -81,6 +81,7 @@ test("every reply arrives as it was sent", () => {
     { type: "lagged" },
     { type: "reset", room, epoch: "e", offset: 9, reason: "expired" },
     { type: "members", room, count: 2, joined: ["a"], left: [] },
+    { type: "members", room, count: 1, joined: [["a", { x: 1 }]], left: [], list: true },
     { type: "goaway", reason: "restart", delayMs: 20 },
   ] as const;
   const payload = Buffer.concat(frames.map((frame) => msgpackWire.encode(frame)));
