@@ -9,6 +9,7 @@ import { startServer } from "../server.js";
 
 const NAMESPACES = {
   board: { state: true, history: { messages: 5_000, seconds: 3_600 } },
+  news: { history: { messages: 5_000, seconds: 3_600 } },
   cursors: { ephemeral: true },
 } as const;
 const DEADLINE_MS = 20_000;
@@ -241,15 +242,15 @@ test("what cannot be is refused before the stream begins, and says why", async (
 test("who does not read has a bounded buffer, and gets everything when it reads again", async (t) => {
   const limits = { bufferBytes: 262_144, softWatermarkBytes: 131_072, slowMs: 120_000 };
   const rig = await started(t, { limits });
-  const slow = await Reader.open(t, rig.port, "?room=board.a");
-  const other = await Reader.open(t, rig.port, "?room=board.a");
+  const slow = await Reader.open(t, rig.port, "?room=news.a");
+  const other = await Reader.open(t, rig.port, "?room=news.a");
   for (const reader of [slow, other])
     await reader.until(() => reader.events.at(-1)?.event === "live", "live");
   slow.response.pause();
   const count = 3_000;
   const filler = "x".repeat(14_000);
   for (const number of numbers(1, count)) {
-    await rig.publish("board.a", [number, filler]);
+    await rig.publish("news.a", [number, filler]);
     if (number % 100 === 0)
       await other.until(() => other.messages.length === number, "the other one to go on");
   }
