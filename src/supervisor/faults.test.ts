@@ -119,10 +119,10 @@ test("kill -9 of the supervisor while a worker stands still: it ends as soon as 
 test("a handler that throws costs its own connection only", async (t) => {
   const session = new URL("../core/session.js", import.meta.url).href;
   const code = `import { Session } from "${session}";
-    const receive = Session.prototype.receive;
-    Session.prototype.receive = function (payload, nowMs) {
+    const take = Session.prototype.take;
+    Session.prototype.take = function (payload, nowMs) {
       if (Buffer.from(payload).includes("poison")) throw new Error("poisoned");
-      return receive.call(this, payload, nowMs);
+      return take.call(this, payload, nowMs);
     };`;
   const folder = TestNode.folderFor(t);
   const node = await startDeep(t, ["--workers", "2"], preload(folder, code));
