@@ -204,8 +204,10 @@ function subscribe(
       return;
     }
     const { result } = opening.start;
-    // In one write with what follows it in the next tick; at once where nothing may follow soon, or something else does first.
-    const goesAlong = asker.takesFrames && asker.drainedEnough && !host.outages.isAny && ref > 0;
+    // In one write with what follows it in the next tick; at once where nothing may follow soon, or something else does first: what
+    // is told of an outage, or who is in the room.
+    const isAlone = !host.outages.isAny && options.members !== true;
+    const goesAlong = asker.takesFrames && asker.drainedEnough && isAlone && ref > 0;
     if (!goesAlong) asker.answer(ref, result);
     const answer = goesAlong ? asker.wire.encode({ type: "ok", ref, result }) : undefined;
     asker.subscriptions.begin(opening, answer, !asker.takesFrames);

@@ -130,6 +130,7 @@ test("who comes later is sent the list as it is, and then every change, in eithe
   const [next] = await events(rig, late);
   assert.deepEqual(next, { count: 3, joined: ["late", ["text", { n: 1 }]], left: [], list: undefined });
   const lines = text.socket.chunks.map((chunk) => new TextDecoder().decode(chunk)).join("");
+  assert.ok(lines.indexOf("[17,1,") < lines.indexOf("[23,"), "what comes before the answer is ignored");
   assert.match(lines, /\[23,"lobby\.a",1,\["ann"\],\[\],true\]\n/);
   assert.match(lines, /\[23,"lobby\.a",3,\["late",\["text",\{"n":1\}\]\],\[\]\]\n/);
 });
