@@ -53,7 +53,7 @@ export class NatsBroker implements Broker {
     return this.#parts.delivery.counters;
   }
 
-  get gossip(): Gossip {
+  get gossip(): Gossip | undefined {
     return this.#parts.gossip;
   }
 
