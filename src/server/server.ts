@@ -173,6 +173,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     version,
     health: () => ({
       ok: stopping === undefined,
+      time: Date.now(),
       node: config.node,
       connections: counters.connections,
       rooms: engine?.openRooms ?? 0,
