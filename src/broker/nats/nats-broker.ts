@@ -43,7 +43,7 @@ export class NatsBroker implements Broker {
     return this.#parts.delivery.counters;
   }
 
-  get gossip(): Gossip {
+  get gossip(): Gossip | undefined {
     return this.#parts.gossip;
   }
 
