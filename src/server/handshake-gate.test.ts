@@ -6,7 +6,12 @@ const LIMITS = { handshakesPerSecond: 100, handshakeLagMs: 200 };
 
 /** A gate whose loop is on time, unless the test says otherwise. */
 function gate(limits = LIMITS): HandshakeGate {
-  return new HandshakeGate(limits, 0, () => 0.5, () => {});
+  return new HandshakeGate(
+    limits,
+    0,
+    () => 0.5,
+    () => {},
+  );
 }
 
 function many(of: HandshakeGate, count: number, nowMs: number): GateVerdict[] {
