@@ -8,6 +8,8 @@ export interface MemoryLimits {
   readonly keysPerRoom: number;
   /** Idempotency ids remembered. */
   readonly ids: number;
+  /** Patterns watched at once. */
+  readonly patterns: number;
 }
 
 export const DEFAULT_MEMORY_LIMITS: MemoryLimits = Object.freeze({
@@ -19,6 +21,8 @@ export const DEFAULT_MEMORY_LIMITS: MemoryLimits = Object.freeze({
   keysPerRoom: 10_000,
   // 1,600 publishes a second with an id for the whole window. 270 bytes each, outside of `bytes`.
   ids: 200_000,
+  // More than one process may ask for, as those of several workers come together here. 500 bytes each, outside of `bytes`.
+  patterns: 50_000,
 });
 
 /**

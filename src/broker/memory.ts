@@ -1,11 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { ByteBudget } from "../core/byte-budget.js";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import { PatternIndex } from "../core/pattern-index.js";
+import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot, Watcher } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import { CodedError } from "../protocol/errors.js";
 import type { Position } from "../protocol/frames.js";
 import { createMessage, type Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
+import type { RoomPattern } from "../protocol/room-pattern.js";
 import { type BrokerCounters, createBrokerCounters } from "./counters.js";
 import { Deque } from "./deque.js";
 import { HistoryBudget } from "./history-budget.js";
@@ -51,6 +53,8 @@ export interface MemoryBrokerOptions {
  *   All of it is counted, and readers are told by `lost`, a new epoch or `droppedKeys`. Where every room is open, a
  *   further one is refused as `unavailable`.
  *
+ * What nobody has open goes to the watcher in the same way, where a watched pattern means its room.
+ *
  * One sink a room: opening an open room rejects. Call {@link MemoryBroker.sweep} about once a second.
  */
 export class MemoryBroker implements Broker {
@@ -70,7 +74,10 @@ export class MemoryBroker implements Broker {
   /** Ephemeral rooms exist only while they are open. */
   readonly #ephemeral = new Map<RoomName, Opening>();
   /** Messages that wait because a sink is at work. */
-  readonly #waiting = new Deque<{ readonly opening: Opening; readonly message: Message }>();
+  readonly #waiting = new Deque<{ readonly opening: Opening | undefined; readonly message: Message }>();
+  readonly #watched = new PatternIndex<true>();
+  /** Of all patterns. */
+  #watcher: Watcher | undefined;
   #delivering = false;
   /** Part of the epoch of rooms that appear from now on; grows with every room that is forgotten. */
   #generation = 0;
@@ -127,7 +134,7 @@ export class MemoryBroker implements Broker {
     if (outgoing.id !== undefined)
       this.counters.droppedIds += this.#ids.add(outgoing.room, outgoing.id, position, this.#elapsedMs());
     this.counters.published += 1;
-    if (room.opening !== undefined) this.#deliver(room.opening, message);
+    if (room.opening !== undefined || this.#watched.size > 0) this.#deliver(room.opening, message);
     return position;
   }
 
@@ -162,6 +169,27 @@ export class MemoryBroker implements Broker {
     // Whoever subscribes to names that nobody publishes to must not push out rooms with a past.
     if (room.unused) this.#rooms.delete(name);
     else this.#idle.push(room);
+  }
+
+  async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    this.#refuseIfStopped();
+    const { patterns } = this.#limits;
+    if (this.#watched.size >= patterns && !this.#watched.has(pattern)) {
+      this.counters.refusedPatterns += 1;
+      throw new CodedError(
+        "unavailable",
+        `${patterns} patterns are watched at this broker, its limit`,
+        5_000,
+      );
+    }
+    this.#watcher = watcher;
+    this.#watched.set(pattern, true);
+    this.counters.watchedPatterns = this.#watched.size;
+  }
+
+  unwatch(pattern: RoomPattern): void {
+    this.#watched.delete(pattern);
+    this.counters.watchedPatterns = this.#watched.size;
   }
 
   async history(name: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
@@ -199,6 +227,7 @@ export class MemoryBroker implements Broker {
   /** At once: there is nothing to wait for. All that was kept is gone. */
   async stop(_deadlineMs: number): Promise<void> {
     this.#stopped = true;
+    for (const pattern of [...this.#watched.patterns()]) this.unwatch(pattern);
     for (const name of [...this.#rooms.keys(), ...this.#ephemeral.keys()]) this.close(name);
     for (const room of this.#rooms.values()) this.#forget(room);
     this.#ids.expire(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
@@ -206,13 +235,13 @@ export class MemoryBroker implements Broker {
 
   #publishEphemeral({ room, data, key, origin }: Outgoing, nowMs: number): Position {
     const opening = this.#ephemeral.get(room);
-    if (opening !== undefined)
+    if (opening !== undefined || this.#watched.matches(room))
       this.#deliver(opening, createMessage({ room, offset: 0, prev: 0, time: nowMs, data, key, origin }));
     this.counters.published += 1;
     return EPHEMERAL;
   }
 
-  #deliver(opening: Opening, message: Message): void {
+  #deliver(opening: Opening | undefined, message: Message): void {
     if (this.#delivering) {
       this.#waiting.push({ opening, message });
       return;
@@ -224,10 +253,14 @@ export class MemoryBroker implements Broker {
     this.#delivering = false;
   }
 
-  #hand(opening: Opening, message: Message): void {
-    if (opening.closed) return;
+  /** To the sink of when it was stored, or to the watcher: the room may have been closed while the message waited. */
+  #hand(opening: Opening | undefined, message: Message): void {
+    const isOpen = opening !== undefined && !opening.closed;
+    if (!isOpen && !this.#watched.matches(message.room)) return;
+    if (!isOpen) this.counters.watchedMessages += 1;
+    const receiver = isOpen ? opening.sink : this.#watcher;
     try {
-      opening.sink.message(message);
+      receiver?.message(message);
     } catch (cause) {
       this.counters.sinkErrors += 1;
       this.#onSinkError(cause, message.room);

@@ -67,6 +67,7 @@ const ACCESS: Access = Object.freeze({
   rights: {
     allows: (right: string, room: RoomName) =>
       SETTINGS.has(room) && (right === "subscribe" || right === "history"),
+    allowsPattern: () => false,
   },
 });
 
