@@ -48,7 +48,8 @@ class Guest {
   enter(rooms: readonly string[]): void {
     if (this.#socket.readyState !== WebSocket.OPEN || this.#asked.length > 0) return;
     this.#asked = rooms;
-    for (const room of rooms) this.#send(1, room);
+    // All tabs of a member say the same of it.
+    for (const room of rooms) this.#send(1, room, room === LOBBY ? [{ info: `of ${this.sub}` }] : []);
   }
 
   leave(room: string): void {
@@ -60,11 +61,11 @@ class Guest {
     this.#socket.terminate();
   }
 
-  #send(code: number, room: string): void {
+  #send(code: number, room: string, more: readonly unknown[] = []): void {
     // The answer says no room: the number does.
     this.#ref += 1;
     const ref = this.#ref * ROOMS.length + ROOMS.indexOf(room);
-    this.#socket.send(JSON.stringify([code, ref, room]));
+    this.#socket.send(JSON.stringify([code, ref, room, ...more]));
   }
 
   #take([code, ref, result, , , of]: [number, number, unknown, unknown, unknown, string?]): void {
@@ -80,7 +81,8 @@ class Guest {
 /** What there is to be seen of a room. */
 interface Truth {
   readonly hall: number;
-  readonly lobby: readonly string[];
+  /** What each member says of itself. */
+  readonly lobby: Readonly<Record<string, unknown>>;
 }
 
 /** Guests that come and go at random on several nodes, and one who watches on each. */
@@ -159,10 +161,13 @@ export class Crowd {
   #truth(nodes: readonly TestNode[]): Truth {
     this.#guests = this.#guests.filter((guest) => !guest.isGone);
     const watchers = nodes.filter((node) => this.#watchers.get(node)?.socket.readyState === WebSocket.OPEN);
-    const members = this.#guests.filter(({ rooms }) => rooms.has(LOBBY)).map(({ sub }) => sub);
+    const members = this.#guests.filter(({ rooms }) => rooms.has(LOBBY));
     return {
       hall: this.#guests.filter(({ rooms }) => rooms.has(HALL)).length + watchers.length,
-      lobby: [...new Set([...members, ...(watchers.length > 0 ? ["watcher"] : [])])].sort(),
+      lobby: Object.fromEntries([
+        ...members.map(({ sub }) => [sub, `of ${sub}`]),
+        ...(watchers.length > 0 ? [["watcher", null]] : []),
+      ]),
     };
   }
 
@@ -170,7 +175,7 @@ export class Crowd {
     const watcher = this.#watchers.get(node);
     return {
       hall: watcher?.counts.get(HALL) ?? -1,
-      lobby: [...(watcher?.lists.get(LOBBY)?.keys() ?? [])].sort(),
+      lobby: Object.fromEntries(watcher?.lists.get(LOBBY) ?? []),
     };
   }
 
