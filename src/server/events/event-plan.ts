@@ -1,6 +1,7 @@
 import { CodedError } from "../../protocol/errors.js";
 import type { AskedRate, Position } from "../../protocol/frames.js";
 import { parseRoom } from "../../protocol/room-name.js";
+import { hasWildcard, isPattern } from "../../protocol/room-pattern.js";
 import { parsePosition, TOKEN_PARAMETER } from "../http-query.js";
 
 /** What a stream of events follows, by its request. */
@@ -32,7 +33,7 @@ export function planOf(query: string, lastEventId: string): EventPlan {
   for (const name of new Set(parameters.keys()))
     if (!["room", "last", "state", "rate", "lastEventId", TOKEN_PARAMETER].includes(name))
       throw bad(`the query parameter ${JSON.stringify(name)} is unknown; allowed are ${ALLOWED}`);
-  const names = parameters.getAll("room").map((name) => parseRoom(name));
+  const names = parameters.getAll("room").map(nameOf);
   if (names.length === 0 || names.length > ROOMS_MAX || new Set(names).size < names.length)
     throw bad(`name 1 to ${ROOMS_MAX} rooms, each once: /v1/events?room=R&room=S`);
   const id = lastEventId === "" ? (parameters.get("lastEventId") ?? "") : lastEventId;
@@ -41,6 +42,14 @@ export function planOf(query: string, lastEventId: string): EventPlan {
     rooms: names.map((name, index) => ({ name, after: positions[index] })),
     options: optionsOf(parameters),
   };
+}
+
+function nameOf(raw: string): string {
+  if (isPattern(raw) && hasWildcard(raw))
+    throw bad(
+      `room=${raw}: a pattern has no position that a stream of events could resume from; name rooms, or subscribe over WebSocket`,
+    );
+  return parseRoom(raw);
 }
 
 /** What `id:` of an event holds: the position in each room, in the order of the request. */
