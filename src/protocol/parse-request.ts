@@ -79,8 +79,13 @@ function requestOf(code: unknown, ref: number, args: readonly unknown[], limits:
 function subscribe(ref: number, args: readonly unknown[]): ServerSide {
   const [room, raw] = args;
   if (isWild(room))
-    return { type: "subscribePattern", ref, pattern: parsePattern(room), options: subscribeOptions(raw) };
-  return { type: "subscribe", ref, room: parseRoom(room), options: subscribeOptions(raw) };
+    return {
+      type: "subscribePattern",
+      ref,
+      pattern: parsePattern(room),
+      options: parseSubscribeOptions(raw),
+    };
+  return { type: "subscribe", ref, room: parseRoom(room), options: parseSubscribeOptions(raw) };
 }
 
 /** Whether what is to be a room's name is meant as a pattern. */
@@ -111,7 +116,8 @@ export function parseKey(raw: unknown, keyBytes: number): string | undefined {
   return raw;
 }
 
-function subscribeOptions(raw: unknown): SubscribeOptions {
+/** Parses the options of a subscribe. @throws CodedError `bad_request` */
+export function parseSubscribeOptions(raw: unknown): SubscribeOptions {
   const given = mapOf(raw);
   const options: Mutable<SubscribeOptions> = {};
   const after = optional(given.after, positionOf);
@@ -159,7 +165,7 @@ function subscribeMany(ref: number, args: readonly unknown[], { values }: Decode
   // Before any of them is looked at: each that is wrong would cost an error of its own.
   if (items.length > values)
     throw new CodedError("too_large", `${items.length} rooms in one frame, at most ${values} are allowed`);
-  const options = subscribeOptions(raw);
+  const options = parseSubscribeOptions(raw);
   if (options.after !== undefined)
     throw bad("in subscribe many a position belongs to its room: [room, after]");
   return { type: "subscribeMany", ref, rooms: items.map(manyItem), options };
