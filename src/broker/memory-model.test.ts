@@ -12,7 +12,13 @@ import { conformanceSettings } from "./conformance.testkit.js";
 import { at } from "./conformance-rig.testkit.js";
 import { type BrokerCounters, createBrokerCounters } from "./counters.js";
 import { MemoryBroker } from "./memory.js";
-import { HISTORY_SHARE, ID_WINDOW_MS, MESSAGE_OVERHEAD_BYTES } from "./memory-limits.js";
+import {
+  HISTORY_SHARE,
+  ID_WINDOW_MS,
+  LOG_MESSAGE_OVERHEAD_BYTES,
+  LOG_OVERHEAD_BYTES,
+  STATE_OVERHEAD_BYTES,
+} from "./memory-limits.js";
 
 const LIMITS = { bytes: 12_000, rooms: 5, keysPerRoom: 3, ids: 4, patterns: 2 };
 const HISTORY_BYTES = LIMITS.bytes * HISTORY_SHARE;
@@ -106,8 +112,7 @@ class Model {
     this.expireKeys(room);
     room.head += 1;
     const numbers = { offset: room.head, prev: room.head - 1, time: this.nowMs };
-    const bytes =
-      createMessage({ room: name, data, key, ...numbers }).frame.byteLength + MESSAGE_OVERHEAD_BYTES;
+    const bytes = createMessage({ room: name, data, key, ...numbers }).frame.byteLength;
     this.#keep({ room, key, value, bytes, offset: room.head, time: this.nowMs });
     const position = { epoch: room.epoch, offset: room.head };
     if (id !== undefined)
@@ -128,14 +133,14 @@ class Model {
     const own = this.history.filter(({ room }) => room === kept.room);
     const surplus = own.slice(0, Math.max(0, own.length - history.messages));
     this.history = this.history.filter((other) => !surplus.includes(other));
-    while (sum(this.history) > HISTORY_BYTES) this.history.shift();
+    while (historyBytes(this.history) > HISTORY_BYTES) this.history.shift();
     if (!state || kept.key === undefined) return;
     this.state = this.state.filter(({ room, key }) => room !== kept.room || key !== kept.key);
     if (kept.value === null) return;
     const keys = this.state.filter(({ room }) => room === kept.room);
     if (keys.length === LIMITS.keysPerRoom) this.#dropKey(keys[0]);
     this.state.push(kept);
-    while (sum(this.state) > LIMITS.bytes - HISTORY_BYTES) this.#dropKey(this.state[0]);
+    while (stateBytes(this.state) > LIMITS.bytes - HISTORY_BYTES) this.#dropKey(this.state[0]);
   }
 
   #dropKey(kept: Kept | undefined): void {
@@ -290,12 +295,12 @@ class Pair {
     this.#sweep();
     this.model.expire();
     const { bytes, rooms, ids } = this.broker.usage;
-    assert.equal(bytes, sum(this.model.history) + sum(this.model.state));
+    assert.equal(bytes, historyBytes(this.model.history) + stateBytes(this.model.state));
     assert.ok(bytes <= LIMITS.bytes && rooms <= LIMITS.rooms && ids <= LIMITS.ids);
   }
 
   #sweep(): void {
-    this.broker.sweep(this.model.nowMs);
+    this.broker.sweep();
     for (const room of this.model.rooms) this.model.expireKeys(room);
   }
 
@@ -373,8 +378,15 @@ test("the memory broker does what a naive model does", async (t) => {
     assert.ok(count > 100, `${cap} was reached ${count} times only`);
 });
 
-function sum(kept: readonly Kept[]): number {
-  return kept.reduce((total, { bytes }) => total + bytes, 0);
+function historyBytes(kept: readonly Kept[]): number {
+  const rooms = new Set(kept.map(({ room }) => room)).size;
+  return (
+    rooms * LOG_OVERHEAD_BYTES + kept.reduce((sum, { bytes }) => sum + bytes + LOG_MESSAGE_OVERHEAD_BYTES, 0)
+  );
+}
+
+function stateBytes(kept: readonly Kept[]): number {
+  return kept.reduce((sum, { bytes }) => sum + bytes + STATE_OVERHEAD_BYTES, 0);
 }
 
 function shown({ offset, time, key, value }: Kept): unknown {

@@ -10,6 +10,7 @@ import type { RoomName } from "../protocol/room-name.js";
 import type { RoomPattern } from "../protocol/room-pattern.js";
 import { type BrokerCounters, createBrokerCounters } from "./counters.js";
 import { Deque } from "./deque.js";
+import { HistoryBudget } from "./history-budget.js";
 import { IdWindow } from "./id-window.js";
 import { LinkedList } from "./linked-list.js";
 import { MemoryGossip } from "./memory-gossip.js";
@@ -21,7 +22,7 @@ import {
   NESTED_PUBLISHES_MAX,
   SWEEP_STEPS,
 } from "./memory-limits.js";
-import { MemoryLog } from "./memory-log.js";
+import { emptyPage } from "./memory-log.js";
 import { MemoryRoom, type Opening, type Shared } from "./memory-room.js";
 
 export interface MemoryBrokerOptions {
@@ -30,6 +31,8 @@ export interface MemoryBrokerOptions {
   readonly id?: string;
   /** Milliseconds since 1970. Default: the clock. */
   readonly nowMs?: () => number;
+  /** Milliseconds that never jump, by which ids are remembered. Default: those of `nowMs`, where that is given, else the process's. */
+  readonly elapsedMs?: () => number;
   readonly limits?: Partial<MemoryLimits>;
   readonly counters?: BrokerCounters;
   /** Told what a sink threw; must not throw. Default: a process warning. */
@@ -60,10 +63,10 @@ export class MemoryBroker implements Broker {
   readonly #settingsOf: SettingsOf;
   readonly #id: string;
   readonly #nowMs: () => number;
+  readonly #elapsedMs: () => number;
   readonly #limits: MemoryLimits;
   readonly #onSinkError: (cause: unknown, room: RoomName) => void;
   readonly #shared: Shared;
-  readonly #emptyLog: MemoryLog;
   readonly #ids: IdWindow;
   readonly #rooms = new Map<RoomName, MemoryRoom>();
   /** Rooms that are not open, the least recently used first. */
@@ -85,17 +88,17 @@ export class MemoryBroker implements Broker {
     this.#settingsOf = options.settingsOf;
     this.#id = options.id ?? randomBytes(5).toString("hex");
     this.#nowMs = options.nowMs ?? Date.now;
+    this.#elapsedMs = options.elapsedMs ?? options.nowMs ?? (() => performance.now());
     this.#limits = Object.freeze({ ...DEFAULT_MEMORY_LIMITS, ...options.limits });
     this.counters = options.counters ?? createBrokerCounters();
     this.#onSinkError = options.onSinkError ?? warn;
     const historyBytes = Math.floor(this.#limits.bytes * HISTORY_SHARE);
     this.#shared = {
-      history: new ByteBudget(historyBytes),
+      history: new HistoryBudget(historyBytes),
       state: new ByteBudget(this.#limits.bytes - historyBytes),
       keysPerRoom: this.#limits.keysPerRoom,
       counters: this.counters,
     };
-    this.#emptyLog = new MemoryLog({ messages: 0, seconds: 0 }, this.#shared.history);
     this.#ids = new IdWindow(ID_WINDOW_MS, this.#limits.ids);
   }
 
@@ -118,7 +121,7 @@ export class MemoryBroker implements Broker {
     if (known === undefined && this.#settingsOf(outgoing.room).ephemeral)
       return this.#publishEphemeral(outgoing, nowMs);
     if (outgoing.id !== undefined) {
-      const position = this.#ids.find(outgoing.room, outgoing.id, nowMs);
+      const position = this.#ids.find(outgoing.room, outgoing.id, this.#elapsedMs());
       if (position !== undefined) {
         this.counters.duplicates += 1;
         return position;
@@ -129,7 +132,7 @@ export class MemoryBroker implements Broker {
     const message = room.store(outgoing, nowMs);
     const position: Position = { epoch: room.epoch, offset: message.offset };
     if (outgoing.id !== undefined)
-      this.counters.droppedIds += this.#ids.add(outgoing.room, outgoing.id, position, nowMs);
+      this.counters.droppedIds += this.#ids.add(outgoing.room, outgoing.id, position, this.#elapsedMs());
     this.counters.published += 1;
     if (room.opening !== undefined || this.#watched.size > 0) this.#deliver(room.opening, message);
     return position;
@@ -192,7 +195,7 @@ export class MemoryBroker implements Broker {
   async history(name: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     this.#refuseIfStopped();
     const room = this.#rooms.get(name);
-    if (room === undefined) return this.#emptyLog.page(from, limit, this.#headOfUnknown(name));
+    if (room === undefined) return emptyPage(from, this.#headOfUnknown(name));
     this.#touch(room);
     return room.history(from, limit, this.#nowMs());
   }
@@ -209,8 +212,9 @@ export class MemoryBroker implements Broker {
    * Drops what is too old, so that quiet rooms give their memory back. Bounded work: a large broker takes several
    * calls for one round. Readers never see what is too old, swept or not.
    */
-  sweep(nowMs: number): void {
-    let steps = SWEEP_STEPS - this.#ids.expire(nowMs, SWEEP_STEPS / 2);
+  sweep(): void {
+    const nowMs = this.#nowMs();
+    let steps = SWEEP_STEPS - this.#ids.expire(this.#elapsedMs(), SWEEP_STEPS / 2);
     // One more than there are rooms, as the end of a round takes a turn.
     for (let turns = this.#rooms.size + 1; turns > 0 && steps > 0; turns -= 1) {
       this.#swept ??= this.#rooms.values();

@@ -177,6 +177,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     version,
     health: () => ({
       ok: stopping === undefined,
+      time: Date.now(),
       node: config.node,
       connections: counters.connections,
       rooms: engine?.openRooms ?? 0,

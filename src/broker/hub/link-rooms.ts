@@ -2,6 +2,7 @@ import type { Sink } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import { FrameArena } from "./frame-arena.js";
 import type { HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS } from "./hub-limits.js";
 import type { LinkWatch } from "./link-watch.js";
@@ -27,6 +28,7 @@ interface LinkRoom {
   epoch: string;
   offset: number;
   state: LinkRoomState;
+  readonly frames: FrameArena;
 }
 
 type LinkRoomState =
@@ -58,6 +60,8 @@ export class LinkRooms {
   /** By the ref of the request that the hub has not answered. */
   readonly #asked = new Map<number, LinkRoom>();
   #retry: NodeJS.Timeout | undefined;
+  /** Of rooms that are not open. */
+  readonly #watchedFrames = new FrameArena();
 
   constructor(owner: LinkRoomsOwner) {
     this.#owner = owner;
@@ -71,7 +75,7 @@ export class LinkRooms {
     if (this.#rooms.has(name)) return Promise.reject(new Error(`room ${name} is open already`));
     return new Promise((resolve, reject) => {
       const state: LinkRoomState = { kind: "opening", ref: 0, dueMs, resolve, reject };
-      const room: LinkRoom = { name, sink, epoch: "", offset: 0, state };
+      const room: LinkRoom = { name, sink, epoch: "", offset: 0, state, frames: new FrameArena() };
       this.#rooms.set(name, room);
       this.#ask(room);
     });
@@ -160,7 +164,7 @@ export class LinkRooms {
       counters.ignored += 1;
       return;
     }
-    const message = readMessage(bytes, view, start, end, room.name);
+    const message = readMessage(bytes, view, start, end, room.name, room.frames);
     if (room.epoch !== "") {
       if (message.offset <= room.offset) {
         counters.ignored += 1;
@@ -190,7 +194,7 @@ export class LinkRooms {
     const name = roomIn(bytes, view, start, end);
     const room = this.#rooms.get(name);
     if (room === undefined || room.state.kind === "opening") {
-      this.#owner.patterns.message(readMessage(bytes, view, start, end, name));
+      this.#owner.patterns.message(readMessage(bytes, view, start, end, name, this.#watchedFrames));
       return;
     }
     // It is opened anew. What is numbered comes by its replay; of what is not, this is all that comes.
@@ -200,7 +204,7 @@ export class LinkRooms {
     }
     this.#owner.counters.received += 1;
     try {
-      room.sink.message(readMessage(bytes, view, start, end, name));
+      room.sink.message(readMessage(bytes, view, start, end, name, this.#watchedFrames));
     } catch (cause) {
       this.#sinkThrew(cause);
     }
@@ -299,8 +303,8 @@ export class LinkRooms {
   }
 
   /** Leaves a closed room in the place of one whose request the hub may still answer. */
-  #haunt({ name, sink, epoch, offset }: LinkRoom, ref: number, dueMs: number): void {
-    this.#asked.set(ref, { name, sink, epoch, offset, state: { kind: "closed", dueMs } });
+  #haunt({ name, sink, epoch, offset, frames }: LinkRoom, ref: number, dueMs: number): void {
+    this.#asked.set(ref, { name, sink, epoch, offset, frames, state: { kind: "closed", dueMs } });
   }
 
   #forget(room: LinkRoom): void {

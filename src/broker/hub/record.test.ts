@@ -7,6 +7,7 @@ import type { ResetReason } from "../../protocol/frames.js";
 import { createMessage, dataOf, type Message } from "../../protocol/message.js";
 import { parseRoom } from "../../protocol/room-name.js";
 import { parsePattern } from "../../protocol/room-pattern.js";
+import { FrameArena } from "./frame-arena.js";
 import { numberOf, readMessage, roomIn, writeMessage } from "./message-record.js";
 import { type HubRecord, MalformedRecord, RECORD, type WorkerRecord } from "./record.js";
 import { readHubRecord, readWorkerRecord, writeRecord } from "./record-codec.js";
@@ -131,7 +132,7 @@ test("a message comes out as it went in, with bytes of its own", () => {
       const end = bytes.length - TAIL;
       assert.equal(numberOf(view, LEAD, end), number);
       assert.equal(roomIn(bytes, view, LEAD, end), sent.room);
-      const read = readMessage(bytes, view, LEAD, end, sent.room);
+      const read = readMessage(bytes, view, LEAD, end, sent.room, new FrameArena());
       bytes.fill(0);
       assert.deepEqual(plain(read), plain(sent));
       assert.deepEqual(Buffer.from(dataOf(read)), Buffer.from(dataOf(sent)));
@@ -278,7 +279,7 @@ function readWith<T>(
 function readMessageFrom(record: Uint8Array): Message {
   const { bytes, view } = placed(record);
   numberOf(view, LEAD, LEAD + record.length);
-  return readMessage(bytes, view, LEAD, LEAD + record.length, ROOM);
+  return readMessage(bytes, view, LEAD, LEAD + record.length, ROOM, new FrameArena());
 }
 
 /** Any bytes as hex, so that kinds of arrays compare. */
