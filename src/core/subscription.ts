@@ -47,8 +47,8 @@ export interface Live {
 }
 
 export type SubscriptionState =
-  /** Waits for the broker; the request is not answered yet. */
-  | { readonly kind: "opening" }
+  /** Waits for the broker; the request is not answered yet. `isAgain`: another one was before. */
+  | { readonly kind: "opening"; readonly isAgain: boolean }
   | Replay
   /** Waits for a page of history. */
   | { readonly kind: "reading" }
@@ -58,10 +58,16 @@ export type SubscriptionState =
   /** The session has given it up. */
   | { readonly kind: "abandoned" };
 
-export const OPENING: SubscriptionState = Object.freeze({ kind: "opening" });
+export const OPENING: SubscriptionState = Object.freeze({ kind: "opening", isAgain: false });
+export const REOPENING: SubscriptionState = Object.freeze({ kind: "opening", isAgain: true });
 export const READING: SubscriptionState = Object.freeze({ kind: "reading" });
 export const LAGGED: SubscriptionState = Object.freeze({ kind: "lagged" });
 const ABANDONED: SubscriptionState = Object.freeze({ kind: "abandoned" });
+
+/** Whether the room comes to its session by name, and by no pattern: from the first answer to the end. */
+export function isHeld(state: SubscriptionState): boolean {
+  return state.kind !== "opening" || state.isAgain;
+}
 
 const LIVE: Live = Object.freeze({ kind: "live", rate: "all" });
 const LIVE_BY_RATE = new Map<Rate, Live>([["all", LIVE]]);
