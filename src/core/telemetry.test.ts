@@ -185,6 +185,8 @@ test("resumes are counted by what served them and the result", async () => {
     history: (room, from, limit) =>
       failing ? Promise.reject(new Error("on purpose")) : broker.history(room, from, limit),
     state: (room) => broker.state(room),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   }));
   const client = rig.connect();

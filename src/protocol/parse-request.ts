@@ -53,7 +53,7 @@ export function invalid(ref: number, error: CodedError): ClientInput {
 function requestOf(code: unknown, ref: number, args: readonly unknown[], limits: DecodeLimits): ServerSide {
   switch (code) {
     case CODE.subscribe:
-      return { type: "subscribe", ref, room: parseRoom(args[0]), options: subscribeOptions(args[1]) };
+      return { type: "subscribe", ref, room: parseRoom(args[0]), options: parseSubscribeOptions(args[1]) };
     case CODE.unsubscribe:
       return { type: "unsubscribe", ref, room: parseRoom(args[0]) };
     case CODE.publish:
@@ -97,7 +97,8 @@ export function parseKey(raw: unknown, keyBytes: number): string | undefined {
   return raw;
 }
 
-function subscribeOptions(raw: unknown): SubscribeOptions {
+/** Parses the options of a subscribe. @throws CodedError `bad_request` */
+export function parseSubscribeOptions(raw: unknown): SubscribeOptions {
   const given = mapOf(raw);
   const options: Mutable<SubscribeOptions> = {};
   const after = optional(given.after, positionOf);
@@ -145,7 +146,7 @@ function subscribeMany(ref: number, args: readonly unknown[], { values }: Decode
   // Before any of them is looked at: each that is wrong would cost an error of its own.
   if (items.length > values)
     throw new CodedError("too_large", `${items.length} rooms in one frame, at most ${values} are allowed`);
-  const options = subscribeOptions(raw);
+  const options = parseSubscribeOptions(raw);
   if (options.after !== undefined)
     throw bad("in subscribe many a position belongs to its room: [room, after]");
   return { type: "subscribeMany", ref, rooms: items.map(manyItem), options };

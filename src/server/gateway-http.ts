@@ -27,6 +27,12 @@ export interface RequestSocket {
   forEach(take: (name: string, value: string) => void): void;
 }
 
+/** When a request came, by `performance.now()`, as everywhere here, and the address of its client, where somebody wants to know. */
+export interface Asked {
+  readonly nowMs: number;
+  readonly address?: string | undefined;
+}
+
 export interface HttpFrontOptions {
   readonly limits: GatewayLimits;
   readonly counters: GatewayCounters;
@@ -59,6 +65,8 @@ interface Exchange {
   isNamed: boolean;
   readonly res: ResponseSocket;
   readonly isHead: boolean;
+  /** Headers of its reply, besides those of all. */
+  readonly own: Readonly<Record<string, string>>;
   /**
    * "sending": the reply is begun, and the client has not taken all of it. uWebSockets.js cuts a connection that asks
    * again meanwhile. "done": answered, or the client went away; the response must not be touched.
@@ -110,17 +118,16 @@ export class HttpFront {
 
   /**
    * Takes one request within its handler. Never throws.
-   * @param nowMs By `performance.now()`, as everywhere here.
-   * @param address Of the client, where somebody wants to know.
+   * @param own Headers of this request's reply, besides those of all.
    */
-  take(res: ResponseSocket, req: RequestSocket, nowMs: number, address?: string): void {
+  take(res: ResponseSocket, req: RequestSocket, { nowMs, address }: Asked, own: Exchange["own"] = {}): void {
     this.#counters.httpRequests += 1;
     const isHead = req.getCaseSensitiveMethod() === "HEAD";
     const deadlineMs = nowMs + this.#limits.bodyMs;
     const empty = { body: NO_BODY, bytes: 0, replyBytes: 0 };
     this.#requests += 1;
     const id = `${this.#boot}-${this.#requests.toString(36)}`;
-    const exchange: Exchange = { id, isNamed: false, res, isHead, state: "body", deadlineMs, ...empty };
+    const exchange: Exchange = { id, isNamed: false, res, isHead, own, state: "body", deadlineMs, ...empty };
     this.#exchanges.add(exchange);
     res.onAborted(() => this.#finish(exchange));
     try {
@@ -236,7 +243,8 @@ export class HttpFront {
     if (exchange.state === "sending" || exchange.state === "done") return;
     const { res, isHead: head } = exchange;
     const isTold = exchange.isNamed || reply.status >= 500;
-    const common = isTold ? { ...this.#common, [REQUEST_ID_HEADER]: exchange.id } : this.#common;
+    const all = { ...this.#common, ...exchange.own };
+    const common = isTold ? { ...all, [REQUEST_ID_HEADER]: exchange.id } : all;
     const left = this.#hasRoomFor(reply, head)
       ? writeReply(res, reply, { head, close: close || this.#isCrowded(), common })
       : writeReply(res, this.#tooMany(), { head, close: true, common });

@@ -46,3 +46,29 @@ export interface GatewayOptions extends ListenOptions {
   /** Called once, before the first connection. */
   readonly createEngine: (fanout: Fanout) => EngineFace;
 }
+
+export interface Gateway {
+  /** The port listened on. */
+  readonly port: number;
+  /**
+   * Takes nothing new from now on: handshakes on connections that are there are refused, HTTP connections are closed
+   * after their reply, what the kernel has queued is taken and answered, then the listener is closed. Requests and
+   * sessions go on. Never rejects; calling it again gives the same promise.
+   */
+  stopListening(): Promise<void>;
+  /** Has every session look whether it is to be told of an outage. */
+  tellOutage(): void;
+  /**
+   * {@link stopListening}, and tells every session `goaway`, in even portions over `drainMs` with jitter (less where they
+   * are few). Resolves as soon as no session is left, or three seconds after `drainMs`, or once {@link close} is called. Never
+   * rejects; calling it again gives the same promise.
+   */
+  drain(drainMs: number): Promise<void>;
+  /**
+   * Takes nothing new, tells every session `goaway` unless a drain did, closes them with 1001, waits for requests that
+   * are being answered, and cuts what is left at the deadline. Never rejects; calling it again gives the same promise.
+   */
+  close(deadlineMs: number): Promise<void>;
+  /** Closes those whose token is void. */
+  closeRevoked(): Promise<void>;
+}

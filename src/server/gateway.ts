@@ -7,6 +7,7 @@ import uWS, {
 } from "uWebSockets.js";
 import type { CodedError } from "../protocol/errors.js";
 import { Admission } from "./gateway-admission.js";
+import { Cors } from "./gateway-cors.js";
 import { DescriptorGuard } from "./gateway-descriptors.js";
 import { Doorman } from "./gateway-doorman.js";
 import { tellInPortions } from "./gateway-drain.js";
@@ -18,7 +19,7 @@ import { HttpFront } from "./gateway-http.js";
 import { Intake } from "./gateway-intake.js";
 import { HARD_PAYLOAD_FACTOR } from "./gateway-limits.js";
 import { Listener } from "./gateway-listener.js";
-import type { EngineFace, GatewayOptions } from "./gateway-options.js";
+import type { EngineFace, Gateway, GatewayOptions } from "./gateway-options.js";
 import { writeReply } from "./gateway-reply.js";
 import type { Connection } from "./gateway-socket.js";
 import { Ticks } from "./gateway-ticks.js";
@@ -28,33 +29,7 @@ import { errorReply } from "./http-reply.js";
 import { openFilesMax, openFilesNow } from "./open-files.js";
 import { strictTransport, type TlsFiles } from "./tls-files.js";
 
-export type { EngineFace, GatewayOptions } from "./gateway-options.js";
-
-export interface Gateway {
-  /** The port listened on. */
-  readonly port: number;
-  /**
-   * Takes nothing new from now on: handshakes on connections that are there are refused, HTTP connections are closed
-   * after their reply, what the kernel has queued is taken and answered, then the listener is closed. Requests and
-   * sessions go on. Never rejects; calling it again gives the same promise.
-   */
-  stopListening(): Promise<void>;
-  /** Has every session look whether it is to be told of an outage. */
-  tellOutage(): void;
-  /**
-   * {@link stopListening}, and tells every session `goaway`, in even portions over `drainMs` with jitter (less where they
-   * are few). Resolves as soon as no session is left, or three seconds after `drainMs`, or once {@link close} is called. Never
-   * rejects; calling it again gives the same promise.
-   */
-  drain(drainMs: number): Promise<void>;
-  /**
-   * Takes nothing new, tells every session `goaway` unless a drain did, closes them with 1001, waits for requests that
-   * are being answered, and cuts what is left at the deadline. Never rejects; calling it again gives the same promise.
-   */
-  close(deadlineMs: number): Promise<void>;
-  /** Closes those whose token is void. */
-  closeRevoked(): Promise<void>;
-}
+export type { EngineFace, Gateway, GatewayOptions } from "./gateway-options.js";
 
 /** Listens. @throws Error where it cannot, saying why and what to do. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
@@ -87,6 +62,7 @@ class UwsGateway implements Gateway {
   readonly #engine: EngineFace;
   readonly #http: HttpFront;
   readonly #events: GatewayEvents;
+  readonly #cors: Cors;
   /** Headers of every reply. */
   readonly #common: Readonly<Record<string, string>>;
   readonly #app: TemplatedApp;
@@ -102,13 +78,19 @@ class UwsGateway implements Gateway {
     this.#floor = new Floor(options.log, counters);
     const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
     this.#descriptors = new DescriptorGuard(gatewayLimits, files);
-    this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random);
+    this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random, () => this.#watchLag());
     this.#doorman = new Doorman({ proxies, limits: gatewayLimits, counters, random: Math.random });
     this.#common = strictTransport(tls, tls.hstsSeconds ?? 0);
+    this.#cors = new Cors(options.origins);
     this.#http = this.#createHttp();
     this.#events = new GatewayEvents({
       bufferBytes: options.limits.bufferBytes,
-      common: this.#common,
+      payloadBytes: options.limits.payloadBytes,
+      headersFor: (req) => ({ ...this.#common, ...this.#cors.headersFor(req) }),
+      receive: (connection, message, isBinary) => this.#receive(connection, message, isBinary),
+      refused: () => {
+        counters.httpRefused += 1;
+      },
       closed: (connection, code) => {
         this.#floor.plainConnections += 1;
         this.#closed(connection, code, NO_REASON);
@@ -123,7 +105,7 @@ class UwsGateway implements Gateway {
     this.#engine = options.createEngine({
       publish: (topic, bytes, binary) => {
         this.#app.publish(topic, bytes, binary, false);
-        if (!binary) this.#events.publish(topic, bytes);
+        this.#events.publish(topic, bytes, binary);
       },
       requestTick: () => ticks.request(),
       requestFlush: () => ticks.requestFlush(),
@@ -155,7 +137,6 @@ class UwsGateway implements Gateway {
   async listen(): Promise<void> {
     this.#listener = await Listener.open(this.#app, this.#options);
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
-    this.#prober = setInterval(() => this.#gate.probe(performance.now()), PROBE_MS);
   }
 
   async stopListening(deadlineMs = LISTENER_CLOSE_MS): Promise<void> {
@@ -180,6 +161,13 @@ class UwsGateway implements Gateway {
     const tell = ({ session }: Connection) => session?.tellOutage();
     const isOver = () => this.#floor.isLeaving;
     void tellInPortions(everybody, (everybody.length * 1_000) / TOLD_PER_SECOND, tell, isOver);
+  }
+
+  #watchLag(): void {
+    const prober = setInterval(() => {
+      if (!this.#gate.probe(performance.now())) clearInterval(prober);
+    }, PROBE_MS);
+    this.#prober = prober;
   }
 
   #createHttp(): HttpFront {
@@ -283,9 +271,9 @@ class UwsGateway implements Gateway {
     }
   }
 
-  #refuseHandshake(res: HttpResponse, error: CodedError): void {
+  #refuseHandshake(res: HttpResponse, error: CodedError, allowed = {}): void {
     this.#floor.log.debug({ code: error.code }, "a handshake was refused");
-    this.#refuse(res, error);
+    this.#refuse(res, error, allowed);
   }
 
   /** Every request that is no handshake. */
@@ -294,7 +282,7 @@ class UwsGateway implements Gateway {
       this.#listener?.handling();
       const url = req.getUrl();
       if (url === PATH) this.#refuse(res, this.#entry.refusalOf(req));
-      else if (url === EVENTS_PATH) this.#follow(res, req);
+      else if (url === EVENTS_PATH && req.getCaseSensitiveMethod() !== "OPTIONS") this.#follow(res, req);
       else this.#take(res, req);
     } catch (cause) {
       this.#floor.fault("request", cause);
@@ -302,21 +290,36 @@ class UwsGateway implements Gateway {
     }
   }
 
+  /** What a stream of events asks for, as a WebSocket's message. */
+  #receive(connection: Connection, message: ArrayBuffer, isBinary: boolean): void {
+    try {
+      this.#intake.receive(connection, message, isBinary);
+    } catch (cause) {
+      this.#floor.fault("events", cause, connection.session?.id);
+      connection.end(1011, "internal error");
+    }
+  }
+
   /** Opens a stream of events, which is let in as a WebSocket is. */
   #follow(res: HttpResponse, req: HttpRequest): void {
     const refusal = this.#entry.follow(res, req, (caller) => this.#events.open(res, req, caller));
-    if (refusal !== undefined) this.#refuseHandshake(res, refusal);
+    if (refusal !== undefined) this.#refuseHandshake(res, refusal, this.#cors.headersFor(req));
   }
 
   #take(res: HttpResponse, req: HttpRequest): void {
     const decision = this.#entry.request(res, req);
-    if (decision.kind === "take") this.#http.take(res, req, decision.nowMs, decision.address);
+    const allowed = this.#cors.headersFor(req);
+    const preflight = this.#cors.preflight(req);
     // Its body is not read: what is left of the connection ends with it.
-    else this.#refuse(res, decision.error);
+    if (decision.kind === "refuse") this.#refuse(res, decision.error, allowed);
+    else if (preflight !== undefined) writeReply(res, preflight, { common: { ...this.#common, ...allowed } });
+    else this.#http.take(res, req, decision, allowed);
   }
 
-  #refuse(res: HttpResponse, error: CodedError): void {
-    writeReply(res, errorReply(JSON_FORMAT, error), { close: true, common: this.#common });
+  /** `allowed`: what a page of another origin is told, see {@link Cors}. */
+  #refuse(res: HttpResponse, error: CodedError, allowed = {}): void {
+    const common = { ...this.#common, ...allowed };
+    writeReply(res, errorReply(JSON_FORMAT, error), { close: true, common });
   }
 
   #closed(connection: Connection, code: number, reason: ArrayBuffer): void {

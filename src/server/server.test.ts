@@ -44,6 +44,7 @@ test("the API, health and a hint at the root stand on the same port", async (t) 
   const health = await (await fetch(`${server.url}/healthz`)).json();
   assert.equal(health.status, "ok");
   assert.equal(health.node, "one");
+  assert.ok(Math.abs(health.time - Date.now()) < 60_000, "the time by its clock");
   const root = await fetch(server.url);
   assert.equal(root.status, 200);
   assert.match(await root.text(), /^fanwire \d+\.\d+\.\d+\n.*\/ws/s);

@@ -6,6 +6,7 @@ import { type Counters, createCounters } from "../core/counters.js";
 import { Engine, type EngineLook, type RoomReport } from "../core/engine.js";
 import type { HistogramReport } from "../core/histogram.js";
 import { softWatermark } from "../core/limits.js";
+import type { Gossip } from "../core/ports.js";
 import type { PresenceLine } from "../core/presence/line.js";
 import { Telemetry, type TelemetryReport } from "../core/telemetry.js";
 import { CodedError } from "../protocol/errors.js";
@@ -83,6 +84,8 @@ export interface RunningServer {
   readonly isBrokerAvailable: boolean;
   /** Streams of the broker in this process that do not answer, though others do. */
   readonly brokerAway: readonly string[];
+  /** The way to other nodes, of a broker in this process. */
+  readonly gossip: Gossip | undefined;
   /** Rooms that are open now. */
   readonly openRooms: number;
   /** See `Engine.look` and `Engine.inspect`. */
@@ -148,6 +151,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     authenticate: authority && ((token) => authority.accessLater(token)),
     enter: (_, sub) => subjects.enter(sub),
     subscribe: hooks?.subscribe,
+    subscribePattern: hooks?.subscribePattern,
     publish: hooks?.publish,
   };
   const rates = new CallerRates(config.limits, gatewayCounters);
@@ -173,6 +177,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     version,
     health: () => ({
       ok: stopping === undefined,
+      time: Date.now(),
       node: config.node,
       connections: counters.connections,
       rooms: engine?.openRooms ?? 0,
@@ -245,6 +250,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     get brokerAway() {
       return running.away();
     },
+    gossip: running.broker.gossip,
     get openRooms() {
       return engine?.openRooms ?? 0;
     },

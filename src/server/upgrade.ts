@@ -71,7 +71,7 @@ export function refusalOfPolicy(
   connections: number,
   draining: boolean,
 ): CodedError | undefined {
-  if (!originAllowed(request.origin, request.host, policy.origins)) {
+  if (!isOriginAllowed(request.origin, request.host, policy.origins)) {
     const text = `pages of origin ${quote(request.origin)} may not connect: add it to origins`;
     return new CodedError("forbidden", text);
   }
@@ -99,7 +99,8 @@ function chooseSubprotocol(header: string): UpgradeDecision {
   return { kind: "refuse", error: new CodedError("bad_request", text) };
 }
 
-function originAllowed(origin: string, host: string, origins: readonly string[]): boolean {
+/** Whether pages of this origin may connect. See {@link UpgradePolicy.origins}. */
+export function isOriginAllowed(origin: string, host: string, origins: readonly string[]): boolean {
   if (origin === "" || origins.includes("*")) return true;
   const page = parseUrl(origin);
   if (page === undefined) return false;

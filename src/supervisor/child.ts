@@ -2,9 +2,17 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { EngineLook, RoomReport } from "../core/engine.js";
 import type { RoomName } from "../protocol/room-name.js";
-import { Inspections } from "./inspections.js";
-import type { BeatMessage, FromChild, RevocationMessage, StartMessage, ToChild } from "./ipc.js";
+import type {
+  BeatMessage,
+  FromChild,
+  RevocationMessage,
+  RoomAskedMessage,
+  StartMessage,
+  ToChild,
+} from "./ipc.js";
 import { WORKER_NODE_ARGS } from "./node-args.js";
+import { Questions } from "./questions.js";
+import type { OtherNodes } from "./room-inspection.js";
 
 export type Role = "worker" | "hub";
 
@@ -13,6 +21,8 @@ export interface ChildOptions {
   readonly start: StartMessage;
   /** Told what it says of revocations. */
   readonly onRevocation: (from: Child, message: RevocationMessage) => void;
+  /** Told that another node asks what this one has of a room. */
+  readonly onRoomAsked: (from: Child, message: RoomAskedMessage) => void;
   /** It has ended; its totals are as it said them last. */
   readonly onEnd: (last: BeatMessage) => void;
 }
@@ -29,6 +39,10 @@ export interface Ending {
   readonly signal: NodeJS.Signals | null;
   readonly reason: string | undefined;
 }
+
+/** A worker whose loop is later than this is not waited for; nor is one that asks other nodes for longer. */
+const INSPECT_MS = 2_000;
+const NODES_MS = 4_000;
 
 /** Where the programs of the children stand, and what Node is given with them. */
 const PROGRAMS: Record<Role, { readonly file: string; readonly nodeArgs: readonly string[] }> = {
@@ -52,14 +66,17 @@ export class Child {
   reportMs = 0;
   /** What it said when it was last asked by {@link Child.askLook}. */
   look: EngineLook | undefined;
-  readonly #inspections = new Inspections();
+  readonly #inspections = new Questions<RoomReport | "closed">(INSPECT_MS);
+  readonly #nodeQuestions = new Questions<OtherNodes>(NODES_MS);
   readonly #process: ChildProcess;
   readonly #onRevocation: ChildOptions["onRevocation"];
+  readonly #onRoomAsked: ChildOptions["onRoomAsked"];
   #refusal: string | undefined;
 
-  constructor({ role, start, onRevocation, onEnd }: ChildOptions) {
+  constructor({ role, start, onRevocation, onRoomAsked, onEnd }: ChildOptions) {
     this.role = role;
     this.#onRevocation = onRevocation;
+    this.#onRoomAsked = onRoomAsked;
     this.index = start.index;
     const { file, nodeArgs } = PROGRAMS[role];
     // What stdin says is for nobody; logs of all processes go to the one stderr.
@@ -132,7 +149,13 @@ export class Child {
         this.look = message.look;
         break;
       case "inspected":
-        this.#inspections.answered(message.id, message.report);
+        this.#inspections.answered(message.id, message.report ?? "closed");
+        break;
+      case "nodesAnswered":
+        this.#nodeQuestions.answered(message.id, message.others);
+        break;
+      case "roomAsked":
+        this.#onRoomAsked(this, message);
         break;
       case "spread":
       case "carried":
@@ -147,10 +170,16 @@ export class Child {
     if (this.state.kind === "ready") this.tell({ kind: "look", rooms });
   }
 
-  /** What a worker has of a room; undefined where the room is not open there, or no answer comes in time. */
-  inspect(room: RoomName): Promise<RoomReport | undefined> {
-    if (this.state.kind !== "ready") return Promise.resolve(undefined);
-    return this.#inspections.ask((id) => this.tell({ kind: "inspect", id, room }));
+  /** What a worker has of a room; `silent` where no answer comes in time. */
+  async inspect(room: RoomName): Promise<RoomReport | "closed" | "silent"> {
+    // Before it serves nobody is there.
+    if (this.state.kind === "starting" || this.state.kind === "ended") return "closed";
+    return (await this.#inspections.ask((id) => this.tell({ kind: "inspect", id, room }))) ?? "silent";
+  }
+
+  /** What other nodes have of a room, of the process that reaches them; undefined where no answer comes in time. */
+  askNodes(room: RoomName): Promise<OtherNodes | undefined> {
+    return this.#nodeQuestions.ask((id) => this.tell({ kind: "askNodes", id, room }));
   }
 
   tell(message: ToChild): void {

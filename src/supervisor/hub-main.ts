@@ -7,6 +7,7 @@ import type { KeptRevocation } from "../server/auth/revocations.js";
 import { startBroker, startPresence } from "../server/broker.js";
 import { type Program, runChild } from "./child-program.js";
 import { CARRIER_INDEX } from "./ipc.js";
+import { startNeighbourLine } from "./neighbour-line.js";
 import { RevocationCarrier } from "./revocation-carrier.js";
 
 /** For workers that have drained and are still closing. */
@@ -27,6 +28,8 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
   carrier?.attach(running);
   const { broker, counters, isAvailable, away, stop } = running;
   const presence = startPresence(config, broker, `${config.node}.${index}`);
+  const talks = index === CARRIER_INDEX && config.broker !== "memory";
+  const leaveNeighbours = talks ? startNeighbourLine(config.node, broker.gossip) : () => undefined;
   hub = await startHub({
     broker,
     presence,
@@ -51,6 +54,7 @@ runChild("hub", async ({ config, index, hubs }, log): Promise<Program> => {
       while (hub.links > 0 && performance.now() < endMs) await sleep(POLL_MS);
       await hub.stop(STOP_MS);
       presence.stop();
+      leaveNeighbours();
       await stop(STOP_MS);
       // The supervisor removes it too, unless it was killed; it is not empty as long as another hub is there.
       await rmdir(dirname(socketPath)).catch(() => {});

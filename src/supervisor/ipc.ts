@@ -5,6 +5,7 @@ import type { KeptRevocation } from "../server/auth/revocations.js";
 import type { Config } from "../server/config.js";
 import type { GatewayCounters } from "../server/gateway-limits.js";
 import type { ServerTelemetry } from "../server/server.js";
+import type { OtherNodes, RoomOfNode } from "./room-inspection.js";
 
 /** The first thing a child is told; config travels once. */
 export interface StartMessage {
@@ -36,6 +37,10 @@ export type ToChild =
   | { readonly kind: "look"; readonly rooms: readonly RoomName[] }
   /** What a worker has of a room. Answered by `inspected` with the same number. */
   | { readonly kind: "inspect"; readonly id: number; readonly room: RoomName }
+  /** To the process that reaches other nodes: what they have of a room. Answered by `nodesAnswered` with the same number. */
+  | { readonly kind: "askNodes"; readonly id: number; readonly room: RoomName }
+  /** What this node has of it: the answer to `roomAsked`. */
+  | { readonly kind: "roomHere"; readonly id: number; readonly room: RoomOfNode }
   /** Every process knows of what this one said under that number, or why they cannot. */
   | { readonly kind: "spread"; readonly id: number; readonly problem: string | undefined };
 
@@ -100,11 +105,20 @@ export type FromChild =
   | { readonly kind: "look"; readonly look: EngineLook }
   /** Without a report where the room is not open there. */
   | { readonly kind: "inspected"; readonly id: number; readonly report?: RoomReport }
+  | { readonly kind: "nodesAnswered"; readonly id: number; readonly others: OtherNodes }
+  /** Another node asks what this one has of a room. Answered by `roomHere` with the same number. */
+  | RoomAskedMessage
   /** A hub's answer to "carry": other nodes know or will, or why not. */
   | { readonly kind: "carried"; readonly id: number; readonly problem: string | undefined }
   /** A hub was told by its broker that tokens are void, by this node or another. */
   | { readonly kind: "learnt"; readonly kept: readonly KeptRevocation[] }
   | BeatMessage;
+
+export interface RoomAskedMessage {
+  readonly kind: "roomAsked";
+  readonly id: number;
+  readonly room: RoomName;
+}
 
 /** What of that concerns revocations. */
 export type RevocationMessage = Extract<FromChild, { readonly kind: "spread" | "carried" | "learnt" }>;

@@ -52,6 +52,11 @@ export const METRIC_HELP = {
     "Messages that a conflated class left out because a later one of their key took their place",
   fanwire_rate_changes_total: "Subscribes that moved a subscription to another delivery class",
   fanwire_outages_told_total: "Connections told that rooms of theirs get nothing new, once an outage",
+  fanwire_broker_patterns: "Different patterns of rooms that the broker watches for somebody",
+  fanwire_watched_messages_total:
+    "Messages of rooms that are not open, handed on because a pattern means them, by where they were counted",
+  fanwire_lost_patterns_total:
+    "Times that something may have been missed in rooms that patterns mean, by where it was told",
   fanwire_checkpoints_total: "Quiet rooms whose position was moved on, as nothing came",
   fanwire_keys_removed_total:
     "Keys taken out because the connection, or the process, that they were of has ended",
@@ -223,6 +228,10 @@ const BROKER_NAMES: NamesOf<BrokerCounters> = {
   expiredKeys: counter("fanwire_broker_expired_keys_total"),
   droppedIds: counter("fanwire_broker_evictions_total", { kind: "id" }),
   forgottenRooms: counter("fanwire_broker_evictions_total", { kind: "room" }),
+  watchedPatterns: gauge("fanwire_broker_patterns"),
+  watchedMessages: counter("fanwire_watched_messages_total", { at: "broker" }),
+  lostPatterns: counter("fanwire_lost_patterns_total", { at: "broker" }),
+  refusedPatterns: limit("patterns"),
   sinkErrors: bug("brokerSink"),
 };
 

@@ -47,7 +47,11 @@ async function start(
   { apiKeys = () => new ApiKeys([]), asksTokens = false, status = () => STATUS }: Options = {},
 ): Promise<Admin> {
   const log = pino({ level: "silent" });
-  const ops = new Ops({ source: { status, workerProcesses: [] }, node: "n1", log });
+  const ops = new Ops({
+    source: { status, workerProcesses: [], askNodes: async () => ({ nodes: [] }) },
+    node: "n1",
+    log,
+  });
   const admin = await startAdmin({
     host: "127.0.0.1",
     port: 0,

@@ -1,4 +1,3 @@
-import type { RoomReport } from "../core/engine.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { Logger } from "../server/log.js";
 import type { Child } from "./child.js";
@@ -6,6 +5,7 @@ import { OpsEvents } from "./ops-events.js";
 import { OPS_ROOMS, OpsFeed } from "./ops-feed.js";
 import { candidatesOf, roomsOf, slowOf } from "./ops-look.js";
 import { OpsSampler } from "./ops-sample.js";
+import { type InspectedRoom, inspectWorkers, type OtherNodes, roomOfNode } from "./room-inspection.js";
 import type { NodeStatus } from "./status.js";
 
 /** What the operators' page is about. */
@@ -13,6 +13,8 @@ export interface OpsSource {
   status(): NodeStatus;
   /** All worker processes, those that are leaving too. */
   readonly workerProcesses: readonly Pick<Child, "index" | "look" | "askLook" | "inspect">[];
+  /** What other nodes have of a room. Never rejects. */
+  askNodes(room: RoomName): Promise<OtherNodes>;
 }
 
 export interface OpsOptions {
@@ -20,20 +22,6 @@ export interface OpsOptions {
   /** The node's name. */
   readonly node: string;
   readonly log: Logger;
-}
-
-/** A room in one worker. */
-export interface InspectedWorker extends Partial<RoomReport> {
-  readonly worker: number;
-  /** False where nobody is in the room there. */
-  readonly open: boolean;
-}
-
-export interface InspectedRoom {
-  readonly room: RoomName;
-  /** All workers of this node. */
-  readonly subscribers: number;
-  readonly workers: readonly InspectedWorker[];
 }
 
 const SAMPLE_MS = 1_000;
@@ -45,6 +33,7 @@ const SAMPLE_MS = 1_000;
 export class Ops {
   readonly feed: OpsFeed;
   readonly #source: OpsSource;
+  readonly #node: string;
   readonly #log: Logger;
   readonly #sampler = new OpsSampler();
   readonly #events = new OpsEvents();
@@ -53,21 +42,21 @@ export class Ops {
 
   constructor({ source, node, log }: OpsOptions) {
     this.#source = source;
+    this.#node = node;
     this.#log = log;
     this.feed = new OpsFeed({ node, log });
     this.#timer = setInterval(() => this.#tick(), SAMPLE_MS);
   }
 
-  /** Who is in a room, worker by worker. */
+  /** Who is in a room: worker by worker here, node by node elsewhere. */
   async inspect(room: RoomName): Promise<InspectedRoom> {
-    const workers = await Promise.all(
-      this.#source.workerProcesses.map(async (child): Promise<InspectedWorker> => {
-        const report = await child.inspect(room);
-        return { worker: child.index, open: report !== undefined, ...report };
-      }),
-    );
-    const subscribers = workers.reduce((sum, worker) => sum + (worker.subscribers ?? 0), 0);
-    return { room, subscribers, workers };
+    const [workers, { nodes: others, problem }] = await Promise.all([
+      inspectWorkers(this.#source.workerProcesses, room),
+      this.#source.askNodes(room),
+    ]);
+    const here = roomOfNode(this.#node, workers);
+    const nodes = [here, ...others.map(({ node, room: of }) => of ?? { node, silent: true as const })];
+    return { room, subscribers: here.subscribers, workers, nodes, problem };
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import type { RoomName } from "../protocol/room-name.js";
 import { ApiKeys } from "../server/auth/api-keys.js";
 import { usesTokens } from "../server/auth/uses-tokens.js";
 import { capacityWarnings } from "../server/capacity.js";
@@ -16,6 +17,7 @@ import { Ops } from "./ops.js";
 import { freePort } from "./port-probe.js";
 import { whyNotReloadable } from "./reload-rules.js";
 import { RevocationDesk } from "./revocation-desk.js";
+import { inspectWorkers, type OtherNodes, roomOfNode } from "./room-inspection.js";
 import { Slot } from "./slot.js";
 import { type NodeStatus, statusOf } from "./status.js";
 import { addTelemetry, NO_TELEMETRY, type NodeTelemetry } from "./telemetry.js";
@@ -166,6 +168,15 @@ export class Supervisor {
     return this.#draining;
   }
 
+  /** What other nodes have of a room: none where each node has rooms of its own. */
+  async askNodes(room: RoomName): Promise<OtherNodes> {
+    if (this.#config.broker === "memory") return { nodes: [] };
+    // Whoever hosts the broker, or the part of it that speaks for the node.
+    const child = (this.#hubs[CARRIER_INDEX] ?? this.#workers[0])?.child;
+    const answer = child?.state.kind === "ready" ? await child.askNodes(room) : undefined;
+    return answer ?? { nodes: [], problem: "other nodes could not be asked" };
+  }
+
   /** Every child at once. */
   kill(): void {
     for (const slot of [...this.#workers, ...this.#hubs]) slot.kill();
@@ -218,6 +229,10 @@ export class Supervisor {
         revocations: this.#desk.list(),
       },
       onRevocation: (from, message) => this.#desk.take(from, message),
+      onRoomAsked: (from, { id, room }) =>
+        void inspectWorkers(this.workerProcesses, room).then((workers) =>
+          from.tell({ kind: "roomHere", id, room: roomOfNode(this.#config.node, workers) }),
+        ),
       onEnd: ({ worker }) => {
         this.past = addTelemetry(this.past, worker?.telemetry);
       },

@@ -12,6 +12,7 @@ import { streamOf } from "../server/nats-options.js";
 import { type RunningServer, type SharedBroker, startServer } from "../server/server.js";
 import { type Program, runChild } from "./child-program.js";
 import type { FromChild, ToChild, WorkerReport } from "./ipc.js";
+import { startNeighbourLine } from "./neighbour-line.js";
 import { RevocationLine } from "./revocation-line.js";
 
 /** Hubs are started first; one that just crashed is back long before. */
@@ -45,9 +46,13 @@ runChild("worker", async ({ config, index, workers, hubs, revocations }, log): P
   const server = await startServer(own, { log, sharePort: true, revocations, spread, ...shared });
   line.attach(server);
   answerLooks(server);
+  // Else a hub does.
+  const talks = links.length === 0 && config.broker !== "memory";
+  const leaveNeighbours = talks ? startNeighbourLine(config.node, server.gossip) : () => undefined;
   return {
     report: () => ({ worker: reportOf(server) }),
     drain: async (seconds) => {
+      leaveNeighbours();
       await server.drain(seconds * 1_000);
       ending = true;
       await Promise.all(links.map((link) => link.stop(STOP_MS)));

@@ -11,9 +11,19 @@ const LISTED = 50;
 /** A message is read, not downloaded: more of it is cut. */
 const DATA_CHARACTERS = 2_000;
 
+interface NodeOfRoom {
+  readonly node: string;
+  /** Undefined: it did not answer. */
+  readonly subscribers: number | undefined;
+  readonly every: number;
+  readonly paced: number;
+  readonly silentWorkers: number;
+}
+
 interface WorkerOfRoom {
   readonly worker: number;
   readonly isOpen: boolean;
+  readonly isSilent: boolean;
   readonly subscribers: number;
   readonly every: number;
   readonly paced: number;
@@ -76,8 +86,9 @@ export class Inspector {
     try {
       const answer = fieldsOf(await this.#api.get(this.#path));
       if (turn !== this.#turn) return;
-      this.#show(listOf(answer?.workers, workerOf), numberOf(answer?.subscribers) ?? 0);
-      setText(this.#note, `As of ${clockOf(Date.now())}, on this node.`);
+      const nodes = listOf(answer?.nodes, nodeOf);
+      this.#show(listOf(answer?.workers, workerOf), nodes);
+      setText(this.#note, `As of ${clockOf(Date.now())}, ${whereOf(nodes, textOf(answer?.problem))}.`);
       await this.#loadList(turn);
     } catch (cause) {
       if (turn !== this.#turn) return;
@@ -86,24 +97,23 @@ export class Inspector {
     }
   }
 
-  #show(workers: readonly WorkerOfRoom[], subscribers: number): void {
+  #show(workers: readonly WorkerOfRoom[], nodes: readonly NodeOfRoom[]): void {
     const open = workers.find(({ isOpen }) => isOpen);
     this.#result.hidden = false;
-    setText(part("inspected-subscribers", HTMLElement), whole0(subscribers));
+    const subscribers = whole0(nodes.reduce((sum, node) => sum + (node.subscribers ?? 0), 0));
+    const isWhole = nodes.every((node) => node.subscribers !== undefined && node.silentWorkers === 0);
+    setText(part("inspected-subscribers", HTMLElement), isWhole ? subscribers : `≥ ${subscribers}`);
     setText(part("inspected-offset", HTMLElement), open === undefined ? NONE : whole0(open.offset));
     setText(
       part("inspected-epoch", HTMLElement),
       open === undefined || open.epoch === "" ? NONE : open.epoch,
     );
+    const [here, ...others] = nodes;
     part("inspected-workers", HTMLElement).replaceChildren(
-      ...workers.map(({ worker, isOpen, subscribers: here, every, paced, ring }) => {
-        const row = make("tr");
-        const head = make("th", "", `worker ${worker}`);
-        head.scope = "row";
-        const cells = isOpen ? [here, every, paced, ring].map(whole0) : ["not open", "", "", ""];
-        row.append(head, ...cells.map((cell) => make("td", "", cell)));
-        return row;
-      }),
+      // Of a node that is alone the workers say it all.
+      ...(here === undefined || others.length === 0 ? [] : [rowOfNode(here)]),
+      ...workers.map(rowOfWorker),
+      ...others.map(rowOfNode),
     );
   }
 
@@ -128,10 +138,63 @@ export class Inspector {
   }
 }
 
+function rowOfWorker({
+  worker,
+  isOpen,
+  isSilent,
+  subscribers,
+  every,
+  paced,
+  ring,
+}: WorkerOfRoom): HTMLElement {
+  const text = isSilent ? "no answer" : "not open";
+  const cells = isOpen ? [subscribers, every, paced, ring].map(whole0) : [text, "", "", ""];
+  return rowOf("a-worker", `worker ${worker}`, cells);
+}
+
+function rowOfNode({ node, subscribers, every, paced, silentWorkers }: NodeOfRoom): HTMLElement {
+  if (subscribers === undefined) return rowOf("a-node", node, ["no answer", "", "", ""]);
+  const sum = silentWorkers === 0 ? whole0(subscribers) : `≥ ${whole0(subscribers)}`;
+  return rowOf("a-node", node, [sum, whole0(every), whole0(paced), ""]);
+}
+
+function rowOf(className: string, name: string, cells: readonly string[]): HTMLElement {
+  const row = make("tr", className);
+  const head = make("th", "", name);
+  head.scope = "row";
+  row.append(head, ...cells.map((cell) => make("td", "", cell)));
+  return row;
+}
+
+/** Where that was found, and what is missing of it. */
+function whereOf([, ...others]: readonly NodeOfRoom[], problem: string): string {
+  const missing = others.filter(({ subscribers }) => subscribers === undefined).map(({ node }) => node);
+  const answered = others.length - missing.length;
+  const parts = [
+    others.length === 0 ? "on this node" : `on this node and ${answered} other${answered === 1 ? "" : "s"}`,
+    ...(missing.length === 0 ? [] : [`no answer of ${missing.join(", ")}`]),
+    ...(problem === "" ? [] : [problem]),
+  ];
+  return parts.join("; ");
+}
+
 function noteOf(tab: Tab, items: number, isMore: boolean): string {
   if (tab === "messages") return items === 0 ? "No messages are kept." : `The last ${items}, newest first.`;
   if (items === 0) return "The state is empty.";
   return isMore ? `${items} keys, those updated longest ago; there are more.` : `All ${items} keys.`;
+}
+
+function nodeOf(data: unknown): NodeOfRoom | undefined {
+  const fields = fieldsOf(data);
+  return (
+    fields && {
+      node: textOf(fields.node),
+      subscribers: numberOf(fields.subscribers),
+      every: numberOf(fields.every) ?? 0,
+      paced: numberOf(fields.paced) ?? 0,
+      silentWorkers: numberOf(fields.silentWorkers) ?? 0,
+    }
+  );
 }
 
 function workerOf(data: unknown): WorkerOfRoom | undefined {
@@ -147,6 +210,7 @@ function workerOf(data: unknown): WorkerOfRoom | undefined {
   return {
     worker: numberOf(fields.worker) ?? 0,
     isOpen: fields.open === true,
+    isSilent: fields.silent === true,
     subscribers: numberOf(fields.subscribers) ?? 0,
     every: members(true),
     paced: members(false),

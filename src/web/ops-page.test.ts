@@ -106,8 +106,34 @@ describe("the ops page", { concurrency: 2 }, () => {
     await until("inspected", async () => (await textOf(page, "#inspected-subscribers")) === "3");
     await until("its messages", async () => (await page.locator("#inspected-list li").count()) > 1);
     assert.match(await textOf(page, "#inspected-list li"), /USDJPY\{"bid":1\.5\}/);
+    assert.match(await textOf(page, "#inspect-note"), /, on this node\.$/);
+    assert.match((await texts(page, "#inspected-workers tr")).join(), /^worker 0\d*/);
     await page.click("#tab-state");
     await until("its state", async () => (await textOf(page, "#inspected-note")) === "All 2 keys.");
+    // As a node answers that has others, one of which does not.
+    const nodes = [
+      { node: "a", subscribers: 3, every: 2, paced: 1, silentWorkers: 0 },
+      { node: "b", subscribers: 4, every: 4, paced: 0, silentWorkers: 0 },
+      { node: "c", silent: true },
+    ];
+    const rows = [
+      { worker: 0, open: true, subscribers: 3 },
+      { worker: 1, open: false, silent: true },
+    ];
+    await page.route("**/v1/ops/rooms/market.fx", (route) =>
+      route.fulfill({ json: { workers: rows, nodes } }),
+    );
+    await page.fill("#room", "market.fx");
+    await page.press("#room", "Enter");
+    await until("all nodes", async () => (await textOf(page, "#inspected-subscribers")) === "≥ 7");
+    assert.deepEqual(await texts(page, "#inspected-workers tr"), [
+      "a321",
+      "worker 03000",
+      "worker 1no answer",
+      "b440",
+      "cno answer",
+    ]);
+    assert.match(await textOf(page, "#inspect-note"), /on this node and 1 other; no answer of c\.$/);
     await page.fill("#room", "no room");
     await page.press("#room", "Enter");
     await until("told", async () => /is not a room name/.test(await textOf(page, "#inspect-note")));

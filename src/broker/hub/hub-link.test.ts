@@ -343,6 +343,8 @@ test("a checkpoint comes to every worker in its place, and the link resumes from
     close: (room) => broker.close(room),
     history: (room, from, limit) => broker.history(room, from, limit),
     state: (room) => broker.state(room),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   });
   const kit = new HubKit({ wrap });
@@ -398,6 +400,8 @@ test("who comes back after a position behind which nothing is stored has lost no
     close: () => undefined,
     history: async () => ({ kind: "page", messages: [], more: false, head }),
     state: (room) => broker.state(room),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   });
   const kit = new HubKit({ wrap });

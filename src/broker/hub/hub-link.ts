@@ -1,9 +1,18 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type {
+  Broker,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../../core/ports.js";
 import type { PresenceLine } from "../../core/presence/line.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { RoomPattern } from "../../protocol/room-pattern.js";
 import { createHubLinkCounters, type HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS, type HubLimits } from "./hub-limits.js";
 import { LinkConnection } from "./link-connection.js";
@@ -167,6 +176,12 @@ class Link implements HubLink {
   close(room: RoomName): void {
     this.#rooms.close(room);
   }
+
+  async watch(_pattern: RoomPattern, _watcher: Watcher): Promise<void> {
+    throw new CodedError("bad_request", "patterns are not offered through a hub");
+  }
+
+  unwatch(_pattern: RoomPattern): void {}
 
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     const output = this.#usable();

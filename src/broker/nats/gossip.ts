@@ -1,14 +1,19 @@
+import type { Subscription } from "@nats-io/transport-node";
 import type { Gossip } from "../../core/ports.js";
 import type { NatsLink } from "./connection.js";
 
 /** Handed to the connection and not yet taken by the server: above, more is dropped, as gossip may be. */
 const UNDERWAY_BYTES_MAX = 16_777_216;
 
-/** What hubs tell each other, on one subject of core NATS: nothing is stored. */
+type Hear = (bytes: Uint8Array) => void;
+
+/** What hubs tell each other, on one subject of core NATS: nothing is stored. However many listen here, it comes once. */
 export class NatsGossip implements Gossip {
   readonly #link: NatsLink;
   readonly #subject: string;
   readonly #onDropped: () => void;
+  #listeners: readonly Hear[] = [];
+  #subscription: Subscription | undefined;
   #underway = 0;
   #isFlushing = false;
 
@@ -38,14 +43,20 @@ export class NatsGossip implements Gossip {
     if (!this.#isFlushing) void this.#flush();
   }
 
-  listen(hear: (bytes: Uint8Array) => void): () => void {
-    const subscription = this.#link.connection.subscribe(this.#subject, {
+  listen(hear: Hear): () => void {
+    // A listener of its own, should the same function listen twice.
+    const listener: Hear = (bytes) => hear(bytes);
+    this.#listeners = [...this.#listeners, listener];
+    this.#subscription ??= this.#link.connection.subscribe(this.#subject, {
       callback: (cause, message) => {
-        if (cause === null) hear(message.data);
+        if (cause === null) for (const each of this.#listeners) each(message.data);
       },
     });
     return () => {
-      if (!subscription.isClosed()) subscription.unsubscribe();
+      this.#listeners = this.#listeners.filter((each) => each !== listener);
+      if (this.#listeners.length > 0) return;
+      if (this.#subscription?.isClosed() === false) this.#subscription.unsubscribe();
+      this.#subscription = undefined;
     };
   }
 

@@ -1,8 +1,18 @@
 import { createHash } from "node:crypto";
-import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type {
+  Broker,
+  Gossip,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { RoomPattern } from "../../protocol/room-pattern.js";
 import { firstBytes } from "./anchors.js";
 import { insist } from "./js-api.js";
 import { ownHeaders } from "./message-headers.js";
@@ -47,7 +57,7 @@ export class NatsBroker implements Broker {
     return this.#parts.delivery.counters;
   }
 
-  get gossip(): Gossip {
+  get gossip(): Gossip | undefined {
     return this.#parts.gossip;
   }
 
@@ -122,6 +132,12 @@ export class NatsBroker implements Broker {
     this.#parts.ephemeral.close(room);
     this.#parts.flows.close(room);
   }
+
+  async watch(_pattern: RoomPattern, _watcher: Watcher): Promise<void> {
+    throw new CodedError("bad_request", "patterns are not offered with NATS");
+  }
+
+  unwatch(_pattern: RoomPattern): void {}
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     this.#refuseIfUnable();

@@ -26,7 +26,8 @@ export interface NatsParts {
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
   readonly revoked: RevokedLog | undefined;
-  readonly gossip: Gossip;
+  /** Undefined: this node has no right to it. */
+  readonly gossip: Gossip | undefined;
   readonly rooms: RoomReader;
   readonly desk: ReadDesk;
   /** Holds back reads when there are many at once. */

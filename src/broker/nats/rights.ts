@@ -4,7 +4,7 @@ import { forbidden } from "./access-trouble.js";
 import type { NatsLink } from "./connection.js";
 import { insist } from "./js-api.js";
 import type { NamespaceSettings, StreamPlan } from "./stream-plan.js";
-import { NO_ROOM } from "./subjects.js";
+import { NO_ROOM, type Subjects } from "./subjects.js";
 
 /** Subjects that a node must be allowed. */
 export interface Rights {
@@ -95,6 +95,18 @@ export async function lackOfRights(link: NatsLink, rights: Rights): Promise<Code
   if (missing.length === 0) return undefined;
   const inbox = missing.some((right) => right.includes(`"${inboxPrefix ?? "_INBOX"}.`));
   return forbidden(missing, inbox ? "nats.inboxPrefix must begin what it may subscribe to" : undefined);
+}
+
+/** Whether what a node can do without is allowed. @throws CodedError `unavailable` where that cannot be found out in time. */
+export async function mayGossip(
+  link: NatsLink,
+  { presence }: Subjects,
+  deadlineMs: number,
+): Promise<boolean> {
+  const lack = await insist("NATS did not tell whether this user may gossip", deadlineMs, () =>
+    lackOfRights(link, { publish: [presence], subscribe: [presence] }),
+  );
+  return lack === undefined;
 }
 
 /** Looks at the rights at the start and after each reconnect: a server cuts off whoever's rights it changes. */

@@ -22,7 +22,7 @@ import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
 import { Purges } from "./purges.js";
 import { RevokedLog } from "./revoked-log.js";
-import { RightsKeeper, rightsOfNode } from "./rights.js";
+import { mayGossip, RightsKeeper, rightsOfNode } from "./rights.js";
 import { RoomReader } from "./room-reader.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
 import type { RevocationBounds } from "./stream-config.js";
@@ -60,7 +60,7 @@ export interface NatsBrokerOptions {
    * Shares revocations of tokens with the other nodes: told what is void, all that is stored before this node serves.
    * Default: this node does not.
    */
-  /** Whether {@link NatsBroker.gossip} is used, for which more rights are needed. Default: false. */
+  /** Whether {@link NatsBroker.gossip} must be there, for which more rights are needed. Default: it is where the rights are there. */
   readonly gossips?: boolean;
   readonly revoked?: {
     readonly bounds: RevocationBounds;
@@ -154,6 +154,7 @@ async function assemble(
   );
   const rights = new RightsKeeper(live, needed, (text) => notice({ level: "error", text }));
   await rights.insist(startMs);
+  const mayTalk = options.gossips || (await mayGossip(live, subjects, startMs));
   const control = new Control(replay, subjects);
   const record = await agree(options, control, subjects, limits, startMs);
   const reads = new StreamReader(replay);
@@ -251,9 +252,11 @@ async function assemble(
     live,
     publisher,
     flows,
-    gossip: new NatsGossip(live, subjects.presence, () => {
-      counters.droppedGossip += 1;
-    }),
+    gossip: mayTalk
+      ? new NatsGossip(live, subjects.presence, () => {
+          counters.droppedGossip += 1;
+        })
+      : undefined,
     ephemeral,
     echoes,
     keeper,

@@ -1,5 +1,6 @@
 import type { Gossip } from "../../core/ports.js";
 import type { Exchange } from "../../core/presence/exchange.js";
+import { PRESENCE_GOSSIP } from "../../core/presence/gossip-codec.js";
 import { OwnLog } from "../../core/presence/own-log.js";
 import { type PeerLimits, Peers } from "../../core/presence/peers.js";
 import type { PresenceCounters } from "./presence-counters.js";
@@ -45,8 +46,8 @@ export class NodeTalk {
     this.#log = new OwnLog(self);
     this.#peers = new Peers(self, exchange.assembly, PEER_LIMITS, counters, () => this.#log.askSnapshot());
     this.#unlisten = gossip.listen((bytes) => {
-      // Somebody tries whether it may.
-      if (bytes.length === 0) return;
+      // Somebody tries whether it may, or says something else on the same way.
+      if (bytes[0] !== PRESENCE_GOSSIP) return;
       counters.presenceHeard += 1;
       counters.presenceHeardBytes += bytes.length;
       this.#peers.hear(bytes, performance.now());

@@ -1,7 +1,7 @@
 import { textOf, utf8Length, writeUtf8 } from "../../protocol/text.js";
 
-/** Nodes of other versions ignore what they do not know. */
-const VERSION = 1;
+/** What presence's gossip begins with, which is its version too: nodes ignore what begins otherwise. */
+export const PRESENCE_GOSSIP = 1;
 const KINDS = ["log", "ask", "bye"] as const;
 const BEGINS = 1;
 const ENDS = 2;
@@ -43,7 +43,7 @@ export function encodeGossip(message: GossipMessage): Uint8Array {
   for (const text of texts) size += 2 + utf8Length(text);
   const out = new Uint8Array(size);
   const view = new DataView(out.buffer);
-  out[0] = VERSION;
+  out[0] = PRESENCE_GOSSIP;
   out[1] = KINDS.indexOf(message.kind);
   view.setFloat64(2, message.from.life, true);
   let at = 10;
@@ -68,7 +68,8 @@ export function encodeGossip(message: GossipMessage): Uint8Array {
 export function decodeGossip(bytes: Uint8Array): GossipMessage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const kind = KINDS[view.getUint8(1)];
-  if (view.getUint8(0) !== VERSION || kind === undefined) throw new RangeError("no gossip of this version");
+  if (view.getUint8(0) !== PRESENCE_GOSSIP || kind === undefined)
+    throw new RangeError("no gossip of this version");
   const life = view.getFloat64(2, true);
   let at = 10;
   const text = (): string => {

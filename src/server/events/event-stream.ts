@@ -1,35 +1,10 @@
 import { CodedError, ERROR_STATUS, type ErrorCode } from "../../protocol/errors.js";
 import { CODE, type Position } from "../../protocol/frames.js";
-import type { ReplySocket } from "../gateway-reply.js";
-import { writeReply } from "../gateway-reply.js";
-import type { Socket } from "../gateway-socket.js";
-import { JSON_FORMAT } from "../http-format.js";
-import { errorReply } from "../http-reply.js";
 import { type EventPlan, idOf } from "./event-plan.js";
+import { codeOfClose, EventResponse, eventText, type StreamResponse } from "./event-response.js";
+import type { Stream, StreamOwner } from "./event-streams.js";
 import { FollowedRoom } from "./followed-room.js";
-
-/** What of a uWebSockets.js response is used. Throws after it was ended or the client went away. */
-export interface StreamResponse extends ReplySocket {
-  /** False where the kernel did not take all of it. */
-  write(chunk: string): boolean;
-  onWritable(handler: (offset: number) => boolean): unknown;
-  onAborted(handler: () => void): unknown;
-  close(): unknown;
-}
-
-/** What a stream asks of whoever has it. */
-export interface StreamOwner {
-  /** Hands the session a request, as a WebSocket's message. */
-  ask(request: string): void;
-  join(stream: EventStream, topic: string): void;
-  leave(stream: EventStream, topic: string): void;
-  /** A frame was not taken: too much waits. */
-  dropped(): void;
-  /** What waited was taken. */
-  drained(): void;
-  /** It is over; called once. */
-  closed(code: number): void;
-}
+import { type FrameValue, SharedFrame } from "./shared-frame.js";
 
 export interface StreamOptions {
   readonly plan: EventPlan;
@@ -39,105 +14,78 @@ export interface StreamOptions {
   readonly owner: StreamOwner;
 }
 
-/** What a frame of the server says, read once for all streams that it goes to. */
-export type FrameValue = readonly unknown[];
-
-/** When a browser comes back whose connection ended, unless it is told otherwise. */
-const RETRY_MS = 2_000;
-/** Answered by then, if only with a comment: uWebSockets.js cuts off a response on which nothing is written for 10 s. */
-const HEARTBEAT_MS = 7_000;
-const START_MS = 3_000;
-
 /**
  * A connection of server-sent events, which its session takes for a WebSocket of `fanwire.v1.json`: the frames become
  * events, each with the positions of all rooms in its `id`, so that a browser resumes by itself. What a client does by
  * PROTOCOL.md it does here in its place: subscribe, fill a hole, go on after `lagged`.
  */
-export class EventStream implements Socket {
-  readonly #res: StreamResponse;
-  readonly #options: StreamOptions;
+export class EventStream implements Stream {
+  readonly #response: EventResponse;
+  readonly #owner: StreamOwner;
   readonly #rooms: readonly FollowedRoom[];
   readonly #byName: ReadonlyMap<unknown, FollowedRoom>;
   readonly #timers = new Set<NodeJS.Timeout>();
-  readonly #madeMs: number;
-  #state: "asking" | "streaming" | "closed" = "asking";
   #ref = 0;
-  /** Given to the response since it last took everything. */
-  #waitingBytes = 0;
-  #writtenMs: number;
 
-  constructor(res: StreamResponse, options: StreamOptions, nowMs: number) {
-    this.#res = res;
-    this.#options = options;
-    this.#rooms = options.plan.rooms.map((room) => new FollowedRoom(room, options.plan.options));
+  constructor(res: StreamResponse, { plan, owner, headers, bufferBytes }: StreamOptions, nowMs: number) {
+    this.#owner = owner;
+    this.#rooms = plan.map((room) => new FollowedRoom(room));
     this.#byName = new Map(this.#rooms.map((room) => [room.name, room]));
-    this.#madeMs = nowMs;
-    this.#writtenMs = nowMs;
-    res.onAborted(() => this.#closed(1006));
-    res.onWritable(() => {
-      this.#waitingBytes = 0;
-      options.owner.drained();
-      return true;
-    });
+    const closed = (code: number): void => {
+      for (const timer of this.#timers) clearTimeout(timer);
+      owner.closed(code);
+    };
+    const drained = (): void => owner.drained();
+    const refused = (): void => owner.refused();
+    this.#response = new EventResponse(res, { headers, bufferBytes, drained, refused, closed }, nowMs);
   }
 
   send(message: Uint8Array): number {
-    return this.take(valuesOf(message));
+    return this.take(new SharedFrame(message, false));
   }
 
-  /** As {@link EventStream.send}, for a frame that was read already. */
-  take(values: readonly FrameValue[]): number {
-    if (this.#state === "closed") return 1;
+  take(frame: SharedFrame): number {
+    const response = this.#response;
+    if (response.state === "closed") return 1;
     // Before any position moves: what is dropped here is asked for again.
-    if (this.#waitingBytes > this.#options.bufferBytes) {
-      this.#options.owner.dropped();
+    if (response.isFull) {
+      this.#owner.dropped();
       return 2;
     }
     let text = "";
-    for (const value of values) text += this.#eventOf(value);
-    this.#write(text);
-    return this.#waitingBytes > 0 ? 0 : 1;
+    for (const value of frame.values) text += this.#eventOf(value);
+    response.write(text);
+    return response.waitingBytes > 0 ? 0 : 1;
   }
 
   getBufferedAmount(): number {
-    return this.#waitingBytes;
+    return this.#response.waitingBytes;
   }
 
   subscribe(topic: string): boolean {
-    this.#options.owner.join(this, topic);
+    this.#owner.join(this, topic);
     return true;
   }
 
   unsubscribe(topic: string): boolean {
-    this.#options.owner.leave(this, topic);
+    this.#owner.leave(this, topic);
     return true;
   }
 
   /** Ends the stream; the client comes back by itself. */
   end(code: number, reason: string): void {
-    if (this.#state === "closed") return;
-    if (this.#state === "asking") this.#refuse(new CodedError(codeOfClose(code), reason));
-    else {
-      this.#write(eventText("end", { code, reason }));
-      this.#res.cork(() => this.#res.end("", true));
-      this.#closed(code);
-    }
+    if (this.#response.state === "asking") this.#response.refuse(new CodedError(codeOfClose(code), reason));
+    else this.#response.end(code, reason);
   }
 
   /** Cuts it off. */
   close(): void {
-    if (this.#state !== "closed") this.#res.close();
+    this.#response.close();
   }
 
   /** About once a second. */
   sweep(nowMs: number): void {
-    if (this.#state === "asking" && nowMs - this.#madeMs >= START_MS) this.#write(":\n\n");
-    else if (
-      this.#state === "streaming" &&
-      nowMs - this.#writtenMs >= HEARTBEAT_MS &&
-      this.#waitingBytes === 0
-    )
-      this.#write(":\n\n");
+    this.#response.sweep(nowMs);
   }
 
   /** What a value is to the client; empty: nothing. */
@@ -171,6 +119,8 @@ export class EventStream implements Socket {
       }
       case CODE.rate:
         return this.#placed(first, "rate", () => {}, { rate: second });
+      case CODE.members:
+        return this.#membersOf(value);
       case CODE.lagged:
         this.#askAll();
         return "";
@@ -188,6 +138,12 @@ export class EventStream implements Socket {
     const verdict = this.#byName.get(name)?.take(Number(offset), Number(prev));
     if (verdict === "hole") queueMicrotask(() => this.#fill(name));
     return verdict === "deliver" ? `id: ${this.#id()}\n${messageText(value)}` : "";
+  }
+
+  /** Carries no position: it moves none. */
+  #membersOf([, room, count, joined, left, list]: FrameValue): string {
+    if (this.#byName.get(room)?.ref !== 0) return "";
+    return eventText("members", { room, count, joined, left, ...(typeof list === "boolean" && { list }) });
   }
 
   #fill(name: unknown): void {
@@ -220,9 +176,10 @@ export class EventStream implements Socket {
     if (!this.#rooms.every(({ isOver }) => isOver)) return eventText("problem", told);
     const error = new CodedError(errorCodeOf(code), text);
     // Nothing is left to follow, and whoever comes back would be told the same.
-    if (this.#state === "asking") queueMicrotask(() => this.#refuse(error));
+    const { state } = this.#response;
+    if (state === "asking") queueMicrotask(() => this.#response.refuse(error));
     else queueMicrotask(() => this.end(4403, text));
-    return this.#state === "asking" ? "" : eventText("problem", told);
+    return state === "asking" ? "" : eventText("problem", told);
   }
 
   #placed(name: unknown, event: string, place: (room: FollowedRoom) => void, more: object = {}): string {
@@ -248,9 +205,9 @@ export class EventStream implements Socket {
   }
 
   #ask(room: FollowedRoom): void {
-    if (this.#state === "closed") return;
+    if (this.#response.state === "closed") return;
     this.#ref += 1;
-    this.#options.owner.ask(JSON.stringify(room.request(this.#ref)));
+    this.#owner.ask(JSON.stringify(room.request(this.#ref)));
   }
 
   #later(ms: number, run: () => void): void {
@@ -264,56 +221,6 @@ export class EventStream implements Socket {
   #id(): string {
     return idOf(this.#rooms.map(({ position }) => position));
   }
-
-  #write(text: string): void {
-    if (text === "" || this.#state === "closed") return;
-    const res = this.#res;
-    let isTaken = true;
-    res.cork(() => {
-      if (this.#state === "asking") this.#start();
-      isTaken = res.write(text);
-    });
-    this.#writtenMs = performance.now();
-    if (!isTaken || this.#waitingBytes > 0) this.#waitingBytes += Buffer.byteLength(text);
-  }
-
-  #start(): void {
-    this.#state = "streaming";
-    this.#res.writeStatus("200 OK");
-    for (const [name, value] of Object.entries({ ...HEADERS, ...this.#options.headers }))
-      this.#res.writeHeader(name, value);
-    this.#res.write(`retry: ${RETRY_MS}\n\n`);
-  }
-
-  #refuse(error: CodedError): void {
-    if (this.#state !== "asking") return;
-    writeReply(this.#res, errorReply(JSON_FORMAT, error), { close: true, common: this.#options.headers });
-    this.#closed(4403);
-  }
-
-  #closed(code: number): void {
-    if (this.#state === "closed") return;
-    this.#state = "closed";
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#waitingBytes = 0;
-    this.#options.owner.closed(code);
-  }
-}
-
-const HEADERS = {
-  "content-type": "text/event-stream; charset=utf-8",
-  "cache-control": "no-store",
-  // nginx would keep events until a buffer is full.
-  "x-accel-buffering": "no",
-} as const;
-
-/** The values of a frame of `fanwire.v1.json`. */
-export function valuesOf(frame: Uint8Array): FrameValue[] {
-  return Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
-    .toString()
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as FrameValue);
 }
 
 const texts = new WeakMap<FrameValue, string>();
@@ -329,24 +236,10 @@ function messageText(value: FrameValue): string {
   return text;
 }
 
-/** JSON holds no line break, so the data is one line. `message` is what a browser takes it for without a name. */
-function eventText(event: string, data: object, id?: string): string {
-  const name = event === "message" ? "" : `event: ${event}\n`;
-  return `${id === undefined ? "" : `id: ${id}\n`}${name}data: ${JSON.stringify(data)}\n\n`;
-}
-
 function isPosition(result: unknown): result is Position {
   return typeof result === "object" && result !== null && "epoch" in result && "offset" in result;
 }
 
 function errorCodeOf(code: string): ErrorCode {
   return Object.hasOwn(ERROR_STATUS, code) ? (code as ErrorCode) : "internal";
-}
-
-/** What a close before the first event is answered with. */
-function codeOfClose(code: number): ErrorCode {
-  if (code === 4401) return "unauthenticated";
-  if (code === 4403) return "forbidden";
-  if (code === 4429) return "rate_limited";
-  return code === 4400 ? "bad_request" : "unavailable";
 }

@@ -11,6 +11,7 @@ const NAMESPACES = {
   board: { state: true, history: { messages: 5_000, seconds: 3_600 } },
   news: { history: { messages: 5_000, seconds: 3_600 } },
   cursors: { ephemeral: true },
+  hall: { presence: "count" },
 } as const;
 const DEADLINE_MS = 20_000;
 
@@ -205,6 +206,49 @@ test("the state first, at a pace; after a loss the state again", async (t) => {
   assert.equal(lost?.data.recovered, false);
 });
 
+test("rooms of one stream, each in its own way; and who is there", async (t) => {
+  const rig = await started(t);
+  for (const number of numbers(1, 9)) await rig.publish("board.a", number, `k${number % 3}`);
+  for (const number of numbers(1, 4)) await rig.publish("news.b", number);
+  const subscribe = [
+    ["board.a", { state: true, rate: 10 }],
+    ["news.b", { last: 1 }],
+    ["hall.c", { members: true }],
+  ];
+  const query = `?subscribe=${encodeURIComponent(JSON.stringify(subscribe))}`;
+  const reader = await Reader.open(t, rig.port, query);
+  const dataOf = (room: string) => reader.messages.filter((one) => one.room === room).map(({ data }) => data);
+  await reader.until(() => reader.messages.length === 4, "the state of one, the last of the other");
+  assert.deepEqual([dataOf("board.a"), dataOf("news.b")], [[7, 8, 9], [4]]);
+  const rates = reader.events
+    .filter(({ event }) => event === "subscribed")
+    .map(({ data }) => [data.room, data.rate]);
+  assert.deepEqual(Object.fromEntries(rates), { "board.a": 10, "news.b": undefined, "hall.c": undefined });
+
+  const counts = (one: Reader) =>
+    one.events.filter(({ event }) => event === "members").map(({ data }) => data.count);
+  await reader.until(() => counts(reader).at(-1) === 1, "to see itself");
+  const other = await Reader.open(t, rig.port, "?room=hall.c&members=true");
+  await other.until(() => counts(other).at(-1) === 2, "both");
+  await reader.until(() => counts(reader).at(-1) === 2, "both");
+  const seen = reader.events.find(({ event }) => event === "members")?.data;
+  assert.deepEqual(Object.keys(seen ?? {}), ["room", "count", "joined", "left", "list"]);
+  other.close();
+  await reader.until(() => counts(reader).at(-1) === 1, "the other one to go");
+  // In their own ways again: the one from where it was, the state where it cannot be.
+  reader.close();
+  await rig.publish("news.b", 5);
+  const again = await Reader.open(t, rig.port, query, reader.lastId.replace(/^[^,]*/, "other:1"));
+  await again.until(() => again.messages.length === 4, "what was missed, and the state");
+  assert.deepEqual(again.messages.map(({ room, data }) => [room, data]).sort(), [
+    ["board.a", 7],
+    ["board.a", 8],
+    ["board.a", 9],
+    ["news.b", 5],
+  ]);
+  assert.equal(rig.gatewayCounters.faults, 0);
+});
+
 test("what cannot be is refused before the stream begins, and says why", async (t) => {
   const rig = await started(t);
   const rooms = (count: number): string =>
@@ -227,7 +271,10 @@ test("what cannot be is refused before the stream begins, and says why", async (
     ["?room=a", 400, /positions of 2 rooms, the request names 1/, "e:1,f:2"],
     ["?room=a", 400, /a position is EPOCH:OFFSET/, "nonsense"],
     ["?room=a", 400, /none of ours/, "%E0%A4%A:1"],
-    ["?room=a", 405, /GET/, undefined, "POST"],
+    ["?room=a&members=yes", 400, /members is/],
+    ["?room=a&members=true", 400, /presence/],
+    ["?subscribe=[[%22a%22,{%22rate%22:7.3}]]", 400, /rate/],
+    ["?room=a", 405, /GET/, undefined, "PUT"],
   ];
   for (const [query, status, pattern, lastEventId, method] of bad) {
     const response = await ask(t, rig.port, query, lastEventId, method);

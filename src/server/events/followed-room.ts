@@ -1,17 +1,17 @@
 import type { Position } from "../../protocol/frames.js";
-import type { EventPlan } from "./event-plan.js";
+import type { PlannedRoom } from "./event-plan.js";
 
 /** One room of a stream: where the stream stands in it, by the rule that every client follows. Pure. */
 export class FollowedRoom {
   readonly name: string;
-  readonly #options: EventPlan["options"];
+  readonly #options: PlannedRoom["options"];
   position: Position | undefined;
   /** Of the subscribe that waits for its answer; 0: none does. */
   ref = 0;
   /** Refused for good. */
   isOver = false;
 
-  constructor({ name, after }: EventPlan["rooms"][number], options: EventPlan["options"]) {
+  constructor({ name, after, options }: PlannedRoom) {
     this.name = name;
     this.position = after;
     this.#options = options;
