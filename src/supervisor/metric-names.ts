@@ -47,6 +47,10 @@ export const METRIC_HELP = {
     "Subscribes after a position, by what served them (ring, history, or nothing for another epoch) and the result",
   fanwire_history_reads_total: "Reads of history at the broker, by where they were counted",
   fanwire_classes: "Conflated classes of rooms with somebody in them",
+  fanwire_patterns: "Subscriptions to patterns of rooms",
+  fanwire_pattern_flows: "Sets of patterns that subscriptions come in, each a flow of its own",
+  fanwire_pattern_gaps_total:
+    "Times that subscriptions to patterns were told that messages may be missing, a flow or session each",
   fanwire_class_flushes_total: "Times that a conflated class was handed to the lanes",
   fanwire_conflated_total:
     "Messages that a conflated class left out because a later one of their key took their place",
@@ -175,6 +179,11 @@ export const ENGINE_NAMES: NamesOf<Counters> = {
   resets: counter("fanwire_resets_total", { at: "engine" }),
   outagesTold: counter("fanwire_outages_told_total"),
   tooManyRooms: limit("roomsPerConnection"),
+  patterns: gauge("fanwire_patterns"),
+  patternFlows: gauge("fanwire_pattern_flows"),
+  tooManyPatterns: limit("patternsPerConnection"),
+  openPatternsRefused: limit("openPatterns"),
+  patternGaps: counter("fanwire_pattern_gaps_total"),
   rateLimited: limit("requestsInFlight"),
   forbidden: counter("fanwire_forbidden_total"),
   authenticated: counter("fanwire_tokens_total", { result: "refreshed" }),

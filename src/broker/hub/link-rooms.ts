@@ -2,6 +2,7 @@ import type { Sink } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import { FrameArena } from "./frame-arena.js";
 import type { HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS } from "./hub-limits.js";
 import { numberOf, readMessage } from "./message-record.js";
@@ -24,6 +25,7 @@ interface LinkRoom {
   epoch: string;
   offset: number;
   state: LinkRoomState;
+  readonly frames: FrameArena;
 }
 
 type LinkRoomState =
@@ -66,7 +68,7 @@ export class LinkRooms {
     if (this.#rooms.has(name)) return Promise.reject(new Error(`room ${name} is open already`));
     return new Promise((resolve, reject) => {
       const state: LinkRoomState = { kind: "opening", ref: 0, dueMs, resolve, reject };
-      const room: LinkRoom = { name, sink, epoch: "", offset: 0, state };
+      const room: LinkRoom = { name, sink, epoch: "", offset: 0, state, frames: new FrameArena() };
       this.#rooms.set(name, room);
       this.#ask(room);
     });
@@ -146,7 +148,7 @@ export class LinkRooms {
       counters.ignored += 1;
       return;
     }
-    const message = readMessage(bytes, view, start, end, room.name);
+    const message = readMessage(bytes, view, start, end, room.name, room.frames);
     if (room.epoch !== "") {
       if (message.offset <= room.offset) {
         counters.ignored += 1;

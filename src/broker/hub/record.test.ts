@@ -6,6 +6,7 @@ import { CodedError, ERROR_STATUS, type ErrorCode } from "../../protocol/errors.
 import type { ResetReason } from "../../protocol/frames.js";
 import { createMessage, dataOf, type Message } from "../../protocol/message.js";
 import { parseRoom } from "../../protocol/room-name.js";
+import { FrameArena } from "./frame-arena.js";
 import { numberOf, readMessage, writeMessage } from "./message-record.js";
 import { type HubRecord, MalformedRecord, RECORD, type WorkerRecord } from "./record.js";
 import { readHubRecord, readWorkerRecord, writeRecord } from "./record-codec.js";
@@ -120,7 +121,7 @@ test("a message comes out as it went in, with bytes of its own", () => {
       const { bytes, view } = placed(encodedMessage(sent, number), asBuffer);
       const end = bytes.length - TAIL;
       assert.equal(numberOf(view, LEAD, end), number);
-      const read = readMessage(bytes, view, LEAD, end, sent.room);
+      const read = readMessage(bytes, view, LEAD, end, sent.room, new FrameArena());
       bytes.fill(0);
       assert.deepEqual(plain(read), plain(sent));
       assert.deepEqual(Buffer.from(dataOf(read)), Buffer.from(dataOf(sent)));
@@ -266,7 +267,7 @@ function readWith<T>(
 function readMessageFrom(record: Uint8Array): Message {
   const { bytes, view } = placed(record);
   numberOf(view, LEAD, LEAD + record.length);
-  return readMessage(bytes, view, LEAD, LEAD + record.length, ROOM);
+  return readMessage(bytes, view, LEAD, LEAD + record.length, ROOM, new FrameArena());
 }
 
 /** Any bytes as hex, so that kinds of arrays compare. */
