@@ -19,7 +19,7 @@ const TAKES_KEY = 8;
 const RELEASES_KEY = 16;
 const TEXT_BYTES_MAX = 0xffff;
 
-/** A message as one record: under its room's number (`RECORD.message`), or a request's ref (`RECORD.pageMessage`). */
+/** A message as one record: under its room's number (`RECORD.message`), a request's ref (`RECORD.pageMessage`), or 0 (`RECORD.watched`). */
 export function writeMessage(target: RecordTarget, type: number, number: number, message: Message): void {
   const { origin, frame } = message;
   const originBytes = origin === undefined ? 0 : utf8Length(origin);
@@ -46,8 +46,22 @@ export function numberOf(view: DataView, start: number, end: number): number {
   return view.getUint32(start + 8, true);
 }
 
+/** The room of a message's record as its frame has it, where no number stands for it. @throws MalformedRecord */
+export function roomIn(bytes: Uint8Array, view: DataView, start: number, end: number): RoomName {
+  if (end - start < MESSAGE_BYTES) throw new MalformedRecord("a message without its head");
+  // Behind the array's head and the code.
+  const at = start + MESSAGE_BYTES + view.getUint16(start + 6, true) + 2;
+  const head = at + 2 > end ? 0 : view.getUint8(at);
+  const isShort = (head & 0xe0) === 0xa0;
+  if (!isShort && head !== 0xd9) throw new MalformedRecord("a message whose room is no text");
+  const textStart = isShort ? at + 1 : at + 2;
+  const textEnd = textStart + (isShort ? head & 0x1f : view.getUint8(at + 1));
+  if (textEnd > end) throw new MalformedRecord("a message whose room is cut short");
+  return readRoom(bytes, textStart, textEnd);
+}
+
 /**
- * The message of a record that {@link numberOf} has passed, its frame copied: rings keep it long after the bytes
+ * The message of a record that {@link numberOf} or {@link roomIn} has passed, its frame copied: rings keep it long after the bytes
  * read were overwritten. @throws MalformedRecord
  */
 export function readMessage(
