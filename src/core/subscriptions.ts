@@ -295,10 +295,10 @@ export class Subscriptions {
 
   private fail(subscription: Subscription, cause: unknown): CodedError {
     if (!subscription.abandoned) {
+      const { state } = subscription;
       this.#byRoom.delete(subscription);
       subscription.abandon();
-      if (isHeld(subscription.state))
-        this.#shared.patterns.find(this.#owner)?.release(subscription.name, false);
+      if (isHeld(state)) this.#shared.patterns.find(this.#owner)?.release(subscription.name, false);
       if (subscription.room !== undefined) this.#shared.rooms.release(subscription.name, 0);
     }
     return toCodedError(cause);
