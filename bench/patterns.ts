@@ -45,7 +45,9 @@ function measure({ rounds, calls }: OptionValues<typeof OPTIONS>): Promise<Table
       // The first round only warms up.
       if (round > 0) samples.get(task)?.push(nanos);
     }
-  return Promise.resolve([report(tasks.map((task) => ({ task, nanos: summarize(samples.get(task) ?? []) })))]);
+  return Promise.resolve([
+    report(tasks.map((task) => ({ task, nanos: summarize(samples.get(task) ?? []) }))),
+  ]);
 }
 
 function tasksOf(size: number, calls: number): Task[] {
