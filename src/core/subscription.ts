@@ -54,12 +54,15 @@ export type SubscriptionState =
   | { readonly kind: "reading" }
   | Live
   /** The socket lost frames; the client will ask again. */
-  | { readonly kind: "lagged" };
+  | { readonly kind: "lagged" }
+  /** The session has given it up. */
+  | { readonly kind: "abandoned" };
 
 export const OPENING: SubscriptionState = Object.freeze({ kind: "opening", isAgain: false });
 export const REOPENING: SubscriptionState = Object.freeze({ kind: "opening", isAgain: true });
 export const READING: SubscriptionState = Object.freeze({ kind: "reading" });
 export const LAGGED: SubscriptionState = Object.freeze({ kind: "lagged" });
+const ABANDONED: SubscriptionState = Object.freeze({ kind: "abandoned" });
 
 /**
  * Whether the room comes to its session by name, and by no pattern: from the first answer to the end. Not while the client has
@@ -117,12 +120,19 @@ export class Subscription implements Named<Subscription> {
   readonly terms: Terms;
   room: Room | undefined;
   state: SubscriptionState = OPENING;
-  /** The session gave it up while the room was opening. */
-  abandoned = false;
 
   constructor(name: RoomName, terms: Terms) {
     this.name = name;
     this.terms = terms;
+  }
+
+  /** Whether the session has given it up, perhaps while the room was opening. */
+  get abandoned(): boolean {
+    return this.state === ABANDONED;
+  }
+
+  abandon(): void {
+    this.state = ABANDONED;
   }
 
   /** Whether the server has moved it to another class than it asked for. */

@@ -57,6 +57,8 @@ export const METRIC_HELP = {
   fanwire_rate_changes_total: "Subscribes that moved a subscription to another delivery class",
   fanwire_outages_told_total: "Connections told that rooms of theirs get nothing new, once an outage",
   fanwire_broker_patterns: "Different patterns of rooms that the broker watches for somebody",
+  fanwire_hub_patterns: "Different patterns of rooms that workers watch at the hub",
+  fanwire_link_patterns: "Patterns of rooms that the worker watches at its hubs, once a hub",
   fanwire_watched_messages_total:
     "Messages of rooms that are not open, handed on because a pattern means them, by where they were counted",
   fanwire_lost_patterns_total:
@@ -301,6 +303,9 @@ export const HUB_NAMES: NamesOf<HubCounters> = {
   recordsIn: counter("fanwire_link_records_total", { end: "hub" }),
   messages: counter("fanwire_received_total", { at: "hub" }),
   deliveries: counter("fanwire_hub_deliveries_total"),
+  watchedPatterns: gauge("fanwire_hub_patterns"),
+  watchedMessages: counter("fanwire_watched_messages_total", { at: "hub" }),
+  lostPatterns: counter("fanwire_lost_patterns_total", { at: "hub" }),
   published: counter("fanwire_published_total", { at: "hub" }),
   publishErrors: counter("fanwire_publish_errors_total", { at: "hub" }),
   historyReads: counter("fanwire_history_reads_total", { at: "hub" }),
@@ -327,6 +332,9 @@ export const LINK_NAMES: NamesOf<HubLinkCounters> = {
   lagged: counter("fanwire_lagged_total", { kind: "link" }),
   reopened: counter("fanwire_link_reopened_total"),
   resets: counter("fanwire_resets_total", { at: "link" }),
+  watchedPatterns: gauge("fanwire_link_patterns"),
+  watchedMessages: counter("fanwire_watched_messages_total", { at: "link" }),
+  lostPatterns: counter("fanwire_lost_patterns_total", { at: "link" }),
   published: counter("fanwire_published_total", { at: "link" }),
   publishErrors: counter("fanwire_publish_errors_total", { at: "link" }),
   refused: limit("linkRequests"),

@@ -18,7 +18,6 @@ async function fixture() {
   return {
     kit,
     broker: link,
-    watches: false as const,
     keysPerRoom: KEYS,
     deadlineMs: DEADLINE_MS,
     advanceMs: async (ms: number) => {
@@ -43,7 +42,6 @@ conformance("a memory broker behind a hub", fixture);
 conformance("three hubs by partition", async () => {
   const fixtures = await Promise.all([fixture(), fixture(), fixture()]);
   return {
-    watches: false,
     broker: partitioned(fixtures.map(({ broker }) => broker)),
     keysPerRoom: KEYS,
     deadlineMs: DEADLINE_MS,
