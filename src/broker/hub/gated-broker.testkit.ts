@@ -12,7 +12,7 @@ import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import type { RoomPattern } from "../../protocol/room-pattern.js";
 
-/** A broker whose answers wait while the gate is shut. What it is asked, it does at once. */
+/** A broker whose answers wait while the gate is shut, but for those about patterns. What it is asked, it does at once. */
 export class GatedBroker implements Broker {
   /** Requests that wait now, and the most that ever did. */
   waiting = 0;
@@ -45,7 +45,7 @@ export class GatedBroker implements Broker {
   }
 
   watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
-    return this.#gated(this.#inner.watch(pattern, watcher));
+    return this.#inner.watch(pattern, watcher);
   }
 
   unwatch(pattern: RoomPattern): void {
