@@ -6,9 +6,9 @@ import { createContext, runInContext } from "node:vm";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const GZIPPED_BYTES_MAX = 12_500;
+const GZIPPED_BYTES_MAX = 13_000;
 
-test("the client is at most 12.5 kB gzipped, and needs nothing but itself", async (t) => {
+test("the client is at most 13 kB gzipped, and needs nothing but itself", async (t) => {
   const { outputFiles, metafile } = await build({
     entryPoints: [fileURLToPath(new URL("index.js", import.meta.url))],
     bundle: true,

@@ -64,9 +64,12 @@ export const READING: SubscriptionState = Object.freeze({ kind: "reading" });
 export const LAGGED: SubscriptionState = Object.freeze({ kind: "lagged" });
 const ABANDONED: SubscriptionState = Object.freeze({ kind: "abandoned" });
 
-/** Whether the room comes to its session by name, and by no pattern: from the first answer to the end. */
+/**
+ * Whether the room comes to its session by name, and by no pattern: from the first answer to the end. Not while the client has
+ * to ask again: it does not know which of its answers were lost.
+ */
 export function isHeld(state: SubscriptionState): boolean {
-  return state.kind !== "opening" || state.isAgain;
+  return state.kind === "opening" ? state.isAgain : state.kind !== "lagged";
 }
 
 const LIVE: Live = Object.freeze({ kind: "live", rate: "all" });

@@ -21,6 +21,7 @@ import {
   createReplay,
   isHeld,
   LAGGED,
+  OPENING,
   READING,
   REOPENING,
   type Replay,
@@ -116,13 +117,14 @@ export class Subscriptions {
     if (terms.members) this.#shared.presence.watch(this.#owner, name);
   }
 
-  close(name: RoomName, nowMs: number): void {
+  /** @param isUnsubscribed By a request for just that: then what patterns mean goes on where it stopped. */
+  close(name: RoomName, nowMs: number, isUnsubscribed = false): void {
     const subscription = this.#byRoom.get(name);
     if (subscription === undefined) return;
     const { state } = subscription;
     this.drop(subscription, nowMs);
     if (!isHeld(state)) return;
-    const isComplete = state.kind === "live" && state.rate === "all";
+    const isComplete = isUnsubscribed && state.kind === "live" && state.rate === "all";
     this.#shared.patterns.find(this.#owner)?.release(name, isComplete);
   }
 
@@ -168,7 +170,10 @@ export class Subscriptions {
   /** The socket lost frames, and nobody knows of which rooms: uWS reports only the first loss of a batch. */
   lag(): void {
     for (const subscription of this.#byRoom.all()) {
-      if (subscription.state.kind === "opening") continue;
+      if (subscription.state.kind === "opening") {
+        subscription.state = OPENING;
+        continue;
+      }
       this.detach(subscription);
       subscription.state = LAGGED;
     }
