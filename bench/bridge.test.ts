@@ -33,7 +33,7 @@ test("a run in which something is lost is void, and says what", async () => {
   const micros = { max: 1, buckets: [[1, 1]] as const };
   const run = {
     ...{ rate: 1, messages: 1, micros, acknowledgedMicros: micros, lateMicros: micros },
-    ...{ hubOut: 1, hubIn: 1, workerOut: 1, workerIn: 1, nats: 1 },
+    ...{ hubOut: 1, hubIn: 1, workerOut: 1, workerIn: 1, nats: 1, busyCores: 1 },
   };
   const runs = [
     { ...run, troubles: [] },

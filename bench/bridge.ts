@@ -24,7 +24,7 @@ const OPTIONS = {
   bytes: { default: 128, help: "bytes of a message's data, 8 to 255" },
   repetitions: { default: 3, help: "runs of each; the median counts" },
   rates: { default: "1000,10000", help: "latency: messages a second" },
-  seconds: { default: 10, help: "latency: length of a run" },
+  seconds: { default: 6, help: "latency: length of a run" },
   rooms: { default: 100, help: "latency: rooms, each with one socket at the other node" },
   publishers: { default: 2, help: "publish: workers that publish through the hub" },
   "in-flight": { default: 1_500, help: "publish: publishes that each of them has under way" },

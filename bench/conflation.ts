@@ -4,14 +4,14 @@
  */
 
 import { Audience } from "./audience/audience.js";
-import type { AudiencePhase } from "./audience/audience-protocol.js";
+import { classBars, type MeasuredClass } from "./audience/class-plots.js";
 import { rawOf } from "./audience/raw.js";
 import { delay } from "./support/clock.js";
 import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
 import { KeyedStream } from "./support/keyed-stream.js";
 import type { Plot } from "./support/plot.js";
-import { type CpuTime, cpuSince, cpuTime } from "./support/proc.js";
+import { cpuSince, cpuTime } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues } from "./support/scenario.js";
 
@@ -30,12 +30,6 @@ const ROOM = "board.fx";
 const NAMESPACES = { board: { state: true, history: { messages: 1_000, seconds: 60 } } };
 const WARM_UP_MS = 1_500;
 
-interface Measured {
-  readonly rate: string;
-  readonly phase: AudiencePhase;
-  readonly cpu: CpuTime;
-}
-
 export const conflation = defineScenario({
   name: "conflation",
   summary: "a board of many symbols at every delivery class: messages, bytes, age, CPU",
@@ -43,7 +37,7 @@ export const conflation = defineScenario({
   run: async (options) => {
     const engine = await EngineProcess.start([`--namespaces=${JSON.stringify(NAMESPACES)}`], 0);
     const audience = new Audience(0, 1);
-    const all: Measured[] = [];
+    const all: MeasuredClass[] = [];
     try {
       for (const rate of options.rates.split(",")) {
         const measured = await measure(engine, audience, rate, options);
@@ -64,7 +58,7 @@ async function measure(
   audience: Audience,
   rate: string,
   options: Options,
-): Promise<Measured> {
+): Promise<MeasuredClass> {
   const { subscribers: connections, keys, rate: perSecond, bytes, seconds } = options;
   const stream = new KeyedStream({ port: engine.port, room: ROOM, keys, perSecond, bytes });
   try {
@@ -87,7 +81,7 @@ async function measure(
   }
 }
 
-function report(options: Options, all: readonly Measured[]): Table {
+function report(options: Options, all: readonly MeasuredClass[]): Table {
   const { subscribers, keys, rate, bytes } = options;
   const full = all[0]?.phase;
   return {
@@ -126,19 +120,8 @@ function report(options: Options, all: readonly Measured[]): Table {
   };
 }
 
-function plotsOf(all: readonly Measured[], subscribers: number): Plot[] {
-  const common = {
-    kind: "bars",
-    x: "delivery class, messages a second and key",
-    places: all.map(({ rate }) => rate),
-  } as const;
-  const each = (name: string, value: (measured: Measured) => number) => ({ name, values: all.map(value) });
-  const ages = (share: number) => (measured: Measured) =>
-    Histogram.from(measured.phase.ageMicros).quantile(share) / 1_000;
-  const bytes = each("bytes", ({ phase }) => phase.bytes / 1_000 / phase.seconds / subscribers);
-  const cpu = each("CPU", (measured) => measured.cpu.micros / 10_000 / measured.phase.seconds);
-  const messages = each("messages", ({ phase }) => phase.messages / phase.seconds / subscribers);
-  const frames = each("frames", ({ phase }) => phase.frames / phase.seconds / subscribers);
+function plotsOf(all: readonly MeasuredClass[], subscribers: number): Plot[] {
+  const { common, messages, frames, bytes, cpu, ages } = classBars(all, subscribers);
   return [
     { ...common, title: "What a client is sent", y: "KB a second", series: [bytes] },
     {
@@ -154,7 +137,7 @@ function plotsOf(all: readonly Measured[], subscribers: number): Plot[] {
       title: "Age of a value when it arrives",
       y: "ms",
       isLogarithmic: true,
-      series: [each("p50", ages(0.5)), each("p99", ages(0.99))],
+      series: ages,
     },
   ];
 }

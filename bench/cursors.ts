@@ -4,13 +4,13 @@
  */
 
 import { Audience } from "./audience/audience.js";
-import type { AudiencePhase } from "./audience/audience-protocol.js";
+import { classBars, type MeasuredClass } from "./audience/class-plots.js";
 import { rawOf } from "./audience/raw.js";
 import { delay } from "./support/clock.js";
 import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
 import type { Plot } from "./support/plot.js";
-import { type CpuTime, cpuSince, cpuTime } from "./support/proc.js";
+import { cpuSince, cpuTime } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues } from "./support/scenario.js";
 
@@ -29,12 +29,6 @@ const NAMESPACES = {
 };
 const WARM_UP_MS = 1_000;
 
-interface Measured {
-  readonly rate: string;
-  readonly phase: AudiencePhase;
-  readonly cpu: CpuTime;
-}
-
 export const cursors = defineScenario({
   name: "cursors",
   summary: "a room where everybody moves: frames, bytes and CPU, conflated and not",
@@ -43,7 +37,7 @@ export const cursors = defineScenario({
     const args = [`--namespaces=${JSON.stringify(NAMESPACES)}`, "--limits.requests-per-second=1000"];
     const engine = await EngineProcess.start(args, 0);
     const audience = new Audience(1, 1);
-    const all: Measured[] = [];
+    const all: MeasuredClass[] = [];
     try {
       for (const rate of options.rates.split(",")) {
         all.push(await measure(engine, audience, rate, options));
@@ -61,7 +55,7 @@ async function measure(
   audience: Audience,
   rate: string,
   { people, moves, bytes, seconds }: Options,
-): Promise<Measured> {
+): Promise<MeasuredClass> {
   await audience.connect({
     port: engine.port,
     connections: people,
@@ -78,7 +72,7 @@ async function measure(
   return { rate, phase, cpu };
 }
 
-function report({ people, moves, bytes }: Options, all: readonly Measured[]): Table {
+function report({ people, moves, bytes }: Options, all: readonly MeasuredClass[]): Table {
   return {
     title: `Cursors: ${people} people, ${moves} moves a second each, ${bytes} bytes`,
     columns: ["rate", "frames/s", "messages/s", "KB/s", "age p50 ms", "age p99 ms", "server CPU"],
@@ -104,29 +98,13 @@ function report({ people, moves, bytes }: Options, all: readonly Measured[]): Ta
   };
 }
 
-function plotsOf(all: readonly Measured[], people: number): Plot[] {
-  const common = {
-    kind: "bars",
-    x: "delivery class, messages a second and key",
-    places: all.map(({ rate }) => rate),
-  } as const;
-  const each = (name: string, value: (measured: Measured) => number) => ({ name, values: all.map(value) });
-  const ages = (share: number) => (measured: Measured) =>
-    Histogram.from(measured.phase.ageMicros).quantile(share) / 1_000;
-  const frames = each("frames", ({ phase }) => phase.frames / phase.seconds / people);
-  const messages = each("messages", ({ phase }) => phase.messages / phase.seconds / people);
-  const bytes = each("bytes", ({ phase }) => phase.bytes / 1_000 / phase.seconds / people);
-  const cpu = each("CPU", (measured) => measured.cpu.micros / 10_000 / measured.phase.seconds);
+function plotsOf(all: readonly MeasuredClass[], people: number): Plot[] {
+  const { common, messages, frames, bytes, cpu, ages } = classBars(all, people);
   return [
     { ...common, title: "Frames that a client is sent", y: "a second", series: [frames] },
     { ...common, title: "Messages in them", y: "a second", series: [messages] },
     { ...common, title: "What a client is sent", y: "KB a second", series: [bytes] },
     { ...common, title: "What the server works", y: "% of a core", series: [cpu] },
-    {
-      ...common,
-      title: "From the sending of a move to its arrival",
-      y: "ms",
-      series: [each("p50", ages(0.5)), each("p99", ages(0.99))],
-    },
+    { ...common, title: "From the sending of a move to its arrival", y: "ms", series: ages },
   ];
 }

@@ -41,7 +41,7 @@ async function answer(request: HostRequest): Promise<HostReply> {
     case "listen": {
       const { socketPath } = request;
       await startHub({ broker, socketPath, limits: DEFAULT_HUB_LIMITS, counters, onError: console.error });
-      setInterval(() => broker.sweep(Date.now()), 1_000);
+      setInterval(() => broker.sweep(), 1_000);
       return { kind: "listening" };
     }
     case "publish":

@@ -2,6 +2,7 @@ import { Fleet } from "../fleet/fleet.js";
 import { troubles } from "../fleet/tally.js";
 import { delay } from "../support/clock.js";
 import { Histogram, type HistogramData } from "../support/histogram.js";
+import { hostBusy } from "../support/proc.js";
 import { digits, progress } from "../support/report.js";
 import type { Nats } from "./nats-servers.js";
 import { OpenLoop } from "./open-loop.js";
@@ -29,6 +30,8 @@ export interface LatencyRun {
   readonly workerOut: number;
   readonly workerIn: number;
   readonly nats: number;
+  /** Cores of the host that were busy, with clients and all. */
+  readonly busyCores: number;
   /** Whatever was lost, doubled, out of order or told as such: the run is void. */
   readonly troubles: readonly string[];
 }
@@ -94,6 +97,7 @@ async function runOnce(
   await fleet.phase();
   const [cpuIn, cpuOut] = [await NodeCpu.of(inward), await NodeCpu.of(outward)];
   const natsBefore = nats.cpuMicros();
+  const host = hostBusy();
   const all = Array.from({ length: rooms }, (_, room) => room);
   const published = await publisher.run(all, rate, seconds);
   const { behind } = await fleet.until((status) => status.behind === 0, SETTLE_MS, {
@@ -102,6 +106,7 @@ async function runOnce(
   });
   const cpu = (micros: number): number => micros / published.messages;
   const used = {
+    busyCores: host(),
     hubOut: cpu(cpuIn.micros("hub")),
     workerOut: cpu(cpuIn.micros("worker")),
     hubIn: cpu(cpuOut.micros("hub")),
@@ -109,7 +114,7 @@ async function runOnce(
     nats: cpu(nats.cpuMicros() - natsBefore),
   };
   const { all: tally } = await fleet.phase();
-  const found = [...published.failures, ...troubles(tally)];
+  const found = [...published.failures, ...troubles(tally), ...cpuIn.troubles, ...cpuOut.troubles];
   if (behind > 0) found.push(`${behind} sockets did not get to their room's head`);
   if (tally.counts.steady !== published.messages)
     found.push(`${tally.counts.steady} deliveries of ${published.messages} messages`);

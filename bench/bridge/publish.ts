@@ -1,7 +1,7 @@
 import { Histogram, type HistogramData } from "../support/histogram.js";
 import { cpuSince, cpuTime } from "../support/proc.js";
 import { digits, progress } from "../support/report.js";
-import { withHub } from "./hub-rig.js";
+import { type BridgeHost, withHub } from "./hub-rig.js";
 import type { Nats } from "./nats-servers.js";
 import type { BridgeSettings } from "./servers.js";
 
@@ -20,6 +20,9 @@ export interface PublishRun {
   readonly hubMicros: number;
   readonly natsMicros: number;
   readonly publisherMicros: number;
+  /** Times that a stream's publishes were held back to keep their order, and publishes that were sent again. */
+  readonly holds: number;
+  readonly retries: number;
   readonly latencyMicros: HistogramData;
 }
 
@@ -33,6 +36,7 @@ export async function measurePublish(nats: Nats, plan: PublishPlan): Promise<Pub
     const once = async (seconds: number): Promise<PublishRun> => {
       const before = cpuTime(host.pid);
       const natsBefore = nats.cpuMicros();
+      const countsBefore = await countersOf(host);
       const workersBefore = workers.map(({ pid }) => cpuTime(pid));
       const { rooms, bytes, inFlight } = plan;
       const replies = await Promise.all(
@@ -53,7 +57,10 @@ export async function measurePublish(nats: Nats, plan: PublishPlan): Promise<Pub
         (sum, { pid }, index) => sum + cpuSince(pid, workersBefore[index] ?? cpuTime(pid)).micros,
         0,
       );
+      const counts = await countersOf(host);
       return {
+        holds: (counts.publishHolds ?? 0) - (countsBefore.publishHolds ?? 0),
+        retries: (counts.retriedPublishes ?? 0) - (countsBefore.retriedPublishes ?? 0),
         perSecond: (messages / micros) * 1_000_000,
         hubMicros: cpuSince(host.pid, before).micros / messages,
         natsMicros: (nats.cpuMicros() - natsBefore) / messages,
@@ -67,9 +74,14 @@ export async function measurePublish(nats: Nats, plan: PublishPlan): Promise<Pub
       const run = await once(plan.seconds);
       runs.push(run);
       progress(
-        `  R${plan.replicas}: ${digits(run.perSecond)} publishes/s, ${digits(run.hubMicros)} µs of hub each`,
+        `  R${plan.replicas}: ${digits(run.perSecond)} publishes/s, ${digits(run.hubMicros)} µs of hub each, ${run.holds} holds, ${run.retries} sent again`,
       );
     }
     return runs;
   });
+}
+
+async function countersOf(host: BridgeHost): Promise<Readonly<Record<string, number>>> {
+  const reply = await host.ask({ kind: "counters" }, SLACK_MS);
+  return reply.kind === "counters" ? reply.counters : {};
 }

@@ -30,7 +30,7 @@ export function latencyTable(results: readonly Measured<LatencyRun>[]): Table {
         "acknowledged p99 ms",
         "publisher late p99 ms",
       ],
-      ...["hub out µs", "hub in µs", "worker out µs", "worker in µs", "NATS µs"],
+      ...["hub out µs", "hub in µs", "worker out µs", "worker in µs", "NATS µs", "cores busy"],
     ],
     rows: all.map(({ replicas, rate, runs }) => [
       `R${replicas}`,
@@ -38,13 +38,13 @@ export function latencyTable(results: readonly Measured<LatencyRun>[]): Table {
       ...[0.5, 0.99, 0.999].map((share) => millisOf(runs, ({ micros }) => micros, share)),
       millisOf(runs, ({ acknowledgedMicros }) => acknowledgedMicros, 0.99),
       millisOf(runs, ({ lateMicros }) => lateMicros, 0.99),
-      ...(["hubOut", "hubIn", "workerOut", "workerIn", "nats"] as const).map((name) =>
-        middle(runs.map((run) => run[name])),
+      ...(["hubOut", "hubIn", "workerOut", "workerIn", "nats", "busyCores"] as const).map((name) =>
+        spread(runs.map((run) => run[name])),
       ),
     ]),
     notes: [
       SPREAD,
-      "Latency from the time at which the message was due; CPU a message, all threads.",
+      "Latency from the time at which the message was due; CPU a message, all threads. Clients share the host's cores.",
       verdict(results),
     ],
     raw: results,
@@ -59,8 +59,8 @@ export function publishTable(bytes: number, results: readonly Measured<PublishRu
       `R${replicas}`,
       spread(runs.map(({ perSecond }) => perSecond)),
       spread(runs.map(({ hubMicros }) => hubMicros)),
-      middle(runs.map(({ natsMicros }) => natsMicros)),
-      middle(runs.map(({ publisherMicros }) => publisherMicros)),
+      spread(runs.map(({ natsMicros }) => natsMicros)),
+      spread(runs.map(({ publisherMicros }) => publisherMicros)),
       ...[0.5, 0.99].map((share) => millisOf(runs, ({ latencyMicros }) => latencyMicros, share)),
     ]),
     notes: [SPREAD, "CPU a publish; hub, NATS and publishers share the cores of this host."],
@@ -98,7 +98,11 @@ export function resumesTable(rooms: number, results: readonly Measured<ResumesRu
     title: `Bridge: resumes over ${digits(rooms)} rooms at a node that knows none of them`,
     columns: ["what", ...results.map(({ replicas }) => `R${replicas}`)],
     rows: rows.map(([what, of]) => [what, ...results.map(({ runs }) => of(runs))]),
-    notes: [SPREAD, "All clients share the cores with the servers.", verdict(results)],
+    notes: [
+      SPREAD,
+      "Clients share the cores with the servers; those that resume get what the others leave of them.",
+      verdict(results),
+    ],
     raw: results,
   };
 }
@@ -128,7 +132,7 @@ export function openRoomsTable(rooms: number, results: readonly Measured<OpenRoo
       spread(runs.map(({ hubSeconds }) => hubSeconds)),
       spread(runs.map(({ natsSeconds }) => natsSeconds)),
       spread(runs.map(({ hubBytes }) => hubBytes / 2 ** 20)),
-      middle(runs.map(({ hubBytes }) => hubBytes / 1_024 / rooms)),
+      spread(runs.map(({ hubBytes }) => hubBytes / 1_024 / rooms)),
     ]),
     notes: [SPREAD],
     raw: results,

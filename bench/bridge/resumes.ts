@@ -124,6 +124,7 @@ async function measureStorm(
   });
   if (welcomed.states.subscribing < connections)
     throw new Error(`${connections - welcomed.states.subscribing} of ${connections} did not connect`);
+  storm.giveWay();
   const readsBefore = await readsOf(outward);
   const cpu = await NodeCpu.of(outward);
   const natsBefore = nats.cpuMicros();
@@ -150,7 +151,7 @@ async function measureStorm(
   const heads = publisher.heads;
   const { behind } = await storm.until((last) => last.behind === 0, SETTLE_MS, { heads: () => heads });
   const { all } = await storm.phase();
-  const found = [...others, ...troublesOf(all, status.states.live, connections, behind)];
+  const found = [...others, ...cpu.troubles, ...troublesOf(all, status.states.live, connections, behind)];
   const expected = connections * roomsEach;
   if (all.counts.recovered !== expected)
     found.push(`${all.counts.recovered} of ${expected} subscriptions recovered`);

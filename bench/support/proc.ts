@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { cpus } from "node:os";
 
 /** What a process has used so far. */
 export interface CpuTime {
@@ -42,6 +43,24 @@ export function wantedMicros(pid: number): number {
   } catch {
     return Number.NaN;
   }
+}
+
+/** Begins now; the function that it returns says how many cores were busy since, of all processes and the kernel. */
+export function hostBusy(): () => number {
+  const before = hostTimes();
+  return () => {
+    const now = hostTimes();
+    return ((now.busy - before.busy) / (now.all - before.all)) * cpus().length;
+  };
+}
+
+function hostTimes(): { readonly busy: number; readonly all: number } {
+  let [busy, all] = [0, 0];
+  for (const { times } of cpus()) {
+    busy += times.user + times.nice + times.sys + times.irq;
+    all += times.user + times.nice + times.sys + times.irq + times.idle;
+  }
+  return { busy, all };
 }
 
 /** Resident memory in bytes, from VmRSS. */

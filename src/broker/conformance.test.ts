@@ -1,7 +1,9 @@
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import { PatternIndex } from "../core/pattern-index.js";
+import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot, Watcher } from "../core/ports.js";
 import type { Position } from "../protocol/frames.js";
 import { createMessage, dataOf, type Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
+import type { RoomPattern } from "../protocol/room-pattern.js";
 import { conformance, conformanceSettings } from "./conformance.testkit.js";
 import { MemoryBroker } from "./memory.js";
 
@@ -12,6 +14,8 @@ import { MemoryBroker } from "./memory.js";
 class LateSparseBroker implements Broker {
   readonly #inner = new MemoryBroker({ settingsOf: conformanceSettings, onSinkError: () => {} });
   readonly #open = new Map<RoomName, Sink>();
+  readonly #watched = new PatternIndex<true>();
+  #watcher: Watcher | undefined;
 
   async publish(outgoing: Outgoing): Promise<Position> {
     const copy = { ...outgoing, data: outgoing.data.slice() };
@@ -25,9 +29,9 @@ class LateSparseBroker implements Broker {
     const late: Sink = {
       message: (message) => {
         const deliver = () => {
-          if (this.#open.get(room) !== late) return;
+          const receiver = this.#open.get(room) === late ? sink : this.#watching(room);
           try {
-            sink.message(sparseMessage(message));
+            receiver?.message(sparseMessage(message));
           } catch {
             // A broker without a place to tell it.
           }
@@ -38,13 +42,32 @@ class LateSparseBroker implements Broker {
     };
     const position = await this.#inner.open(room, late);
     this.#open.set(room, late);
-    await turns(2);
+    // What was stored before comes to the watcher before.
+    await turns(4);
     return sparse(position);
   }
 
   close(room: RoomName): void {
     this.#open.delete(room);
     this.#inner.close(room);
+  }
+
+  async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    await turns(1);
+    this.#watcher = watcher;
+    const late: Watcher = {
+      message: (message) =>
+        void turns(3).then(() => this.#watching(message.room)?.message(sparseMessage(message))),
+      lost: (where) => watcher.lost(where),
+    };
+    await this.#inner.watch(pattern, late);
+    this.#watched.set(pattern, true);
+    await turns(1);
+  }
+
+  unwatch(pattern: RoomPattern): void {
+    this.#watched.delete(pattern);
+    this.#inner.unwatch(pattern);
   }
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
@@ -65,6 +88,10 @@ class LateSparseBroker implements Broker {
 
   stop(deadlineMs: number): Promise<void> {
     return this.#inner.stop(deadlineMs);
+  }
+
+  #watching(room: RoomName): Watcher | undefined {
+    return this.#watched.matches(room) ? this.#watcher : undefined;
   }
 }
 

@@ -4,6 +4,7 @@ import { gossipTests } from "./conformance-gossip.testkit.js";
 import { historyTests } from "./conformance-history.testkit.js";
 import { publishTests, stateTests } from "./conformance-publish.testkit.js";
 import { checkWith, type MakeFixture } from "./conformance-rig.testkit.js";
+import { watchTests } from "./conformance-watch.testkit.js";
 
 export {
   type BrokerFixture,
@@ -25,5 +26,6 @@ export function conformance(name: string, makeFixture: MakeFixture): void {
     publishTests(check);
     stateTests(check);
     gossipTests(check);
+    watchTests(check);
   });
 }

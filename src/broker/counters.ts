@@ -14,6 +14,14 @@ export interface BrokerCounters {
   droppedIds: number;
   /** Rooms forgotten because of the bound on rooms; each starts a new epoch when it comes back. */
   forgottenRooms: number;
+  /** Patterns that are watched now. */
+  watchedPatterns: number;
+  /** Messages handed to the watcher: of rooms that are not open and that a watched pattern means. */
+  watchedMessages: number;
+  /** How often the watcher was told that something may have been missed. */
+  lostPatterns: number;
+  /** Patterns refused because of the bound on them. */
+  refusedPatterns: number;
   /** Sinks that threw. Always 0, or a bug. */
   sinkErrors: number;
 }
@@ -27,6 +35,10 @@ export function createBrokerCounters(): BrokerCounters {
     expiredKeys: 0,
     droppedIds: 0,
     forgottenRooms: 0,
+    watchedPatterns: 0,
+    watchedMessages: 0,
+    lostPatterns: 0,
+    refusedPatterns: 0,
     sinkErrors: 0,
   };
 }

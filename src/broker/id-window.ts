@@ -8,7 +8,7 @@ interface Entry extends Linked<Entry> {
   readonly timeMs: number;
 }
 
-/** The ids of recent publishes and where those were stored, bounded by age and count. */
+/** The ids of recent publishes and where those were stored, bounded by age and count. Times are of any clock that never jumps. */
 export class IdWindow {
   readonly #windowMs: number;
   readonly #max: number;

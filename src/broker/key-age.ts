@@ -1,7 +1,17 @@
-import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import type {
+  Broker,
+  Gossip,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import type { Position } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
+import type { RoomPattern } from "../protocol/room-pattern.js";
 
 /**
  * A broker that keeps the last message of every key for good, with `stateSeconds` on top: keys that were not published
@@ -32,6 +42,14 @@ export class KeyAge implements Broker {
 
   close(room: RoomName): void {
     this.#broker.close(room);
+  }
+
+  watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    return this.#broker.watch(pattern, watcher);
+  }
+
+  unwatch(pattern: RoomPattern): void {
+    this.#broker.unwatch(pattern);
   }
 
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

@@ -1,9 +1,19 @@
-import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import type {
+  Broker,
+  Gossip,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import { CodedError } from "../protocol/errors.js";
 import type { Position, ResetReason } from "../protocol/frames.js";
 import { createMessage, isNil, isRemoval, type Message, nil } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
+import type { RoomPattern } from "../protocol/room-pattern.js";
 import type { BrokerCounters } from "./counters.js";
 
 export interface LeaseLimits {
@@ -111,6 +121,14 @@ export class KeyLeases implements Broker {
     this.#broker.close(room);
     this.#others -= this.#rooms.get(room)?.seenMs.size ?? 0;
     this.#rooms.delete(room);
+  }
+
+  watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    return this.#broker.watch(pattern, watcher);
+  }
+
+  unwatch(pattern: RoomPattern): void {
+    this.#broker.unwatch(pattern);
   }
 
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

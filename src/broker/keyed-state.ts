@@ -1,7 +1,7 @@
 import type { BudgetEntry, ByteBudget } from "../core/byte-budget.js";
 import type { Message } from "../protocol/message.js";
 import { type Linked, LinkedList } from "./linked-list.js";
-import { MESSAGE_OVERHEAD_BYTES } from "./memory-limits.js";
+import { STATE_OVERHEAD_BYTES } from "./memory-limits.js";
 
 /** The latest message of every key of one room, bounded by keys and by a budget of bytes that all rooms share. */
 export class KeyedState {
@@ -103,7 +103,7 @@ class StateEntry implements BudgetEntry, Linked<StateEntry> {
   constructor(key: string, message: Message, state: KeyedState) {
     this.key = key;
     this.message = message;
-    this.bytes = message.frame.byteLength + MESSAGE_OVERHEAD_BYTES;
+    this.bytes = message.frame.byteLength + STATE_OVERHEAD_BYTES;
     this.older = undefined;
     this.newer = undefined;
     this.before = undefined;
@@ -114,7 +114,7 @@ class StateEntry implements BudgetEntry, Linked<StateEntry> {
   /** Only while no budget holds it. */
   replace(message: Message): void {
     this.message = message;
-    this.bytes = message.frame.byteLength + MESSAGE_OVERHEAD_BYTES;
+    this.bytes = message.frame.byteLength + STATE_OVERHEAD_BYTES;
   }
 
   evict(): void {

@@ -2,20 +2,28 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decode, encode } from "@msgpack/msgpack";
 import fc from "fast-check";
-import type { HistoryFrom } from "../core/ports.js";
+import type { HistoryFrom, Watcher } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import type { Position } from "../protocol/frames.js";
 import { createMessage, dataOf, type Message } from "../protocol/message.js";
 import { namespaceOf, parseRoom, type RoomName } from "../protocol/room-name.js";
+import { matchesRoom, parsePattern, type RoomPattern } from "../protocol/room-pattern.js";
 import { conformanceSettings } from "./conformance.testkit.js";
 import { at } from "./conformance-rig.testkit.js";
 import { type BrokerCounters, createBrokerCounters } from "./counters.js";
 import { MemoryBroker } from "./memory.js";
-import { HISTORY_SHARE, ID_WINDOW_MS, MESSAGE_OVERHEAD_BYTES } from "./memory-limits.js";
+import {
+  HISTORY_SHARE,
+  ID_WINDOW_MS,
+  LOG_MESSAGE_OVERHEAD_BYTES,
+  LOG_OVERHEAD_BYTES,
+  STATE_OVERHEAD_BYTES,
+} from "./memory-limits.js";
 
-const LIMITS = { bytes: 12_000, rooms: 5, keysPerRoom: 3, ids: 4 };
+const LIMITS = { bytes: 12_000, rooms: 5, keysPerRoom: 3, ids: 4, patterns: 2 };
 const HISTORY_BYTES = LIMITS.bytes * HISTORY_SHARE;
 const NAMES = ["log.a", "log.b", "log.c", "keyed.a", "keyed.b", "bare.a", "eph.a", "eph.b"].map(parseRoom);
+const PATTERNS = ["log.*", ">", "eph.a", "*.b", "keyed.>"].map(parsePattern);
 const KEY_SECONDS = 400;
 const modelSettings: SettingsOf = (room) => {
   const settings = conformanceSettings(room);
@@ -48,6 +56,9 @@ class Model {
   state: Kept[] = [];
   ids: { room: RoomName; id: string; position: Position; time: number }[] = [];
   readonly open = new Map<RoomName, (number | null)[]>();
+  readonly watched = new Set<RoomPattern>();
+  /** What the watcher was handed. */
+  readonly seen: [RoomName, number | null][] = [];
   #forgotten = 0;
 
   get epoch(): string {
@@ -90,7 +101,7 @@ class Model {
     id?: string,
   ): Position | undefined {
     if (namespaceOf(name) === "eph") {
-      this.open.get(name)?.push(value);
+      this.#deliver(name, value);
       return EPHEMERAL;
     }
     this.ids = this.ids.filter(({ time }) => this.nowMs - time < ID_WINDOW_MS);
@@ -101,14 +112,19 @@ class Model {
     this.expireKeys(room);
     room.head += 1;
     const numbers = { offset: room.head, prev: room.head - 1, time: this.nowMs };
-    const bytes =
-      createMessage({ room: name, data, key, ...numbers }).frame.byteLength + MESSAGE_OVERHEAD_BYTES;
+    const bytes = createMessage({ room: name, data, key, ...numbers }).frame.byteLength;
     this.#keep({ room, key, value, bytes, offset: room.head, time: this.nowMs });
     const position = { epoch: room.epoch, offset: room.head };
     if (id !== undefined)
       this.ids = [...this.ids, { room: name, id, position, time: this.nowMs }].slice(-LIMITS.ids);
-    this.open.get(name)?.push(value);
+    this.#deliver(name, value);
     return position;
+  }
+
+  #deliver(name: RoomName, value: number | null): void {
+    const open = this.open.get(name);
+    if (open !== undefined) open.push(value);
+    else if ([...this.watched].some((pattern) => matchesRoom(pattern, name))) this.seen.push([name, value]);
   }
 
   #keep(kept: Kept): void {
@@ -117,14 +133,14 @@ class Model {
     const own = this.history.filter(({ room }) => room === kept.room);
     const surplus = own.slice(0, Math.max(0, own.length - history.messages));
     this.history = this.history.filter((other) => !surplus.includes(other));
-    while (sum(this.history) > HISTORY_BYTES) this.history.shift();
+    while (historyBytes(this.history) > HISTORY_BYTES) this.history.shift();
     if (!state || kept.key === undefined) return;
     this.state = this.state.filter(({ room, key }) => room !== kept.room || key !== kept.key);
     if (kept.value === null) return;
     const keys = this.state.filter(({ room }) => room === kept.room);
     if (keys.length === LIMITS.keysPerRoom) this.#dropKey(keys[0]);
     this.state.push(kept);
-    while (sum(this.state) > LIMITS.bytes - HISTORY_BYTES) this.#dropKey(this.state[0]);
+    while (stateBytes(this.state) > LIMITS.bytes - HISTORY_BYTES) this.#dropKey(this.state[0]);
   }
 
   #dropKey(kept: Kept | undefined): void {
@@ -210,6 +226,8 @@ const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ history: room, from, limit: fc.integer({ min: 1, max: 12 }) }) },
   { weight: 2, arbitrary: fc.record({ state: room }) },
   { weight: 2, arbitrary: fc.record({ toggle: room }) },
+  { weight: 2, arbitrary: fc.record({ watch: fc.constantFrom(...PATTERNS) }) },
+  { weight: 1, arbitrary: fc.record({ unwatch: fc.constantFrom(...PATTERNS) }) },
   { weight: 2, arbitrary: fc.record({ advance: fc.constantFrom(1, 1_000, 60_000, 150_000, 299_999) }) },
   { weight: 1, arbitrary: fc.constant({ sweep: true as const }) },
 );
@@ -221,6 +239,11 @@ class Pair {
   readonly broker: MemoryBroker;
   readonly #delivered = new Map<RoomName, (number | null)[]>();
   readonly #seen: Position[] = [];
+  readonly #watched: [RoomName, number | null][] = [];
+  readonly #watcher: Watcher = {
+    message: (message) => void this.#watched.push([message.room, told(message).value]),
+    lost: () => assert.fail("something was lost"),
+  };
   #published = 0;
 
   constructor(counters: BrokerCounters) {
@@ -235,7 +258,10 @@ class Pair {
   }
 
   async step(step: Step): Promise<void> {
-    if ("publish" in step) await this.#publish(step.publish, step.padding, step.key, step.id);
+    if ("watch" in step || "unwatch" in step) {
+      await this.#watch(step);
+      assert.equal(this.broker.counters.watchedPatterns, this.model.watched.size);
+    } else if ("publish" in step) await this.#publish(step.publish, step.padding, step.key, step.id);
     else if ("history" in step)
       await this.#read(step.history, this.#from(step.history, step.from), step.limit);
     else if ("state" in step) {
@@ -246,6 +272,22 @@ class Pair {
     else if ("advance" in step) this.model.nowMs += step.advance;
     else this.#sweep();
     for (const [name, values] of this.#delivered) assert.deepEqual(values, this.model.open.get(name));
+    assert.deepEqual(this.#watched, this.model.seen);
+  }
+
+  async #watch(step: Extract<Step, { watch: RoomPattern } | { unwatch: RoomPattern }>): Promise<void> {
+    const { watched } = this.model;
+    if ("unwatch" in step) {
+      this.broker.unwatch(step.unwatch);
+      watched.delete(step.unwatch);
+      return;
+    }
+    const pattern = step.watch;
+    const watch = this.broker.watch(pattern, this.#watcher);
+    if (watched.has(pattern) || watched.size < LIMITS.patterns) {
+      await watch;
+      watched.add(pattern);
+    } else await assert.rejects(watch, /patterns are watched/);
   }
 
   /** After a sweep broker and model hold the same bytes. */
@@ -253,12 +295,12 @@ class Pair {
     this.#sweep();
     this.model.expire();
     const { bytes, rooms, ids } = this.broker.usage;
-    assert.equal(bytes, sum(this.model.history) + sum(this.model.state));
+    assert.equal(bytes, historyBytes(this.model.history) + stateBytes(this.model.state));
     assert.ok(bytes <= LIMITS.bytes && rooms <= LIMITS.rooms && ids <= LIMITS.ids);
   }
 
   #sweep(): void {
-    this.broker.sweep(this.model.nowMs);
+    this.broker.sweep();
     for (const room of this.model.rooms) this.model.expireKeys(room);
   }
 
@@ -329,14 +371,22 @@ test("the memory broker does what a naive model does", async (t) => {
   });
   await fc.assert(property, { seed, numRuns: 2_000 });
   t.diagnostic(JSON.stringify(counters));
-  const { sinkErrors, ...caps } = counters;
-  assert.equal(sinkErrors, 0);
+  // Nothing is ever missed here; how many patterns are watched now is no total.
+  const { sinkErrors, lostPatterns, watchedPatterns: _now, ...caps } = counters;
+  assert.equal(sinkErrors + lostPatterns, 0);
   for (const [cap, count] of Object.entries(caps))
     assert.ok(count > 100, `${cap} was reached ${count} times only`);
 });
 
-function sum(kept: readonly Kept[]): number {
-  return kept.reduce((total, { bytes }) => total + bytes, 0);
+function historyBytes(kept: readonly Kept[]): number {
+  const rooms = new Set(kept.map(({ room }) => room)).size;
+  return (
+    rooms * LOG_OVERHEAD_BYTES + kept.reduce((sum, { bytes }) => sum + bytes + LOG_MESSAGE_OVERHEAD_BYTES, 0)
+  );
+}
+
+function stateBytes(kept: readonly Kept[]): number {
+  return kept.reduce((sum, { bytes }) => sum + bytes + STATE_OVERHEAD_BYTES, 0);
 }
 
 function shown({ offset, time, key, value }: Kept): unknown {

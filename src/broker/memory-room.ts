@@ -2,9 +2,10 @@ import type { ByteBudget } from "../core/byte-budget.js";
 import type { HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
 import type { RoomSettings } from "../core/settings.js";
 import type { Position } from "../protocol/frames.js";
-import { createMessage, isRemoval, type Message } from "../protocol/message.js";
+import { createMessage, isNil, type Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { BrokerCounters } from "./counters.js";
+import type { HistoryBudget } from "./history-budget.js";
 import { KeyedState } from "./keyed-state.js";
 import type { Linked } from "./linked-list.js";
 import { MemoryLog } from "./memory-log.js";
@@ -17,7 +18,7 @@ export interface Opening {
 
 /** What all rooms of a memory broker share. */
 export interface Shared {
-  readonly history: ByteBudget;
+  readonly history: HistoryBudget;
   readonly state: ByteBudget;
   readonly keysPerRoom: number;
   readonly counters: BrokerCounters;
@@ -31,6 +32,7 @@ export class MemoryRoom implements Linked<MemoryRoom> {
   before: MemoryRoom | undefined = undefined;
   after: MemoryRoom | undefined = undefined;
   readonly #counters: BrokerCounters;
+  readonly #history: HistoryBudget;
   readonly #log: MemoryLog;
   readonly #state: KeyedState | undefined;
   readonly #keyMs: number;
@@ -40,7 +42,8 @@ export class MemoryRoom implements Linked<MemoryRoom> {
     this.name = name;
     this.epoch = epoch;
     this.#counters = shared.counters;
-    this.#log = new MemoryLog(settings.history, shared.history);
+    this.#history = shared.history;
+    this.#log = new MemoryLog(name, settings.history, shared.history);
     this.#keyMs = settings.stateSeconds * 1_000;
     this.#state = settings.state ? new KeyedState(shared.keysPerRoom, shared.state) : undefined;
   }
@@ -58,13 +61,20 @@ export class MemoryRoom implements Linked<MemoryRoom> {
   store({ room, data, key, origin }: Outgoing, nowMs: number): Message {
     this.expire(nowMs, Number.POSITIVE_INFINITY);
     const prev = this.#head;
-    const message = createMessage({ room, offset: prev + 1, prev, time: nowMs, data, key, origin });
-    this.#head = message.offset;
-    this.#counters.evictedMessages += this.#log.push(message);
+    const fields = { room, offset: prev + 1, prev, time: nowMs, data, key, origin };
+    this.#head = fields.offset;
     // A message without a key is an event: it replaces nothing and no snapshot has it.
-    if (key === undefined || this.#state === undefined) return message;
-    if (isRemoval(message)) this.#state.remove(key);
-    else this.#counters.droppedKeys += this.#state.put(key, message);
+    if (key === undefined || this.#state === undefined || isNil(data)) {
+      if (key !== undefined) this.#state?.remove(key);
+      const message = this.#log.append(fields);
+      this.#counters.evictedMessages += this.#history.fit();
+      return message;
+    }
+    // State keeps it long after history has dropped it: it must not hold a chunk of that.
+    const message = createMessage(fields);
+    this.#log.keep(message);
+    this.#counters.evictedMessages += this.#history.fit();
+    this.#counters.droppedKeys += this.#state.put(key, message);
     return message;
   }
 

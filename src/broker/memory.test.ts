@@ -11,7 +11,8 @@ import { at, Collector, offsetsOf } from "./conformance-rig.testkit.js";
 import { MemoryBroker, type MemoryBrokerOptions } from "./memory.js";
 import {
   HISTORY_SHARE,
-  MESSAGE_OVERHEAD_BYTES,
+  LOG_MESSAGE_OVERHEAD_BYTES,
+  LOG_OVERHEAD_BYTES,
   type MemoryLimits,
   NESTED_PUBLISHES_MAX,
   SWEEP_STEPS,
@@ -60,8 +61,9 @@ describe("numbering", () => {
 describe("bounds", () => {
   test("the bound on bytes drops the oldest messages of all rooms, and readers are told", async () => {
     const kept = 5;
-    const message = (await sizeOf(A, 0)) + MESSAGE_OVERHEAD_BYTES;
-    const kit = new Kit({ bytes: Math.ceil((kept * message) / HISTORY_SHARE) });
+    const message = (await sizeOf(A, 0)) + LOG_MESSAGE_OVERHEAD_BYTES;
+    const full = 3 * LOG_OVERHEAD_BYTES + kept * message;
+    const kit = new Kit({ bytes: Math.ceil(full / HISTORY_SHARE) });
     for (const room of [A, B, A, B, A]) await kit.publish(room, 0);
     assert.equal(kit.broker.counters.evictedMessages, 0);
     const { epoch } = await kit.publish(C, 0);
@@ -72,7 +74,7 @@ describe("bounds", () => {
     assert.deepEqual(await kit.offsets(C), [1, 2]);
     assert.equal(await kit.lost(A, { epoch, offset: 0 }), "expired");
     assert.equal(await kit.lost(A, { epoch, offset: 1 }), undefined);
-    assert.equal(kit.broker.usage.bytes, kept * message);
+    assert.equal(kit.broker.usage.bytes, full);
   });
 
   test("history never pushes out state", async () => {
@@ -168,16 +170,87 @@ describe("bounds", () => {
   });
 });
 
+describe("history", () => {
+  test("gives back what was published, however large, and what was read stays as it is", async () => {
+    const kit = new Kit(
+      {},
+      { settingsOf: () => ({ ...conformanceSettings(A), history: { messages: 40, seconds: 300 } }) },
+    );
+    const live: Message[] = [];
+    await kit.broker.open(A, { ...SILENT, message: (message) => live.push(message) });
+    const read: Message[] = [];
+    const values: string[] = [];
+    for (let index = 0; index < 300; index += 1) {
+      // Some fill several chunks, some are larger than one.
+      const value = `${index} `.repeat(1 + ((index * 37) % 400) * (index % 50 === 0 ? 40 : 1));
+      values.push(value);
+      const [key, origin] = [
+        index % 3 === 0 ? `kéy${index}` : undefined,
+        index % 2 === 0 ? `ö${index}` : undefined,
+      ];
+      await kit.broker.publish({ room: A, data: encode(value), key, origin });
+      const page = await kit.broker.history(A, { last: 3 }, 3);
+      read.push(...(page.kind === "page" ? page.messages : []));
+    }
+    assert.equal(live.length, 300);
+    for (const message of [...live, ...read]) {
+      const index = message.offset - 1;
+      assert.equal(message.prev, index);
+      assert.equal(decode(dataOf(message)), values[index]);
+      assert.equal(message.key, index % 3 === 0 ? `kéy${index}` : undefined);
+      assert.equal(message.origin, index % 2 === 0 ? `ö${index}` : undefined);
+    }
+    for (const [last, limit] of [
+      [40, 40],
+      [39, 7],
+      [11, 40],
+      [1, 1],
+    ] as const) {
+      const page = await kit.broker.history(A, { last }, limit);
+      assert.ok(page.kind === "page");
+      const expected = live.slice(-last).slice(0, limit);
+      assert.deepEqual(
+        page.messages.map(({ frame }) => Buffer.from(frame)),
+        expected.map(({ frame }) => Buffer.from(frame)),
+      );
+    }
+  });
+
+  test("a key's message holds nothing of its room's history", async () => {
+    const kit = new Kit();
+    const keyed = parseRoom("keyed.a");
+    for (let index = 0; index < 100; index += 1) await kit.publish(keyed, "x".repeat(50), `k${index % 5}`);
+    const { messages } = await kit.broker.state(keyed);
+    assert.equal(messages.length, 5);
+    for (const { frame } of messages) assert.equal(frame.buffer.byteLength, frame.length);
+  });
+});
+
+test("ids are remembered by a clock that does not jump with the wall's", async () => {
+  const clocks = { nowMs: 1_750_000_000_000, elapsedMs: 0 };
+  const kit = new Kit({}, { nowMs: () => clocks.nowMs, elapsedMs: () => clocks.elapsedMs });
+  const publish = async () => (await kit.broker.publish({ room: A, data: encode(0), id: "id" })).offset;
+  assert.equal(await publish(), 1);
+  clocks.nowMs += 130_000;
+  kit.broker.sweep();
+  assert.equal(await publish(), 1, "the wall clock was put forward");
+  clocks.nowMs -= 3_600_000;
+  clocks.elapsedMs += 119_999;
+  assert.equal(await publish(), 1);
+  clocks.elapsedMs += 1;
+  assert.equal(await publish(), 2, "it was put back, and the window is over all the same");
+});
+
 describe("sweep", () => {
   test("gives back what quiet rooms hold, once it is too old", async () => {
     const kit = new Kit();
     for (const room of [A, B, C]) await kit.broker.publish({ room, data: encode(0), id: "id" });
     kit.nowMs += 299_999;
-    kit.broker.sweep(kit.nowMs);
+    kit.broker.sweep();
     assert.ok(kit.broker.usage.bytes > 0);
     assert.equal(kit.broker.usage.ids, 0);
     kit.nowMs += 1;
-    kit.broker.sweep(kit.nowMs);
+    kit.broker.sweep();
     assert.equal(kit.broker.usage.bytes, 0);
   });
 
@@ -189,10 +262,10 @@ describe("sweep", () => {
         await kit.publish(parseRoom(`log.r${index % rooms}`), 0);
       const full = kit.broker.usage.bytes;
       kit.nowMs += 300_000;
-      kit.broker.sweep(kit.nowMs);
+      kit.broker.sweep();
       const dropped = 1 - kit.broker.usage.bytes / full;
       assert.ok(dropped > 0.2 && dropped <= SWEEP_STEPS / 30_000, `${dropped} dropped of ${rooms} rooms`);
-      for (let index = 0; index < 3; index += 1) kit.broker.sweep(kit.nowMs);
+      for (let index = 0; index < 3; index += 1) kit.broker.sweep();
       assert.equal(kit.broker.usage.bytes, 0);
     }
   });
@@ -314,7 +387,7 @@ test("after stop everything is refused, nothing flows and nothing is held", asyn
   await assert.rejects(broker.history(A, "oldest", 1), unavailable);
   await assert.rejects(broker.state(A), unavailable);
   broker.close(A);
-  broker.sweep(kit.nowMs);
+  broker.sweep();
   await broker.stop(0);
 });
 

@@ -1,13 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { ByteBudget } from "../core/byte-budget.js";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import { PatternIndex } from "../core/pattern-index.js";
+import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot, Watcher } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import { CodedError } from "../protocol/errors.js";
 import type { Position } from "../protocol/frames.js";
 import { createMessage, type Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
+import type { RoomPattern } from "../protocol/room-pattern.js";
 import { type BrokerCounters, createBrokerCounters } from "./counters.js";
 import { Deque } from "./deque.js";
+import { HistoryBudget } from "./history-budget.js";
 import { IdWindow } from "./id-window.js";
 import { LinkedList } from "./linked-list.js";
 import { MemoryGossip } from "./memory-gossip.js";
@@ -19,7 +22,7 @@ import {
   NESTED_PUBLISHES_MAX,
   SWEEP_STEPS,
 } from "./memory-limits.js";
-import { MemoryLog } from "./memory-log.js";
+import { emptyPage } from "./memory-log.js";
 import { MemoryRoom, type Opening, type Shared } from "./memory-room.js";
 
 export interface MemoryBrokerOptions {
@@ -28,6 +31,8 @@ export interface MemoryBrokerOptions {
   readonly id?: string;
   /** Milliseconds since 1970. Default: the clock. */
   readonly nowMs?: () => number;
+  /** Milliseconds that never jump, by which ids are remembered. Default: those of `nowMs`, where that is given, else the process's. */
+  readonly elapsedMs?: () => number;
   readonly limits?: Partial<MemoryLimits>;
   readonly counters?: BrokerCounters;
   /** Told what a sink threw; must not throw. Default: a process warning. */
@@ -48,6 +53,8 @@ export interface MemoryBrokerOptions {
  *   All of it is counted, and readers are told by `lost`, a new epoch or `droppedKeys`. Where every room is open, a
  *   further one is refused as `unavailable`.
  *
+ * What nobody has open goes to the watcher in the same way, where a watched pattern means its room.
+ *
  * One sink a room: opening an open room rejects. Call {@link MemoryBroker.sweep} about once a second.
  */
 export class MemoryBroker implements Broker {
@@ -56,10 +63,10 @@ export class MemoryBroker implements Broker {
   readonly #settingsOf: SettingsOf;
   readonly #id: string;
   readonly #nowMs: () => number;
+  readonly #elapsedMs: () => number;
   readonly #limits: MemoryLimits;
   readonly #onSinkError: (cause: unknown, room: RoomName) => void;
   readonly #shared: Shared;
-  readonly #emptyLog: MemoryLog;
   readonly #ids: IdWindow;
   readonly #rooms = new Map<RoomName, MemoryRoom>();
   /** Rooms that are not open, the least recently used first. */
@@ -67,7 +74,10 @@ export class MemoryBroker implements Broker {
   /** Ephemeral rooms exist only while they are open. */
   readonly #ephemeral = new Map<RoomName, Opening>();
   /** Messages that wait because a sink is at work. */
-  readonly #waiting = new Deque<{ readonly opening: Opening; readonly message: Message }>();
+  readonly #waiting = new Deque<{ readonly opening: Opening | undefined; readonly message: Message }>();
+  readonly #watched = new PatternIndex<true>();
+  /** Of all patterns. */
+  #watcher: Watcher | undefined;
   #delivering = false;
   /** Part of the epoch of rooms that appear from now on; grows with every room that is forgotten. */
   #generation = 0;
@@ -78,17 +88,17 @@ export class MemoryBroker implements Broker {
     this.#settingsOf = options.settingsOf;
     this.#id = options.id ?? randomBytes(5).toString("hex");
     this.#nowMs = options.nowMs ?? Date.now;
+    this.#elapsedMs = options.elapsedMs ?? options.nowMs ?? (() => performance.now());
     this.#limits = Object.freeze({ ...DEFAULT_MEMORY_LIMITS, ...options.limits });
     this.counters = options.counters ?? createBrokerCounters();
     this.#onSinkError = options.onSinkError ?? warn;
     const historyBytes = Math.floor(this.#limits.bytes * HISTORY_SHARE);
     this.#shared = {
-      history: new ByteBudget(historyBytes),
+      history: new HistoryBudget(historyBytes),
       state: new ByteBudget(this.#limits.bytes - historyBytes),
       keysPerRoom: this.#limits.keysPerRoom,
       counters: this.counters,
     };
-    this.#emptyLog = new MemoryLog({ messages: 0, seconds: 0 }, this.#shared.history);
     this.#ids = new IdWindow(ID_WINDOW_MS, this.#limits.ids);
   }
 
@@ -111,7 +121,7 @@ export class MemoryBroker implements Broker {
     if (known === undefined && this.#settingsOf(outgoing.room).ephemeral)
       return this.#publishEphemeral(outgoing, nowMs);
     if (outgoing.id !== undefined) {
-      const position = this.#ids.find(outgoing.room, outgoing.id, nowMs);
+      const position = this.#ids.find(outgoing.room, outgoing.id, this.#elapsedMs());
       if (position !== undefined) {
         this.counters.duplicates += 1;
         return position;
@@ -122,9 +132,9 @@ export class MemoryBroker implements Broker {
     const message = room.store(outgoing, nowMs);
     const position: Position = { epoch: room.epoch, offset: message.offset };
     if (outgoing.id !== undefined)
-      this.counters.droppedIds += this.#ids.add(outgoing.room, outgoing.id, position, nowMs);
+      this.counters.droppedIds += this.#ids.add(outgoing.room, outgoing.id, position, this.#elapsedMs());
     this.counters.published += 1;
-    if (room.opening !== undefined) this.#deliver(room.opening, message);
+    if (room.opening !== undefined || this.#watched.size > 0) this.#deliver(room.opening, message);
     return position;
   }
 
@@ -161,10 +171,31 @@ export class MemoryBroker implements Broker {
     else this.#idle.push(room);
   }
 
+  async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    this.#refuseIfStopped();
+    const { patterns } = this.#limits;
+    if (this.#watched.size >= patterns && !this.#watched.has(pattern)) {
+      this.counters.refusedPatterns += 1;
+      throw new CodedError(
+        "unavailable",
+        `${patterns} patterns are watched at this broker, its limit`,
+        5_000,
+      );
+    }
+    this.#watcher = watcher;
+    this.#watched.set(pattern, true);
+    this.counters.watchedPatterns = this.#watched.size;
+  }
+
+  unwatch(pattern: RoomPattern): void {
+    this.#watched.delete(pattern);
+    this.counters.watchedPatterns = this.#watched.size;
+  }
+
   async history(name: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     this.#refuseIfStopped();
     const room = this.#rooms.get(name);
-    if (room === undefined) return this.#emptyLog.page(from, limit, this.#headOfUnknown(name));
+    if (room === undefined) return emptyPage(from, this.#headOfUnknown(name));
     this.#touch(room);
     return room.history(from, limit, this.#nowMs());
   }
@@ -181,8 +212,9 @@ export class MemoryBroker implements Broker {
    * Drops what is too old, so that quiet rooms give their memory back. Bounded work: a large broker takes several
    * calls for one round. Readers never see what is too old, swept or not.
    */
-  sweep(nowMs: number): void {
-    let steps = SWEEP_STEPS - this.#ids.expire(nowMs, SWEEP_STEPS / 2);
+  sweep(): void {
+    const nowMs = this.#nowMs();
+    let steps = SWEEP_STEPS - this.#ids.expire(this.#elapsedMs(), SWEEP_STEPS / 2);
     // One more than there are rooms, as the end of a round takes a turn.
     for (let turns = this.#rooms.size + 1; turns > 0 && steps > 0; turns -= 1) {
       this.#swept ??= this.#rooms.values();
@@ -195,6 +227,7 @@ export class MemoryBroker implements Broker {
   /** At once: there is nothing to wait for. All that was kept is gone. */
   async stop(_deadlineMs: number): Promise<void> {
     this.#stopped = true;
+    for (const pattern of [...this.#watched.patterns()]) this.unwatch(pattern);
     for (const name of [...this.#rooms.keys(), ...this.#ephemeral.keys()]) this.close(name);
     for (const room of this.#rooms.values()) this.#forget(room);
     this.#ids.expire(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
@@ -202,13 +235,13 @@ export class MemoryBroker implements Broker {
 
   #publishEphemeral({ room, data, key, origin }: Outgoing, nowMs: number): Position {
     const opening = this.#ephemeral.get(room);
-    if (opening !== undefined)
+    if (opening !== undefined || this.#watched.matches(room))
       this.#deliver(opening, createMessage({ room, offset: 0, prev: 0, time: nowMs, data, key, origin }));
     this.counters.published += 1;
     return EPHEMERAL;
   }
 
-  #deliver(opening: Opening, message: Message): void {
+  #deliver(opening: Opening | undefined, message: Message): void {
     if (this.#delivering) {
       this.#waiting.push({ opening, message });
       return;
@@ -220,10 +253,14 @@ export class MemoryBroker implements Broker {
     this.#delivering = false;
   }
 
-  #hand(opening: Opening, message: Message): void {
-    if (opening.closed) return;
+  /** To the sink of when it was stored, or to the watcher: the room may have been closed while the message waited. */
+  #hand(opening: Opening | undefined, message: Message): void {
+    const isOpen = opening !== undefined && !opening.closed;
+    if (!isOpen && !this.#watched.matches(message.room)) return;
+    if (!isOpen) this.counters.watchedMessages += 1;
+    const receiver = isOpen ? opening.sink : this.#watcher;
     try {
-      opening.sink.message(message);
+      receiver?.message(message);
     } catch (cause) {
       this.counters.sinkErrors += 1;
       this.#onSinkError(cause, message.room);

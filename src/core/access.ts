@@ -1,5 +1,6 @@
 import { CodedError } from "../protocol/errors.js";
 import type { RoomName } from "../protocol/room-name.js";
+import type { RoomPattern } from "../protocol/room-pattern.js";
 import type { Outgoing } from "./ports.js";
 
 /** What may be done in a room; the letters that tokens and configuration use are their first ones. */
@@ -8,6 +9,11 @@ export type Right = "subscribe" | "publish" | "history" | "members";
 /** What somebody may do where. Pure, and the same answer for as long as the object lives. */
 export interface Rights {
   allows(right: Right, room: RoomName): boolean;
+  /**
+   * Whether it is given for every room that the pattern means, by one grant, or by what everybody may do in its namespace; several
+   * that only together mean all of these rooms do not count. So no room is ever among them that {@link Rights.allows} would refuse.
+   */
+  allowsPattern(right: Right, pattern: RoomPattern): boolean;
 }
 
 /** Who a connection is, and what it may do. Connections with equal tokens share one. Times are seconds since 1970. */
@@ -26,7 +32,7 @@ export interface Access {
 
 /** Everything, for ever: where no token is asked for. */
 export const OPEN_ACCESS: Access = Object.freeze({
-  rights: Object.freeze({ allows: () => true }),
+  rights: Object.freeze({ allows: () => true, allowsPattern: () => true }),
   sub: undefined,
   jti: undefined,
   issuedAt: 0,
@@ -51,7 +57,9 @@ export interface Guard {
   readonly enter?: ((guest: Guest, sub: string) => CodedError | undefined) | undefined;
   /** Asked about a room that the rights allow. */
   readonly subscribe?: ((guest: Guest, room: RoomName) => Promise<void>) | undefined;
-  /** The same; resolves with what is to be published instead. Promises of one guest settle in the order of the calls. */
+  /** Asked about a pattern that the rights allow. */
+  readonly subscribePattern?: ((guest: Guest, pattern: RoomPattern) => Promise<void>) | undefined;
+  /** As {@link Guard.subscribe}; resolves with what is to be published instead. Promises of one guest settle in the order of the calls. */
   readonly publish?: ((guest: Guest, outgoing: Outgoing) => Promise<Outgoing>) | undefined;
 }
 
@@ -66,6 +74,14 @@ export function whyNotAs(guest: Guest, { sub }: Access, { enter }: Guard): Coded
 /** The same whether there is such a room or not. */
 export function forbidden(right: Right, room: RoomName): CodedError {
   return new CodedError("forbidden", `room ${room}: ${WORDS[right]} is not allowed to this connection`);
+}
+
+/** The same whether there is any such room or not. */
+export function forbiddenPattern(right: Right, pattern: RoomPattern): CodedError {
+  return new CodedError(
+    "forbidden",
+    `pattern ${pattern}: ${WORDS[right]} is not allowed to this connection for all rooms that it means; one of its grants must contain the pattern`,
+  );
 }
 
 const WORDS: Readonly<Record<Right, string>> = {

@@ -1,55 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeClient } from "../protocol/client-wire.testkit.js";
-import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
-import { parseRoom } from "../protocol/room-name.js";
+import type { ClientFrame } from "../protocol/frames.js";
 import { jsonWire } from "../protocol/wire.js";
+import { crowd, resume, room, say, seen, taken, tick } from "./big-room.testkit.js";
 import { EngineRig, type TestConnection } from "./engine-rig.testkit.js";
-import type { Limits } from "./limits.js";
-
-const room = parseRoom("chat.a");
-
-const seen = (frames: readonly ServerFrame[]): string[] =>
-  frames.map((frame) => {
-    if (frame.type === "message") return `${frame.prev}>${frame.offset}`;
-    return frame.type === "live" ? `live ${frame.offset}` : frame.type;
-  });
-
-/** What each of these got since it was last asked. */
-const taken = (clients: readonly TestConnection[]): string[][] =>
-  clients.map(({ socket }) => seen(socket.take()));
-
-/** Clients that are live in the room, each in a lane of its own unless the limits say otherwise. */
-async function crowd(
-  size: number,
-  limits: Partial<Limits> = {},
-  name = "chat.a",
-): Promise<{ readonly rig: EngineRig; readonly clients: TestConnection[] }> {
-  const rig = new EngineRig({ laneSockets: 1, ...limits });
-  const clients: TestConnection[] = [];
-  for (let count = 0; count < size; count += 1) {
-    const client = rig.connect();
-    await client.subscribe(name);
-    client.socket.take();
-    clients.push(client);
-  }
-  return { rig, clients };
-}
-
-function tick(rig: EngineRig): void {
-  rig.tickAsked = false;
-  rig.engine.tick(rig.nowMs);
-}
-
-/** Sends without a tick. */
-function say(client: TestConnection, frame: ClientFrame): void {
-  client.session.receive(encodeClient(frame), client.rig.nowMs);
-}
-
-async function resume(client: TestConnection, offset: number): Promise<void> {
-  const { head } = await client.rig.broker.history(room, "oldest", 1);
-  say(client, { type: "subscribe", ref: 1, room, options: { after: { epoch: head.epoch, offset } } });
-}
 
 test("a tick flushes one lane, asks for the next, and each lane gets all that has come by its turn", async () => {
   const { rig, clients } = await crowd(3);
@@ -361,50 +316,4 @@ test("a closed connection gives its place back, and the next takes it", async ()
   rig.connect();
   rig.connect();
   assert.deepEqual([lanes().slice(4), rig.counters.lanes], [[0, 2], 3]);
-});
-
-test("who is alone in a lane is on no topic, and on one from the second member on", async () => {
-  const { rig, clients } = await crowd(2, { laneSockets: 3 });
-  const [first, second] = clients;
-  assert.ok(first !== undefined && second !== undefined);
-  assert.deepEqual([[...first.socket.topics], [...second.socket.topics]], [["b.0.chat.a"], ["b.0.chat.a"]]);
-  say(first, { type: "unsubscribe", ref: 0, room });
-  say(second, { type: "unsubscribe", ref: 0, room });
-  assert.deepEqual([...first.socket.topics, ...second.socket.topics], []);
-  const third = rig.connect();
-  await third.subscribe("chat.a");
-  assert.deepEqual([...third.socket.topics], []);
-  third.socket.take();
-  await rig.publish("chat.a", 1);
-  await first.subscribe("chat.a", { last: 1 });
-  assert.deepEqual(taken([first, third]), [[], ["0>1"]]);
-  assert.deepEqual([...third.socket.topics], ["b.0.chat.a"]);
-  await rig.publish("chat.a", 2);
-  await rig.settle();
-  assert.deepEqual(taken([first, third]), [["1>2"], ["1>2"]]);
-});
-
-test("a socket that is alone in many rooms gets one write a flush, in chunks of the bound", async () => {
-  const rig = new EngineRig();
-  const client = rig.connect();
-  for (let index = 0; index < 50; index += 1) await client.subscribe(`chat.${index}`);
-  client.socket.take();
-  client.socket.chunks.length = 0;
-  for (let index = 0; index < 50; index += 1) await rig.publish(`chat.${index}`, index);
-  await rig.settle();
-  assert.equal(client.socket.chunks.length, 1);
-  assert.equal(client.socket.take().length, 50);
-  const bytes = 1_000;
-  const data = Uint8Array.of(0xc5, bytes >> 8, bytes & 255, ...new Uint8Array(bytes));
-  for (let index = 0; index < 50; index += 1)
-    await rig.broker.publish({ room: parseRoom(`chat.${index}`), data });
-  await rig.settle();
-  assert.equal(client.socket.take().length, 50);
-  assert.equal(client.socket.chunks.length, 5);
-  for (const chunk of client.socket.chunks) assert.ok(chunk.length <= 16_000);
-  assert.equal(rig.counters.directWrites, 5);
-  assert.equal(
-    rig.counters.directBytes,
-    client.socket.chunks.reduce((sum, chunk) => sum + chunk.length, 0),
-  );
 });

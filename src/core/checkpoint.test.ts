@@ -23,6 +23,8 @@ class Hand {
     close: () => undefined,
     history: async () => this.page,
     state: (room) => broker.state(room),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
     stop: async () => undefined,
   });
 

@@ -1,32 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { CHUNK_BYTES, type Rate, type ServerFrame } from "../protocol/frames.js";
+import { CHUNK_BYTES, type ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { jsonWire } from "../protocol/wire.js";
-import { EngineRig, type TestConnection } from "./engine-rig.testkit.js";
-import { RATE_CHANGES_MIN } from "./rate-changes.js";
+import { member, messagesOf, seen } from "./classes.testkit.js";
+import { EngineRig } from "./engine-rig.testkit.js";
 import { dueAt } from "./room-class.js";
-import { slowestOf } from "./settings.js";
-
-type MessageFrame = ServerFrame & { readonly type: "message" };
-
-const messagesOf = (frames: readonly ServerFrame[]): MessageFrame[] =>
-  frames.filter((frame) => frame.type === "message");
-
-const seen = (frames: readonly ServerFrame[]): string[] =>
-  frames.map((frame) => {
-    if (frame.type === "message") return `${frame.prev}>${frame.offset} ${frame.key}`;
-    return frame.type === "live" ? `live ${frame.offset}` : frame.type;
-  });
-
-/** Somebody live in a class of the room, everything before it taken. */
-async function member(rig: EngineRig, room: string, rate?: Rate): Promise<TestConnection> {
-  const client = rig.connect();
-  await client.subscribe(room, rate === undefined ? {} : { rate });
-  client.socket.take();
-  return client;
-}
 
 test("the first message after a quiet window goes at once, then the latest of each key, in one publish a window", async () => {
   const rig = new EngineRig();
@@ -219,84 +199,6 @@ test("a storm of conflated resumes reads history once", async () => {
   );
   for (const frames of answers) assert.equal(messagesOf(frames).length, 3);
   assert.equal(rig.counters.historyReads - before, 5);
-});
-
-test("repeating subscribe after the last position moves to another class without a hole", async () => {
-  const rig = new EngineRig();
-  const client = rig.connect();
-  client.socket.take();
-  const [ok] = await client.subscribe("keyed.a", { rate: 1 });
-  const { epoch } = ((ok ?? assert.fail()) as unknown as { result: { epoch: string } }).result;
-  let offset = 0;
-  const offsets: number[] = [];
-  for (const rate of ["all", 10, "all", 1, 30, "all"] as const) {
-    for (let count = 0; count < 3; count += 1) await rig.publish("keyed.a", 1, `k${count}`);
-    await rig.settle();
-    const frames = [
-      ...client.socket.take(),
-      ...(await client.subscribe("keyed.a", { rate, after: { epoch, offset } })),
-    ];
-    for (const frame of messagesOf(frames)) {
-      if (frame.offset <= offset) continue;
-      assert.ok(frame.prev <= offset, `${frame.prev} follows ${offset}`);
-      offset = frame.offset;
-      offsets.push(offset);
-    }
-  }
-  await rig.advance(1_000);
-  assert.equal(offset, 18);
-  assert.equal(rig.counters.rateChanges, 6);
-  const lastOf = (key: number) => offsets.filter((each) => each % 3 === (key + 1) % 3).at(-1);
-  assert.deepEqual([lastOf(0), lastOf(1), lastOf(2)], [16, 17, 18]);
-});
-
-test("a rate that the namespace does not allow is refused, told what is allowed, and counted", async () => {
-  const rig = new EngineRig();
-  const client = rig.connect();
-  client.socket.take();
-  const [error] = await client.subscribe("paced.a", { rate: 30 });
-  assert.equal(error?.type === "error" && error.code, "bad_request");
-  assert.match(error?.type === "error" ? error.text : "", /rate: 30 .*: 10, 2/);
-  const [all] = await client.subscribe("paced.a", { rate: "all" });
-  assert.equal(all?.type, "error");
-  assert.equal(rig.counters.ratesRefused, 2);
-  const [ok] = await client.subscribe("paced.a");
-  assert.equal(ok?.type === "ok" && (ok.result as { rate?: number }).rate, 2, "the namespace's own class");
-});
-
-test("the slowest class may be asked for without knowing it", async () => {
-  const rig = new EngineRig();
-  const client = rig.connect();
-  client.socket.take();
-  for (const [room, rate] of [
-    ["paced.a", 2],
-    ["chat.a", 1],
-  ] as const) {
-    const [ok] = await client.subscribe(room, { rate: "slowest" });
-    assert.equal(ok?.type === "ok" && (ok.result as { rate?: number }).rate, rate);
-  }
-  assert.equal(slowestOf(["all"]), "all");
-});
-
-test("a connection that flips rates is refused, and the others do not notice", async () => {
-  const rig = new EngineRig();
-  const [flipper, other] = [rig.connect(), await member(rig, "keyed.a", 10)];
-  flipper.socket.take();
-  const codes = new Map<string, number>();
-  for (let count = 0; count < 1_000; count += 1) {
-    rig.nowMs += 1;
-    const [answer] = await flipper.subscribe("keyed.a", { rate: count % 2 === 0 ? 1 : 30 });
-    const code = answer?.type === "error" ? answer.code : "ok";
-    codes.set(code, (codes.get(code) ?? 0) + 1);
-  }
-  const refused = codes.get("rate_limited") ?? 0;
-  assert.ok(refused > 0, "refused");
-  assert.equal(rig.counters.rateChangesRefused, refused);
-  // One that is refused has no subscription left, so that the next is no change.
-  assert.ok(rig.counters.rateChanges - refused <= RATE_CHANGES_MIN + 2, `${rig.counters.rateChanges}`);
-  await rig.publish("keyed.a", 1, "a");
-  await rig.advance(100);
-  assert.equal(messagesOf(other.socket.take()).length, 1);
 });
 
 test("a million distinct keys take no more than is allowed, and all of them come", async () => {

@@ -75,6 +75,15 @@ export interface Counters {
   /** Connections told that rooms of theirs get nothing new, once an outage. */
   outagesTold: number;
   tooManyRooms: number;
+  /** Subscriptions to patterns now, and the flows that these come in. */
+  patterns: number;
+  patternFlows: number;
+  /** Subscribes to patterns refused because their connection has too many. */
+  tooManyPatterns: number;
+  /** Patterns refused, or taken away, because this process has too many of them or of their flows. */
+  openPatternsRefused: number;
+  /** Times that something was missed in what patterns match, which those who have them are told. */
+  patternGaps: number;
   /** Requests refused because too many of their connection wait. */
   rateLimited: number;
   /** Operations that the rights did not allow, and rooms left because a new token did not. */
@@ -147,6 +156,11 @@ export function createCounters(): Counters {
     resets: 0,
     outagesTold: 0,
     tooManyRooms: 0,
+    patterns: 0,
+    patternFlows: 0,
+    tooManyPatterns: 0,
+    openPatternsRefused: 0,
+    patternGaps: 0,
     rateLimited: 0,
     forbidden: 0,
     authenticated: 0,

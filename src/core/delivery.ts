@@ -1,4 +1,4 @@
-import type { Position, Rate } from "../protocol/frames.js";
+import type { ControlFrame, Position, Rate } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { Counters } from "./counters.js";
 import { Flow, type Point } from "./flow.js";
@@ -6,19 +6,14 @@ import type { Lane } from "./lane.js";
 import type { Lanes } from "./lanes.js";
 import { type Member, type Parted, RoomLane } from "./room-lane.js";
 
-/**
- * One delivery class of one room: a flow, and the lanes that send it, each in its own turn. The room itself is the
- * class that gets every message.
- */
+/** A flow, and the lanes that send it, each in its own turn: of one delivery class of a room, or of what patterns match. */
 export abstract class Delivery implements Parted {
-  readonly name: RoomName;
   readonly counters: Counters;
   readonly flow: Flow;
   /** By lane, those where somebody is live or waits. */
   readonly #parts = new Map<Lane, RoomLane>();
 
-  constructor(name: RoomName, counters: Counters, position: Position, resets: number) {
-    this.name = name;
+  constructor(counters: Counters, position: Position, resets: number) {
     this.counters = counters;
     this.flow = new Flow(position, resets);
   }
@@ -28,6 +23,8 @@ export abstract class Delivery implements Parted {
   abstract get rate(): Rate;
 
   abstract wrote(bytes: number): void;
+
+  abstract told(goal: Point, reached: number): readonly ControlFrame[];
 
   /** Live members in all lanes. */
   get members(): number {
@@ -76,4 +73,16 @@ export abstract class Delivery implements Parted {
     delivery.#parts.set(lane, part);
     return part;
   }
+}
+
+const NOTHING: readonly ControlFrame[] = Object.freeze([]);
+
+/** What a room's members are told at a point of its flow: a reset, or that nothing came up to there. */
+export function toldOfRoom(
+  room: RoomName,
+  { reset, position }: Point,
+  reached: number,
+): readonly ControlFrame[] {
+  if (reset !== undefined) return [{ type: "reset", room, ...position, reason: reset }];
+  return position.offset > reached ? [{ type: "live", room, offset: position.offset }] : NOTHING;
 }

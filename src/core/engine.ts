@@ -12,6 +12,7 @@ import { Newest } from "./newest.js";
 import type { Outages } from "./outages.js";
 import { Paces } from "./paces.js";
 import { Packer } from "./packer.js";
+import { Patterns } from "./patterns.js";
 import type { Broker, Fanout, Outbox } from "./ports.js";
 import { listLimits, PresenceDesk } from "./presence/desk.js";
 import { type PresenceLine, SoloLine } from "./presence/line.js";
@@ -80,6 +81,7 @@ export class Engine implements SessionHost {
   readonly newest = new Newest();
   readonly paces: Paces;
   readonly presence: PresenceDesk;
+  readonly patterns: Patterns;
   readonly signatures: Signatures;
   readonly limits: Limits;
   readonly allowances: Allowances;
@@ -105,7 +107,8 @@ export class Engine implements SessionHost {
     this.allowances = allowances(limits);
     this.counters = counters;
     this.guard = guard;
-    this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestFlush());
+    this.patterns = new Patterns(broker, fanout, limits, counters);
+    this.rooms = new Rooms(broker, settingsOf, limits, counters, () => fanout.requestFlush(), this.patterns);
     this.telemetry = options.telemetry ?? new Telemetry();
     this.lanes = new Lanes(limits.laneSockets, counters, this.telemetry);
     this.signatures = new Signatures(broker, counters, limits);
@@ -163,15 +166,17 @@ export class Engine implements SessionHost {
     this.#lagging = [];
     for (const session of lagging) session.adapt(nowMs);
     try {
-      if (takeIn) this.rooms.takeIn(this.lanes, nowMs);
+      this.patterns.settle();
+      if (takeIn) this.#takeIn(nowMs);
       this.paces.flushDue(nowMs);
       this.presence.tick(this.lanes, nowMs);
       this.lanes.flush(this.#fanout, this.#packer);
       this.#takeTurns(nowMs);
     } finally {
       // Where something threw before they were asked.
-      if (takeIn && this.rooms.isWaiting) this.#fanout.requestFlush();
-      if (this.lanes.isWaiting || this.#turns.length > 0) this.#fanout.requestTick();
+      if (takeIn && (this.rooms.isWaiting || this.patterns.isWaiting)) this.#fanout.requestFlush();
+      if (this.lanes.isWaiting || this.patterns.isUnsettled || this.#turns.length > 0)
+        this.#fanout.requestTick();
     }
   }
 
@@ -184,6 +189,7 @@ export class Engine implements SessionHost {
     this.signatures.sweep();
     this.telemetry.sweep();
     this.presence.sweep(nowMs);
+    this.patterns.sweep(nowMs);
     const retries = this.#retries;
     this.#retries = [];
     for (const session of retries) this.wantTurn(session);
@@ -219,6 +225,15 @@ export class Engine implements SessionHost {
 
   noteDrain(session: Session): void {
     this.#slow.drained(session);
+  }
+
+  /** Both in the same tick, so that a room's flow and those of patterns always stand at the same point. */
+  #takeIn(nowMs: number): void {
+    try {
+      this.rooms.takeIn(this.lanes, nowMs);
+    } finally {
+      this.patterns.takeIn(this.lanes);
+    }
   }
 
   /** Replays in turn, a chunk each, until this tick's bytes are spent; the rest waits for the next tick. */

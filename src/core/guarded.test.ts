@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { CodedError } from "../protocol/errors.js";
 import type { ServerFrame } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
+import type { RoomPattern } from "../protocol/room-pattern.js";
 import { msgpackWire } from "../protocol/wire.js";
 import { type Access, type Guard, OPEN_ACCESS, type Right } from "./access.js";
 import { EngineRig, type TestConnection } from "./engine-rig.testkit.js";
@@ -16,7 +17,10 @@ const B = parseRoom("chat.b");
 
 /** Access to exactly these, written `right room`. */
 function accessTo(...granted: readonly `${Right} ${string}`[]): Access {
-  const rights = { allows: (right: Right, room: RoomName) => granted.includes(`${right} ${room}`) };
+  const rights = {
+    allows: (right: Right, room: RoomName) => granted.includes(`${right} ${room}`),
+    allowsPattern: (right: Right, pattern: RoomPattern) => granted.includes(`${right} ${pattern}`),
+  };
   return { ...OPEN_ACCESS, sub: "ada", rights, expiresAt: 2_000_000_000 };
 }
 

@@ -6,6 +6,8 @@ export interface Limits extends DecodeLimits {
   /** Largest inbound WebSocket message. Small: a hostile client can make us hold this much. */
   readonly payloadBytes: number;
   readonly roomsPerConnection: number;
+  /** Patterns that one connection is subscribed to. */
+  readonly patternsPerConnection: number;
   /** Requests of one connection that wait for the broker. */
   readonly requestsInFlight: number;
   /** What one connection may ask a second, for good; a room of a subscribe many counts as one request. 0: any number. */
@@ -30,6 +32,8 @@ export interface Limits extends DecodeLimits {
   readonly roomLingerMs: number;
   /** Rooms open at once in this process. */
   readonly openRooms: number;
+  /** Patterns watched at once in this process, and flows of what they match: one for each set of them that a session has. */
+  readonly openPatterns: number;
   /** Messages a history request or page returns at the most; also the cap of `last`. */
   readonly historyMessages: number;
   /** Sockets of a lane, and sockets that are flushed to in one tick, at some 7 to 10 µs each, so that the loop is served between. */
@@ -60,6 +64,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   keyBytes: 128,
   payloadBytes: 16_384,
   roomsPerConnection: 1_000,
+  patternsPerConnection: 32,
   requestsInFlight: 256,
   requestsPerSecond: 1_000,
   receivedBytesPerSecond: 1_048_576,
@@ -72,6 +77,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   ringMessages: 1_024,
   roomLingerMs: 10_000,
   openRooms: 100_000,
+  openPatterns: 10_000,
   historyMessages: 1_000,
   laneSockets: 500,
   conflationBytes: 33_554_432,

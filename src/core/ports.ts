@@ -2,6 +2,7 @@ import type { CloseCode } from "../protocol/errors.js";
 import type { Position, ResetReason } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
+import type { RoomPattern } from "../protocol/room-pattern.js";
 
 /** A message on its way in, not yet numbered. */
 export interface Outgoing {
@@ -31,6 +32,24 @@ export interface Sink {
    * that message has expired. What comes next is above it; its `prev` need not be.
    */
   checkpoint?(room: RoomName, offset: number): void;
+}
+
+/** Where something may have been missed: in one room, in the rooms that these patterns mean, or in all that any watched one means. */
+export type LostWhere = "all" | { readonly room: RoomName } | { readonly patterns: readonly RoomPattern[] };
+
+/**
+ * Where a broker puts what comes for rooms that are not open, and that a watched pattern means. A room's message comes to one
+ * place only: to its sink while it is open, else here. So where `open` resolves with a position, everything of the room up to
+ * there came here before, and everything after it comes to the sink; after `close` everything that the sink was not
+ * given comes here.
+ *
+ * Of a message that comes here `prev` says nothing, and where a room begins a new numbering its offsets begin anew.
+ */
+export interface Watcher {
+  /** Of each room in order, each once, however many patterns mean it. Rooms that keep nothing too. */
+  message(message: Message): void;
+  /** Something may have been missed. Told before anything that comes after it; it may have been nothing. */
+  lost(where: LostWhere): void;
 }
 
 /** Where to read from: after a position, the last n, or from the oldest kept. */
@@ -66,6 +85,14 @@ export interface Broker {
   /** Every message after the position it resolves with goes to the sink, until {@link Broker.close}. */
   open(room: RoomName, sink: Sink): Promise<Position>;
   close(room: RoomName): void;
+  /**
+   * From when it resolves, every message of a room that the pattern means and that is not open comes to the watcher, which is
+   * one for all patterns; also over whatever breaks, until {@link Broker.unwatch}. A pattern that is watched already stays so.
+   * Rejects with a CodedError: `unavailable` where it cannot now, or where the bound on patterns is reached.
+   */
+  watch(pattern: RoomPattern, watcher: Watcher): Promise<void>;
+  /** Nothing comes for the pattern from here on, but what another one means too. Unknown ones are ignored. */
+  unwatch(pattern: RoomPattern): void;
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage>;
   state(room: RoomName): Promise<Snapshot>;
   /** The way to all others who use this broker's rooms. Undefined: there are none. */

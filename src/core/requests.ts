@@ -7,16 +7,16 @@ import type {
   SubscribeOptions,
 } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
-import type { ServerWire } from "../protocol/wire.js";
 import { type Access, forbidden, type Right, whyNotAs } from "./access.js";
 import { forgetAsked, openGuarded, publishGuarded, type Visitor } from "./guarded.js";
+import { subscribePattern, unsubscribePattern, whenSettled } from "./pattern-requests.js";
+import type { PatternOwner } from "./pattern-subscriptions.js";
 import { fittingPage, presencePage } from "./presence/page.js";
 import type { SessionHost } from "./session-host.js";
-import type { Opening, Subscriptions } from "./subscriptions.js";
+import { fromNowOn, type Opening, type Subscriptions } from "./subscriptions.js";
 
 /** A session as its requests see it. */
-export interface Asker extends Visitor {
-  readonly wire: ServerWire;
+export interface Asker extends Visitor, PatternOwner {
   readonly subscriptions: Subscriptions;
   /** False while frames of rooms are dropped: a subscription then begins when the socket has drained. */
   readonly takesFrames: boolean;
@@ -40,9 +40,20 @@ export interface Asker extends Visitor {
 
 // Functions, not methods of the session: there is nothing to keep for any connection.
 
-/** What a request costs: each room of a subscribe many is one, and so is all else. */
+/** A pattern is laid beside all rooms and patterns that the connection has. */
+const PATTERN_COST = 16;
+
+/** What a request costs: each room of a subscribe many is one, a pattern is more, all else is one. */
 export function costOf(input: ClientInput): number {
-  return input.type === "subscribeMany" ? Math.max(1, input.rooms.length) : 1;
+  switch (input.type) {
+    case "subscribeMany":
+      return Math.max(1, input.rooms.length);
+    case "subscribePattern":
+    case "unsubscribePattern":
+      return PATTERN_COST;
+    default:
+      return 1;
+  }
 }
 
 /**
@@ -121,15 +132,19 @@ function handle(asker: Asker, host: SessionHost, input: ClientInput, nowMs: numb
       asker.answer(input.ref, { time: host.wallMs() });
       break;
     case "subscribe":
-      subscribe(asker, host, input, nowMs);
+      whenSettled(asker, host, input.ref, () => subscribe(asker, host, input, nowMs));
       break;
     case "subscribeMany":
-      subscribeMany(asker, host, input, nowMs);
+      whenSettled(asker, host, input.ref, () => subscribeMany(asker, host, input, nowMs));
       break;
     case "unsubscribe":
-      forgetAsked(asker, input.room);
-      asker.subscriptions.close(input.room, nowMs);
-      asker.answer(input.ref, undefined);
+      whenSettled(asker, host, input.ref, () => unsubscribe(asker, input, nowMs));
+      break;
+    case "subscribePattern":
+      subscribePattern(asker, host, input, nowMs);
+      break;
+    case "unsubscribePattern":
+      unsubscribePattern(asker, host, input, nowMs);
       break;
     case "publish":
       publish(asker, host, input);
@@ -191,6 +206,12 @@ function open(
   return openGuarded(asker, asker.subscriptions, host, item, options, nowMs);
 }
 
+function unsubscribe(asker: Asker, { ref, room }: InputOf<"unsubscribe">, nowMs: number): void {
+  forgetAsked(asker, room);
+  asker.subscriptions.close(room, nowMs);
+  asker.answer(ref, undefined);
+}
+
 function subscribe(
   asker: Asker,
   host: SessionHost,
@@ -198,7 +219,8 @@ function subscribe(
   nowMs: number,
 ): void {
   if (busySubscribing(asker, host, ref)) return;
-  const answer = (opening: Opening): void => {
+  const answer = (found: Opening): void => {
+    const opening = fromNowOn(found);
     if (opening instanceof CodedError) {
       asker.refuse(ref, opening);
       return;
@@ -214,7 +236,8 @@ function subscribe(
     asker.tellOutage();
   };
   const opening = open(asker, host, { room, after: undefined }, options, nowMs);
-  if (opening instanceof Promise) asker.wait(ref, opening, answer);
+  if (opening instanceof Promise)
+    asker.wait(ref, opening, (found) => whenSettled(asker, host, ref, () => answer(found)));
   else answer(opening);
 }
 
@@ -225,7 +248,8 @@ function subscribeMany(
   nowMs: number,
 ): void {
   if (busySubscribing(asker, host, ref)) return;
-  const answer = (openings: readonly Opening[]): void => {
+  const answer = (found: readonly Opening[]): void => {
+    const openings = found.map(fromNowOn);
     asker.answer(
       ref,
       openings.map((opening) => (opening instanceof CodedError ? refusalOf(opening) : opening.start.result)),
@@ -239,7 +263,7 @@ function subscribeMany(
   const openings = rooms.map((item) => open(asker, host, item, options, nowMs));
   const ready = openings.filter((opening): opening is Opening => !(opening instanceof Promise));
   if (ready.length === openings.length) answer(ready);
-  else asker.wait(ref, Promise.all(openings), answer);
+  else asker.wait(ref, Promise.all(openings), (found) => whenSettled(asker, host, ref, () => answer(found)));
 }
 
 function refusalOf({ code, message, retryMs }: CodedError): unknown[] {

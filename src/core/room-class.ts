@@ -1,6 +1,7 @@
-import type { Position, ResetReason } from "../protocol/frames.js";
+import type { ControlFrame, Position, ResetReason } from "../protocol/frames.js";
 import { type Message, withPrev } from "../protocol/message.js";
-import { Delivery } from "./delivery.js";
+import { Delivery, toldOfRoom } from "./delivery.js";
+import type { Point } from "./flow.js";
 import type { Lanes } from "./lanes.js";
 import type { Paces } from "./paces.js";
 import type { Room } from "./room.js";
@@ -34,7 +35,7 @@ export class RoomClass extends Delivery {
   #dueMs = Number.POSITIVE_INFINITY;
 
   constructor(room: Room, rate: number, paces: Paces) {
-    super(room.name, room.counters, room.head, room.resets);
+    super(room.counters, room.head, room.resets);
     this.rate = rate;
     // No room has such a name.
     this.topic = `${room.name}~${rate}`;
@@ -46,6 +47,10 @@ export class RoomClass extends Delivery {
 
   wrote(bytes: number): void {
     this.#room.wrote(bytes);
+  }
+
+  told(goal: Point, reached: number): readonly ControlFrame[] {
+    return toldOfRoom(this.#room.name, goal, reached);
   }
 
   /** When what waits is to be flushed; infinity where nothing does. */

@@ -1,6 +1,5 @@
 import type { ControlFrame, Rate } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
-import type { RoomName } from "../protocol/room-name.js";
 import { jsonWire, msgpackWire, type ServerWire } from "../protocol/wire.js";
 import type { Counters } from "./counters.js";
 import { type Flow, goalFrom, messagesBetween, type Point } from "./flow.js";
@@ -18,15 +17,16 @@ export interface Member {
   send(bytes: Uint8Array): void;
 }
 
-/** What its part needs of a room. */
+/** What its part needs of a room, or of whatever else has a flow. */
 export interface Parted {
-  readonly name: RoomName;
   /** What its topics end with. */
   readonly topic: string;
   /** Its delivery class. */
   readonly rate: Rate;
   readonly flow: Flow;
   readonly counters: Counters;
+  /** What is told where a flush ends at this point, after its messages, the last of which is at `reached`. */
+  told(goal: Point, reached: number): readonly ControlFrame[];
   /** So many bytes went to sockets, those of each socket counted. */
   wrote(bytes: number): void;
   /** Nobody is in this part any more. */
@@ -145,26 +145,21 @@ export class RoomLane implements Flushable {
   }
 
   #send(messages: readonly Message[], from: Point, goal: Point, fanout: Fanout, packer: Packer): void {
-    const { reset, position } = goal;
-    const room = this.#room.name;
     try {
       if (messages.length > 0) this.#sendMessages(messages, fanout, packer);
     } finally {
       const reached = messages[messages.length - 1]?.offset ?? from.position.offset;
-      if (reset !== undefined) this.#sendControl({ type: "reset", room, ...position, reason: reset }, fanout);
-      // Nothing came up to there.
-      else if (position.offset > reached)
-        this.#sendControl({ type: "live", room, offset: position.offset }, fanout);
+      for (const frame of this.#room.told(goal, reached)) this.#sendControl(frame, fanout);
     }
   }
 
   #sendMessages(messages: readonly Message[], fanout: Fanout, packer: Packer): void {
-    const { name, rate, counters } = this.#room;
+    const { rate, counters } = this.#room;
     const { members } = this;
     // Only callbacks wait.
     if (members === 0) return;
     counters.deliveries += messages.length * members;
-    this.lane.telemetry.note(name, rate, messages, members);
+    this.lane.telemetry.note(rate, messages, members);
     if (this.#alone !== undefined) {
       for (const frame of this.#framesFor(this.#alone, messages)) {
         this.#room.wrote(frame.length);
@@ -225,7 +220,9 @@ export class RoomLane implements Flushable {
 
   /** Messages for one member alone, chained over its own where it must not get those. */
   #framesFor({ wire, id }: Member, messages: readonly Message[]): Uint8Array[] {
-    const echo = this.#echoless?.has(id) !== true;
+    // Nobody leaves anything out. And messages of several rooms chain in each of them, not to each other.
+    if (this.#echoless === undefined) return messages.map((message) => wire.encodeMessage(message));
+    const echo = !this.#echoless.has(id);
     const frames: Uint8Array[] = [];
     let delivered = messages[0]?.prev ?? 0;
     for (const message of messages) {
@@ -239,7 +236,7 @@ export class RoomLane implements Flushable {
     const last = messages[messages.length - 1];
     // Its own message was the last: the position moves past it without the message.
     if (last !== undefined && last.offset > delivered)
-      frames.push(wire.encode({ type: "live", room: this.#room.name, offset: last.offset }));
+      frames.push(wire.encode({ type: "live", room: last.room, offset: last.offset }));
     return frames;
   }
 

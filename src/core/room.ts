@@ -1,9 +1,10 @@
-import type { Position, Rate, ResetReason } from "../protocol/frames.js";
+import type { ControlFrame, Position, Rate, ResetReason } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
-import { Delivery } from "./delivery.js";
+import { Delivery, toldOfRoom } from "./delivery.js";
+import type { Point } from "./flow.js";
 import type { Lanes } from "./lanes.js";
 import type { Paces } from "./paces.js";
 import { Ring } from "./ring.js";
@@ -24,6 +25,7 @@ interface PendingReset {
  * exactly there.
  */
 export class Room extends Delivery {
+  readonly name: RoomName;
   readonly settings: RoomSettings;
   readonly ring: Ring;
   #lastReset: ResetReason = "epoch";
@@ -47,7 +49,8 @@ export class Room extends Delivery {
     ringMessages: number,
     counters: Counters,
   ) {
-    super(name, counters, head, 0);
+    super(counters, head, 0);
+    this.name = name;
     this.settings = settings;
     this.#received = head.offset;
     this.ring = new Ring(budget, ringMessages, head.offset);
@@ -77,6 +80,10 @@ export class Room extends Delivery {
 
   wrote(bytes: number): void {
     this.#wroteBytes += bytes;
+  }
+
+  told(goal: Point, reached: number): readonly ControlFrame[] {
+    return toldOfRoom(this.name, goal, reached);
   }
 
   /** Bytes that its flow put on sockets since the last call. */
@@ -117,6 +124,11 @@ export class Room extends Delivery {
   forgetClass({ rate }: RoomClass): void {
     this.#classes?.delete(rate);
     if (this.#classes?.size === 0) this.#classes = undefined;
+  }
+
+  /** Offset of the newest message received. */
+  get received(): number {
+    return this.#received;
   }
 
   /** Takes the next message from the broker. True where the room now waits to be taken in. */

@@ -10,6 +10,13 @@ import type { Broker, Sink } from "./ports.js";
 import { Room } from "./room.js";
 import type { RoomSettings, SettingsOf } from "./settings.js";
 
+/** Who is told what all open rooms get, besides the rooms. */
+export interface Tap {
+  message(message: Message): void;
+  /** Continuity is lost before whatever follows. */
+  reset(room: RoomName, reason: ResetReason): void;
+}
+
 /** A room that is open or being opened, and how many have a place in it. */
 export interface OpenRoom {
   readonly room: Room | undefined;
@@ -34,6 +41,7 @@ export class Rooms implements Sink {
   readonly #limits: Limits;
   readonly #counters: Counters;
   readonly #requestFlush: () => void;
+  readonly #tap: Tap;
   readonly #budget: ByteBudget;
   readonly #slots = new Map<RoomName, Slot>();
   /** Open rooms without members, the longest empty first. */
@@ -48,12 +56,14 @@ export class Rooms implements Sink {
     limits: Limits,
     counters: Counters,
     requestFlush: () => void,
+    tap: Tap,
   ) {
     this.#broker = broker;
     this.#settingsOf = settingsOf;
     this.#limits = limits;
     this.#counters = counters;
     this.#requestFlush = requestFlush;
+    this.#tap = tap;
     this.#budget = new ByteBudget(limits.ringBytes);
   }
 
@@ -96,11 +106,14 @@ export class Rooms implements Sink {
 
   message(message: Message): void {
     this.#counters.received += 1;
-    this.#deliver(message.room, (room) => room.receive(message));
+    this.#deliver(message.room, (room) => this.#receive(room, message));
   }
 
   reset(name: RoomName, head: Position, reason: ResetReason): void {
-    this.#deliver(name, (room) => room.reset(head, reason));
+    this.#deliver(name, (room) => {
+      this.#tap.reset(name, reason);
+      return room.reset(head, reason);
+    });
   }
 
   checkpoint(name: RoomName, offset: number): void {
@@ -184,6 +197,17 @@ export class Rooms implements Sink {
     for (const deliver of this.#early.get(name) ?? []) deliver(room);
     this.#early.delete(name);
     return room;
+  }
+
+  /** The room and the tap have both what waits to be taken in, or neither has it. */
+  #receive(room: Room, message: Message): boolean {
+    if (!room.settings.ephemeral) {
+      // The room tells of either as of a broken promise.
+      if (message.offset <= room.received) return room.receive(message);
+      if (message.prev > room.received) this.#tap.reset(message.room, "expired");
+    }
+    this.#tap.message(message);
+    return room.receive(message);
   }
 
   #deliver(name: RoomName, deliver: (room: Room) => boolean): void {

@@ -96,6 +96,8 @@ test("a room closes at the broker some time after its last member, and not befor
     open: (name, sink) => broker.open(name, sink),
     history: (name, from, limit) => broker.history(name, from, limit),
     state: (name) => broker.state(name),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
     stop: (deadlineMs) => broker.stop(deadlineMs),
     close: (name) => {
       closed.push(name);
@@ -125,6 +127,8 @@ test("what the broker cannot do now is answered with its code and retry time, an
       open: (name, sink) => refuse(() => broker.open(name, sink)),
       history: (name, from, limit) => refuse(() => broker.history(name, from, limit)),
       state: (name) => refuse(() => broker.state(name)),
+      watch: (pattern, watcher) => broker.watch(pattern, watcher),
+      unwatch: (pattern) => broker.unwatch(pattern),
       stop: (deadlineMs) => broker.stop(deadlineMs),
       close: (name) => broker.close(name),
     }),
@@ -285,6 +289,8 @@ test("a history read that fails in the middle of a replay is tried again", async
         ? Promise.reject(new CodedError("unavailable", "the broker is away", 250))
         : broker.history(name, from, limit),
     state: (name) => broker.state(name),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
     stop: (deadlineMs) => broker.stop(deadlineMs),
     close: (name) => broker.close(name),
   }));

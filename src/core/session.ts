@@ -8,6 +8,7 @@ import type { Lane } from "./lane.js";
 import { outageText } from "./outages.js";
 import type { Packer } from "./packer.js";
 import { PageQueue } from "./page-queue.js";
+import { renewPatterns } from "./pattern-requests.js";
 import type { Outbox } from "./ports.js";
 import { type Asker, carryOut, take } from "./requests.js";
 import type { SessionHost } from "./session-host.js";
@@ -180,6 +181,7 @@ export class Session implements Owner, Asker {
   closed(nowMs: number): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
+    this.#host.patterns.find(this)?.closeAll(nowMs);
     this.subscriptions.closeAll(nowMs);
     this.#host.signatures.removeAll(this.id);
     this.#host.lanes.release(this.lane, this);
@@ -217,6 +219,7 @@ export class Session implements Owner, Asker {
     this.#state = "lagging";
     this.#host.counters.lagged += 1;
     this.subscriptions.lag();
+    this.#host.patterns.find(this)?.lag();
     if (this.drainedEnough) this.wantTurn();
     else this.#host.watch(this, nowMs);
   }
@@ -294,6 +297,7 @@ export class Session implements Owner, Asker {
   renew(access: Access, nowMs: number): void {
     this.#host.presence.rename(this, this.subscriptions.attended(), access);
     this.#access = access;
+    renewPatterns(this, this.#host, nowMs);
     for (const room of this.subscriptions.rooms()) {
       const isSeen = !this.subscriptions.watches(room) || access.rights.allows("members", room);
       if (isSeen && access.rights.allows("subscribe", room)) continue;

@@ -140,6 +140,8 @@ test("keys of those who leave while the broker is away go when it is back, but o
     close: (name) => broker.close(name),
     history: (name, from, limit) => broker.history(name, from, limit),
     state: (name) => broker.state(name),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   }));
   const [leaver, watcher] = (await crowd(2, rig)) as [TestConnection, TestConnection];

@@ -98,7 +98,13 @@ function snapshot(room: Room, reader: HistoryReader): Promise<Start> {
   }));
 }
 
-function atHead(room: Room): Start {
+/** Whether only what comes from now on is wanted. */
+export function isFresh({ after, last, state }: SubscribeOptions): boolean {
+  return after === undefined && (last === undefined || last === 0) && state !== true;
+}
+
+/** What comes from now on. */
+export function atHead(room: Room): Start {
   return from(room, room.head);
 }
 

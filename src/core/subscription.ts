@@ -47,8 +47,8 @@ export interface Live {
 }
 
 export type SubscriptionState =
-  /** Waits for the broker; the request is not answered yet. */
-  | { readonly kind: "opening" }
+  /** Waits for the broker; the request is not answered yet. `isAgain`: another one was before. */
+  | { readonly kind: "opening"; readonly isAgain: boolean }
   | Replay
   /** Waits for a page of history. */
   | { readonly kind: "reading" }
@@ -56,9 +56,15 @@ export type SubscriptionState =
   /** The socket lost frames; the client will ask again. */
   | { readonly kind: "lagged" };
 
-export const OPENING: SubscriptionState = Object.freeze({ kind: "opening" });
+export const OPENING: SubscriptionState = Object.freeze({ kind: "opening", isAgain: false });
+export const REOPENING: SubscriptionState = Object.freeze({ kind: "opening", isAgain: true });
 export const READING: SubscriptionState = Object.freeze({ kind: "reading" });
 export const LAGGED: SubscriptionState = Object.freeze({ kind: "lagged" });
+
+/** Whether the room comes to its session by name, and by no pattern: from the first answer to the end. */
+export function isHeld(state: SubscriptionState): boolean {
+  return state.kind !== "opening" || state.isAgain;
+}
 
 const LIVE: Live = Object.freeze({ kind: "live", rate: "all" });
 const LIVE_BY_RATE = new Map<Rate, Live>([["all", LIVE]]);

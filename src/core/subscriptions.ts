@@ -9,14 +9,24 @@ import type { Newest } from "./newest.js";
 import { type Outages, untold } from "./outages.js";
 import type { Paces } from "./paces.js";
 import type { Packer } from "./packer.js";
+import type { Patterns } from "./patterns.js";
 import type { Attendee, PresenceDesk } from "./presence/desk.js";
 import { INFOS, infoOf } from "./presence/info.js";
 import { rateChangesOf } from "./rate-changes.js";
 import type { Room } from "./room.js";
 import type { Rooms } from "./rooms.js";
 import { rateOf, slowRateOf } from "./settings.js";
-import { checkOptions, lastOffset, resolveStart } from "./start.js";
-import { createReplay, LAGGED, READING, type Replay, type Start, Subscription } from "./subscription.js";
+import { atHead, checkOptions, isFresh, lastOffset, resolveStart } from "./start.js";
+import {
+  createReplay,
+  isHeld,
+  LAGGED,
+  READING,
+  REOPENING,
+  type Replay,
+  type Start,
+  Subscription,
+} from "./subscription.js";
 import { termsOf } from "./terms.js";
 
 /** What all sessions of a process share. */
@@ -26,6 +36,7 @@ export interface Shared {
   readonly newest: Newest;
   readonly paces: Paces;
   readonly presence: PresenceDesk;
+  readonly patterns: Patterns;
   readonly limits: Limits;
   readonly counters: Counters;
 }
@@ -34,6 +45,8 @@ export interface Shared {
 export interface Opened {
   readonly subscription: Subscription;
   readonly start: Start;
+  /** It asked for nothing but what comes from now on. */
+  readonly isFresh: boolean;
 }
 
 export type Opening = Opened | CodedError;
@@ -91,6 +104,7 @@ export class Subscriptions {
     if (subscription.abandoned || lagging) this.#answer(answer);
     if (subscription.abandoned) return;
     const { name, terms } = subscription;
+    this.#shared.patterns.find(this.#owner)?.hold(name);
     this.#shared.presence.enter(this.#owner, name, INFOS.get(subscription));
     INFOS.delete(subscription);
     if (lagging) {
@@ -105,6 +119,20 @@ export class Subscriptions {
   close(name: RoomName, nowMs: number): void {
     const subscription = this.#byRoom.get(name);
     if (subscription === undefined) return;
+    const { state } = subscription;
+    this.#drop(subscription, nowMs);
+    if (!isHeld(state)) return;
+    const isComplete = state.kind === "live" && state.rate === "all";
+    this.#shared.patterns.find(this.#owner)?.release(name, isComplete);
+  }
+
+  /** Rooms that come to it by their names: not those that are asked for and have not been answered. */
+  held(): RoomName[] {
+    return this.#byRoom.all().flatMap(({ name, state }) => (isHeld(state) ? [name] : []));
+  }
+
+  #drop(subscription: Subscription, nowMs: number): void {
+    const { name } = subscription;
     if (subscription.state.kind !== "opening") this.#shared.presence.leave(this.#owner, name);
     this.#detach(subscription);
     this.#byRoom.delete(subscription);
@@ -208,10 +236,11 @@ export class Subscriptions {
     if (before !== undefined && before.terms.rate !== rate) this.#countChange(nowMs);
     // The new subscription takes its place first, so that the room can not close in between.
     const room = rooms.acquire(name);
-    this.close(name, nowMs);
+    if (before !== undefined) this.#drop(before, nowMs);
     // The room's own copy of its name, where there is one: a string a subscription would be a third of its memory.
     const terms = termsOf(rate, options.echo ?? true, options.members ?? false);
     const subscription = new Subscription(room instanceof Promise ? name : room.name, terms);
+    if (before !== undefined && isHeld(before.state)) subscription.state = REOPENING;
     this.#byRoom.add(subscription);
     if (info !== undefined) INFOS.set(subscription, info);
     if (room instanceof Promise) {
@@ -222,8 +251,8 @@ export class Subscriptions {
     }
     subscription.room = room;
     const start = resolveStart(room, options, rate, reader);
-    if (start instanceof Promise) return this.#settle(subscription, start);
-    return { subscription, start: paced(start, rate) };
+    if (start instanceof Promise) return this.#settle(subscription, start, options);
+    return { subscription, start: paced(start, rate), isFresh: isFresh(options) };
   }
 
   /** @throws CodedError `rate_limited` */
@@ -242,17 +271,15 @@ export class Subscriptions {
       return superseded(subscription.name);
     }
     subscription.room = room;
-    return this.#settle(
-      subscription,
-      Promise.resolve(resolveStart(room, options, subscription.terms.rate, this.#shared.reader)),
-    );
+    const start = Promise.resolve(resolveStart(room, options, subscription.terms.rate, this.#shared.reader));
+    return this.#settle(subscription, start, options);
   }
 
-  #settle(subscription: Subscription, start: Promise<Start>): Promise<Opening> {
+  #settle(subscription: Subscription, start: Promise<Start>, options: SubscribeOptions): Promise<Opening> {
     return start.then(
       (found) => {
         if (subscription.abandoned) return superseded(subscription.name);
-        return { subscription, start: paced(found, subscription.terms.rate) };
+        return { subscription, start: paced(found, subscription.terms.rate), isFresh: isFresh(options) };
       },
       (cause: unknown) => this.#fail(subscription, cause),
     );
@@ -262,6 +289,8 @@ export class Subscriptions {
     if (!subscription.abandoned) {
       this.#byRoom.delete(subscription);
       subscription.abandoned = true;
+      if (isHeld(subscription.state))
+        this.#shared.patterns.find(this.#owner)?.release(subscription.name, false);
       if (subscription.room !== undefined) this.#shared.rooms.release(subscription.name, 0);
     }
     return toCodedError(cause);
@@ -324,6 +353,14 @@ export class Subscriptions {
     // An idle connection must cost nothing that it does not need, and there are many.
     if (this.#replaying?.size === 0) this.#replaying = undefined;
   }
+}
+
+/** What asked for nothing else begins where the room is now: what patterns match of it has come up to there. */
+export function fromNowOn(opening: Opening): Opening {
+  if (opening instanceof CodedError || !opening.isFresh) return opening;
+  const { subscription } = opening;
+  if (subscription.room === undefined) return opening;
+  return { ...opening, start: paced(atHead(subscription.room), subscription.terms.rate) };
 }
 
 /** The answer says how a subscription is paced, where it is. */

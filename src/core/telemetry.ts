@@ -1,6 +1,6 @@
 import type { Rate } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
-import { namespaceOf, type RoomName } from "../protocol/room-name.js";
+import { namespaceOf } from "../protocol/room-name.js";
 import { Histogram, type HistogramReport } from "./histogram.js";
 import { Sampler } from "./sampler.js";
 
@@ -47,9 +47,9 @@ export class Telemetry {
   }
 
   /** These are handed to so many sockets now. For every flush of a room, so nothing but a count in nearly all calls. */
-  note(room: RoomName, rate: Rate, messages: readonly Message[], sockets: number): void {
+  note(rate: Rate, messages: readonly Message[], sockets: number): void {
     const weight = this.#sampler.take();
-    if (weight > 0) this.#measure(room, rate, messages, sockets * weight);
+    if (weight > 0) this.#measure(rate, messages, sockets * weight);
   }
 
   /** So many subscriptions became live in a class, or were. */
@@ -75,16 +75,16 @@ export class Telemetry {
   }
 
   /** One message stands for all of the flush, another one each time: a backlog has many. */
-  #measure(room: RoomName, rate: Rate, messages: readonly Message[], weight: number): void {
+  #measure(rate: Rate, messages: readonly Message[], weight: number): void {
     this.#turn += 1;
     const message = messages[this.#turn % messages.length];
     if (message === undefined) return;
     const ms = this.nowMs - message.time;
     if (ms < 0) this.#early += 1;
-    this.#histogramOf(room, rate).observe(Math.max(0, ms), weight * messages.length);
+    this.#histogramOf(message, rate).observe(Math.max(0, ms), weight * messages.length);
   }
 
-  #histogramOf(room: RoomName, rate: Rate): Histogram {
+  #histogramOf({ room }: Message, rate: Rate): Histogram {
     if (rate === "all") return this.#latency.get(namespaceOf(room)) ?? this.#other;
     let found = this.#staleness.get(rate);
     if (found === undefined) {

@@ -6,6 +6,10 @@ export function clientElements(frame: ClientFrame): unknown[] {
     case "subscribe":
     case "history":
       return withOptions([CODE[frame.type], frame.ref, frame.room], frame.options);
+    case "subscribePattern":
+      return withOptions([CODE.subscribe, frame.ref, frame.pattern], frame.options);
+    case "unsubscribePattern":
+      return [CODE.unsubscribe, frame.ref, frame.pattern];
     case "unsubscribe":
       return [CODE.unsubscribe, frame.ref, frame.room];
     case "presence": {

@@ -1,5 +1,6 @@
 import type { CodedError, ErrorCode } from "./errors.js";
 import type { RoomName } from "./room-name.js";
+import type { RoomPattern } from "./room-pattern.js";
 
 /** The first element of every value on the wire. */
 export const CODE = {
@@ -83,6 +84,14 @@ export type ClientFrame<D = unknown> =
       readonly options: SubscribeOptions;
     }
   | { readonly type: "unsubscribe"; readonly ref: number; readonly room: RoomName }
+  /** A subscribe whose room is a pattern. It is live only, so a server takes no options but the defaults. */
+  | {
+      readonly type: "subscribePattern";
+      readonly ref: number;
+      readonly pattern: RoomPattern;
+      readonly options: SubscribeOptions;
+    }
+  | { readonly type: "unsubscribePattern"; readonly ref: number; readonly pattern: RoomPattern }
   | {
       readonly type: "publish";
       readonly ref: number;
@@ -159,6 +168,14 @@ export type ServerFrame =
       /** With ref 0: about this room, whose subscription has ended. */
       readonly room?: RoomName | undefined;
     }
+  /** An error with ref 0 and a pattern in the room's place: that subscription has ended. */
+  | {
+      readonly type: "patternEnded";
+      readonly pattern: RoomPattern;
+      readonly code: ErrorCode;
+      readonly text: string;
+      readonly retryMs: number | undefined;
+    }
   | {
       readonly type: "message";
       readonly room: RoomName;
@@ -177,6 +194,8 @@ export type ServerFrame =
       readonly offset: number;
       readonly reason: ResetReason;
     }
+  /** A reset with a pattern in the room's place and no position: messages of rooms that it matches may be missing. */
+  | { readonly type: "patternReset"; readonly pattern: RoomPattern; readonly reason: ResetReason }
   | {
       readonly type: "members";
       readonly room: RoomName;

@@ -36,16 +36,25 @@ export interface MessageFields {
   readonly origin?: string | undefined;
 }
 
+/** Bytes of the frame that {@link createMessage} makes of these. */
+export function messageBytes({ room, offset, prev, time, data, key }: MessageFields): number {
+  const dataEnd = prevStart(room, offset) + uintSize(prev) + uintSize(time) + data.length;
+  return key === undefined ? dataEnd : dataEnd + textSize(utf8Length(key));
+}
+
 /**
  * Encodes the frame once. Offset, prev and time must be non-negative integers below 2^53, the key well-formed text.
  * Hand-written, because it runs once for every message of the process.
+ * @param frame where it is written: {@link messageBytes} bytes. Default: memory of its own
  */
-export function createMessage(fields: MessageFields): Message {
+export function createMessage(
+  fields: MessageFields,
+  frame: Uint8Array = new Uint8Array(messageBytes(fields)),
+): Message {
   const { room, offset, prev, time, data, key, origin } = fields;
   const dataStart = prevStart(room, offset) + uintSize(prev) + uintSize(time);
   const dataEnd = dataStart + data.length;
   const keyBytes = key === undefined ? 0 : utf8Length(key);
-  const frame = new Uint8Array(key === undefined ? dataEnd : dataEnd + textSize(keyBytes));
   frame[0] = key === undefined ? 0x96 : 0x97;
   frame[1] = CODE.message;
   let at = writeUtf8(frame, writeTextHead(frame, 2, room.length), room, room.length);

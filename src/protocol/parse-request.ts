@@ -11,6 +11,7 @@ import {
   type SubscribeOptions,
 } from "./frames.js";
 import { parseRoom } from "./room-name.js";
+import { hasWildcard, parsePattern } from "./room-pattern.js";
 import { utf8Length } from "./text.js";
 import type { DecodeLimits } from "./wire.js";
 
@@ -53,8 +54,9 @@ export function invalid(ref: number, error: CodedError): ClientInput {
 function requestOf(code: unknown, ref: number, args: readonly unknown[], limits: DecodeLimits): ServerSide {
   switch (code) {
     case CODE.subscribe:
-      return { type: "subscribe", ref, room: parseRoom(args[0]), options: parseSubscribeOptions(args[1]) };
+      return subscribe(ref, args);
     case CODE.unsubscribe:
+      if (isWild(args[0])) return { type: "unsubscribePattern", ref, pattern: parsePattern(args[0]) };
       return { type: "unsubscribe", ref, room: parseRoom(args[0]) };
     case CODE.publish:
       return publish(ref, args, limits);
@@ -72,6 +74,23 @@ function requestOf(code: unknown, ref: number, args: readonly unknown[], limits:
     default:
       throw bad(`code ${describe(code)} is not one that a client may send: 1 to 8`);
   }
+}
+
+function subscribe(ref: number, args: readonly unknown[]): ServerSide {
+  const [room, raw] = args;
+  if (isWild(room))
+    return {
+      type: "subscribePattern",
+      ref,
+      pattern: parsePattern(room),
+      options: parseSubscribeOptions(raw),
+    };
+  return { type: "subscribe", ref, room: parseRoom(room), options: parseSubscribeOptions(raw) };
+}
+
+/** Whether what is to be a room's name is meant as a pattern. */
+function isWild(raw: unknown): boolean {
+  return typeof raw === "string" && hasWildcard(raw);
 }
 
 function publish(ref: number, args: readonly unknown[], limits: DecodeLimits): ServerSide {
@@ -156,6 +175,7 @@ function subscribeMany(ref: number, args: readonly unknown[], { values }: Decode
 function manyItem(item: unknown): ManyItem {
   try {
     if (!Array.isArray(item)) throw bad(`an item is ${describe(item)}, not [room, after?]`);
+    if (isWild(item[0])) throw bad("a pattern of rooms takes a subscribe of its own: [1, ref, pattern]");
     return { room: parseRoom(item[0]), after: optional(item[1], positionOf) };
   } catch (cause) {
     return { room: toCodedError(cause), after: undefined };

@@ -29,12 +29,16 @@ export function controlElements(frame: ControlFrame): unknown[] {
       if (frame.room !== undefined) return [...elements, frame.retryMs ?? null, frame.room];
       return frame.retryMs === undefined ? elements : [...elements, frame.retryMs];
     }
+    case "patternEnded":
+      return [CODE.error, 0, frame.code, frame.text, frame.retryMs ?? null, frame.pattern];
     case "live":
       return [CODE.live, frame.room, frame.offset];
     case "lagged":
       return [CODE.lagged];
     case "reset":
       return [CODE.reset, frame.room, frame.epoch, frame.offset, frame.reason];
+    case "patternReset":
+      return [CODE.reset, frame.pattern, "", 0, frame.reason];
     case "members": {
       const elements = [CODE.members, frame.room, frame.count, frame.joined, frame.left];
       return frame.list === undefined ? elements : [...elements, frame.list];

@@ -1,6 +1,7 @@
 import { CodedError, ERROR_STATUS, type ErrorCode } from "./errors.js";
 import { CODE, type Rate, type ResetReason, type ServerFrame } from "./frames.js";
 import { parseRoom } from "./room-name.js";
+import { hasWildcard, isPattern } from "./room-pattern.js";
 
 /**
  * Makes a frame of a value's elements; undefined where the code is none that a server sends.
@@ -14,14 +15,7 @@ export function parseServerFrame(elements: readonly unknown[]): ServerFrame | un
     case CODE.ok:
       return { type: "ok", ref: uint(first), result: second };
     case CODE.error:
-      return {
-        type: "error",
-        ref: uint(first),
-        code: errorCode(text(second)),
-        text: text(third),
-        retryMs: isNil(fourth) ? undefined : uint(fourth),
-        ...(isNil(fifth) ? {} : { room: parseRoom(fifth) }),
-      };
+      return error(elements);
     case CODE.message:
       if (fifth === undefined) throw broken("data", fifth);
       return {
@@ -38,6 +32,9 @@ export function parseServerFrame(elements: readonly unknown[]): ServerFrame | un
     case CODE.lagged:
       return { type: "lagged" };
     case CODE.reset:
+      // Every room's name is a pattern too, of itself.
+      if (isPattern(first) && hasWildcard(first))
+        return { type: "patternReset", pattern: first, reason: resetReason(text(fourth)) };
       return {
         type: "reset",
         room: parseRoom(first),
@@ -61,6 +58,16 @@ export function parseServerFrame(elements: readonly unknown[]): ServerFrame | un
     default:
       return undefined;
   }
+}
+
+function error([, ref, code, why, retry, room]: readonly unknown[]): ServerFrame {
+  const told = {
+    code: errorCode(text(code)),
+    text: text(why),
+    retryMs: isNil(retry) ? undefined : uint(retry),
+  };
+  if (isPattern(room) && hasWildcard(room)) return { type: "patternEnded", pattern: room, ...told };
+  return { type: "error", ref: uint(ref), ...told, ...(isNil(room) ? {} : { room: parseRoom(room) }) };
 }
 
 function welcome(raw: unknown): ServerFrame {

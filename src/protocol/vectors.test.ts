@@ -91,6 +91,8 @@ function encoded(vector: Vector, frame: ClientInput | ServerFrame): Uint8Array {
 const REQUESTS: readonly string[] = [
   "subscribe",
   "unsubscribe",
+  "subscribePattern",
+  "unsubscribePattern",
   "publish",
   "authenticate",
   "history",

@@ -92,7 +92,7 @@ const REQUESTS: readonly SocketCase[] = [
   { name: "a server's code", send: value(CODE.message, 1, "a"), error: "bad_request" },
   { name: "a ref that is none", send: value(CODE.ping, -1), error: "bad_request" },
   { name: "a room outside of the grammar", send: value(CODE.subscribe, 1, "a..b"), error: "room_invalid" },
-  { name: "a wildcard", send: value(CODE.subscribe, 1, "a.*"), error: "room_invalid" },
+  { name: "a wildcard in a token", send: value(CODE.subscribe, 1, "a.b*"), error: "room_invalid" },
   {
     name: "a room with a line break",
     send: value(CODE.publish, 1, "a\r\nb", 1),

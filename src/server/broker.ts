@@ -85,7 +85,7 @@ function startMemory(config: Config, log: Logger, share: number): RunningBroker 
     counters,
     onSinkError: (cause, room) => log.error({ err: cause, room }, "a room's sink threw"),
   });
-  const sweeper = setInterval(() => broker.sweep(Date.now()), SWEEP_MS);
+  const sweeper = setInterval(() => broker.sweep(), SWEEP_MS);
   const stop = async (deadlineMs: number): Promise<void> => {
     clearInterval(sweeper);
     await broker.stop(deadlineMs);

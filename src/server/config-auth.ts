@@ -89,7 +89,7 @@ export const auth = z
 export const hooks = z
   .strictObject({
     module: text(
-      "ES module that exports onConnect, onSubscribe or onPublish, loaded by each worker; relative to the working directory",
+      "ES module that exports onConnect, onSubscribe, onSubscribePattern or onPublish, loaded by each worker; relative to the working directory",
       "path",
     ),
     timeoutMs: integer(10, 60_000, 2_000, "a hook that takes longer refuses its operation"),

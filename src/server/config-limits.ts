@@ -31,6 +31,12 @@ export const limits = z
     keyBytes: limit("keyBytes", 1, 1_024, "UTF-8 bytes of a key"),
     payloadBytes: limit("payloadBytes", 1_024, 17 * MIB, "one inbound WebSocket message"),
     roomsPerConnection: limit("roomsPerConnection", 1, 100_000, "rooms that one connection is subscribed to"),
+    patternsPerConnection: limit(
+      "patternsPerConnection",
+      1,
+      256,
+      "patterns that one connection is subscribed to",
+    ),
     requestsInFlight: limit(
       "requestsInFlight",
       1,
@@ -96,6 +102,13 @@ export const limits = z
     ringMessages: limit("ringMessages", 1, 1_000_000, "recent messages kept in a worker, one room"),
     roomLingerMs: limit("roomLingerMs", 0, 3_600_000, "how long a room without subscribers stays open"),
     openRooms: limit("openRooms", 1, 10_000_000, "rooms open at once in a worker"),
+    openPatterns: limit(
+      "openPatterns",
+      1,
+      1_000_000,
+      "patterns watched at once in a worker, and sets of them that its connections have, each with the rooms that these " +
+        "have by name beside them",
+    ),
     historyMessages: limit("historyMessages", 1, 100_000, "messages of one history request, and of a rewind"),
     conflationBytes: limit(
       "conflationBytes",

@@ -19,7 +19,7 @@ function request(headers: Readonly<Record<string, string>> = {}): HandshakeReque
 function start(random = () => 0.5) {
   const counters = createGatewayCounters();
   // Four at once.
-  const gate = new HandshakeGate({ handshakesPerSecond: 16, handshakeLagMs: 200 }, 0, random);
+  const gate = new HandshakeGate({ handshakesPerSecond: 16, handshakeLagMs: 200 }, 0, random, () => {});
   return { counters, admission: new Admission({ origins: [], gate, counters, random }) };
 }
 

@@ -22,10 +22,11 @@ export class Floor {
     let bytes = 0;
     let sockets = 0;
     for (const connection of this.connections) {
-      connection.session?.lookAtBuffer();
       const waiting = connection.bufferedBytes();
+      if (waiting === 0) continue;
+      connection.session?.lookAtBuffer();
       bytes += waiting;
-      if (waiting > 0) sockets += 1;
+      sockets += 1;
     }
     this.counters.waitingBytes = bytes;
     this.counters.waitingSockets = sockets;

@@ -86,7 +86,7 @@ class World {
       warnOfExpiry: nothing,
       closed: nothing,
       access: {
-        rights: { allows: () => true },
+        rights: { allows: () => true, allowsPattern: () => true },
         sub: undefined,
         jti: undefined,
         issuedAt: 0,

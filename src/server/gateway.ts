@@ -78,7 +78,7 @@ class UwsGateway implements Gateway {
     this.#floor = new Floor(options.log, counters);
     const files = options.openFiles ?? { max: openFilesMax(), now: openFilesNow };
     this.#descriptors = new DescriptorGuard(gatewayLimits, files);
-    this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random);
+    this.#gate = new HandshakeGate(gatewayLimits, performance.now(), Math.random, () => this.#watchLag());
     this.#doorman = new Doorman({ proxies, limits: gatewayLimits, counters, random: Math.random });
     this.#common = strictTransport(tls, tls.hstsSeconds ?? 0);
     this.#cors = new Cors(options.origins);
@@ -137,7 +137,6 @@ class UwsGateway implements Gateway {
   async listen(): Promise<void> {
     this.#listener = await Listener.open(this.#app, this.#options);
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
-    this.#prober = setInterval(() => this.#gate.probe(performance.now()), PROBE_MS);
   }
 
   async stopListening(deadlineMs = LISTENER_CLOSE_MS): Promise<void> {
@@ -162,6 +161,13 @@ class UwsGateway implements Gateway {
     const tell = ({ session }: Connection) => session?.tellOutage();
     const isOver = () => this.#floor.isLeaving;
     void tellInPortions(everybody, (everybody.length * 1_000) / TOLD_PER_SECOND, tell, isOver);
+  }
+
+  #watchLag(): void {
+    const prober = setInterval(() => {
+      if (!this.#gate.probe(performance.now())) clearInterval(prober);
+    }, PROBE_MS);
+    this.#prober = prober;
   }
 
   #createHttp(): HttpFront {

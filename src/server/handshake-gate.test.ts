@@ -6,7 +6,12 @@ const LIMITS = { handshakesPerSecond: 100, handshakeLagMs: 200 };
 
 /** A gate whose loop is on time, unless the test says otherwise. */
 function gate(limits = LIMITS): HandshakeGate {
-  return new HandshakeGate(limits, 0, () => 0.5);
+  return new HandshakeGate(
+    limits,
+    0,
+    () => 0.5,
+    () => {},
+  );
 }
 
 function many(of: HandshakeGate, count: number, nowMs: number): GateVerdict[] {
@@ -42,6 +47,7 @@ test("those sent away are told to come back one after the other, at the rate, at
 
 test("none is taken while the loop is late: as the last probe saw it, or right now", () => {
   const it = gate();
+  assert.equal(it.decide(0).kind, "admit");
   it.probe(PROBE_MS + 201);
   assert.equal(it.decide(PROBE_MS + 210).kind, "lag");
   it.probe(2 * PROBE_MS + 201);
@@ -49,4 +55,28 @@ test("none is taken while the loop is late: as the last probe saw it, or right n
   // The next probe is due at 351: since then the loop has not turned.
   assert.equal(it.decide(551).kind, "admit");
   assert.equal(it.decide(552).kind, "lag");
+});
+
+test("the loop is watched while handshakes come, and no longer", () => {
+  let asked = 0;
+  const it = new HandshakeGate(
+    LIMITS,
+    0,
+    () => 0.5,
+    () => {
+      asked += 1;
+    },
+  );
+  assert.equal(asked, 0);
+  it.decide(10_000);
+  it.decide(10_001);
+  assert.equal(asked, 1);
+  assert.equal(it.probe(10_050), true);
+  it.decide(10_500);
+  assert.equal(it.probe(11_499), true);
+  assert.equal(it.probe(11_550), false);
+  // What a probe saw long ago says nothing now, nor does the time since.
+  assert.equal(it.decide(20_000).kind, "admit");
+  assert.equal(asked, 2);
+  assert.equal(it.decide(20_251).kind, "lag");
 });

@@ -12,8 +12,10 @@ export interface HandshakeLimits {
  */
 const BURST_SECONDS = 0.25;
 
-/** How often {@link HandshakeGate.probe} is to be called. */
+/** How often {@link HandshakeGate.probe} is to be called while handshakes come. */
 export const PROBE_MS = 50;
+/** So long after the last handshake nobody wants to know how late the loop is: waking an idle process costs it 0.2 ms. */
+const REST_MS = 1_000;
 
 /** Nobody is sent away for longer. */
 const RETRY_MS_MAX = 30_000;
@@ -33,42 +35,62 @@ const ADMIT: GateVerdict = Object.freeze({ kind: "admit" });
 export class HandshakeGate {
   readonly #limits: HandshakeLimits;
   readonly #random: () => number;
+  readonly #watch: () => void;
   readonly #burst: number;
   #tokens: number;
   #filledMs: number;
-  #probeDueMs: number;
+  /** Undefined while nobody comes. */
+  #probeDueMs: number | undefined;
   #lagMs = 0;
+  #askedMs = Number.NEGATIVE_INFINITY;
   /** When the last of those sent away is expected. */
   #queueEndMs = 0;
 
-  /** @param random From 0 up to 1. */
-  constructor(limits: HandshakeLimits, nowMs: number, random: () => number) {
+  /**
+   * @param random From 0 up to 1.
+   * @param watch Asks for {@link HandshakeGate.probe} every {@link PROBE_MS} from now on, until that returns false.
+   */
+  constructor(limits: HandshakeLimits, nowMs: number, random: () => number, watch: () => void) {
     this.#limits = limits;
     this.#random = random;
+    this.#watch = watch;
     this.#burst = Math.max(1, limits.handshakesPerSecond * BURST_SECONDS);
     this.#tokens = this.#burst;
     this.#filledMs = nowMs;
-    this.#probeDueMs = nowMs + PROBE_MS;
   }
 
-  /** Call it from a timer every {@link PROBE_MS}: how late it comes is how late the loop is. */
-  probe(nowMs: number): void {
-    this.#lagMs = Math.max(0, nowMs - this.#probeDueMs);
+  /** Call it from a timer every {@link PROBE_MS}: how late it comes is how late the loop is. False: not again, nobody comes. */
+  probe(nowMs: number): boolean {
+    if (nowMs - this.#askedMs >= REST_MS) {
+      this.#probeDueMs = undefined;
+      return false;
+    }
+    this.#lagMs = Math.max(0, nowMs - (this.#probeDueMs ?? nowMs));
     this.#probeDueMs = nowMs + PROBE_MS;
+    return true;
   }
 
   /** One handshake that is valid otherwise. */
   decide(nowMs: number): GateVerdict {
     const { handshakesPerSecond, handshakeLagMs } = this.#limits;
-    // What goes on now has not been seen by a probe yet.
-    const lagMs = Math.max(this.#lagMs, nowMs - this.#probeDueMs);
-    if (lagMs > handshakeLagMs) return { kind: "lag", retryMs: this.#queue(nowMs) };
+    if (this.#lagOf(nowMs) > handshakeLagMs) return { kind: "lag", retryMs: this.#queue(nowMs) };
     const refill = ((nowMs - this.#filledMs) * handshakesPerSecond) / 1_000;
     this.#tokens = Math.min(this.#burst, this.#tokens + refill);
     this.#filledMs = nowMs;
     if (this.#tokens < 1) return { kind: "rate", retryMs: this.#queue(nowMs) };
     this.#tokens -= 1;
     return ADMIT;
+  }
+
+  #lagOf(nowMs: number): number {
+    this.#askedMs = nowMs;
+    // What goes on now has not been seen by a probe yet.
+    if (this.#probeDueMs !== undefined) return Math.max(this.#lagMs, nowMs - this.#probeDueMs);
+    // The first for a while: one more is nothing to a loop that is late, and of the next ones it is known.
+    this.#lagMs = 0;
+    this.#probeDueMs = nowMs + PROBE_MS;
+    this.#watch();
+    return 0;
   }
 
   /** A place behind those sent away before, and half a second to a second and a half on top. */

@@ -44,6 +44,8 @@ test("a storm is let in at the allowed rate; the others are told when to come ba
 
 test("while the event loop is late nobody is let in; afterwards everybody is", async (t) => {
   const rig = await startRig(t, { gatewayLimits: { handshakeLagMs: 100 } });
+  // The loop is watched from the first that comes.
+  await storm(rig, 1);
   const socket = await RawSocket.connect(rig.port);
   socket.write(handshake({}));
   // The request is in the kernel; the loop that should read it is this one.

@@ -133,6 +133,8 @@ test("what the broker refuses stands in its item's place; faults are told and sa
     ...new MemoryBroker({ settingsOf: settingsOf(createConfig()) }),
     open: () => Promise.reject(new Error("unused")),
     close: () => {},
+    watch: () => Promise.reject(new Error("unused")),
+    unwatch: () => {},
     history: () => Promise.reject(new Error("secret")),
     state: () => Promise.reject(new Error("secret")),
     stop: () => Promise.resolve(),

@@ -70,7 +70,7 @@ const NOBODY: Caller = {
   apiKey: undefined,
   admin: false,
   id: "",
-  access: { ...OPEN_ACCESS, rights: { allows: () => false } },
+  access: { ...OPEN_ACCESS, rights: { allows: () => false, allowsPattern: () => false } },
 };
 
 /** The HTTP API as one function; whatever is wrong is answered with a coded error, and it never rejects. */

@@ -151,6 +151,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     authenticate: authority && ((token) => authority.accessLater(token)),
     enter: (_, sub) => subjects.enter(sub),
     subscribe: hooks?.subscribe,
+    subscribePattern: hooks?.subscribePattern,
     publish: hooks?.publish,
   };
   const rates = new CallerRates(config.limits, gatewayCounters);

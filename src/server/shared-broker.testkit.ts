@@ -18,6 +18,8 @@ export class SharedBroker {
       publish: (outgoing) => this.#broker.publish(outgoing),
       history: (room, from, limit) => this.#broker.history(room, from, limit),
       state: (room) => this.#broker.state(room),
+      watch: () => Promise.reject(new Error("a shared broker has no patterns")),
+      unwatch: () => {},
       open: (room, sink) => {
         own.set(room, sink);
         const sinks = this.#sinks.get(room) ?? new Set();

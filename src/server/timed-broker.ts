@@ -1,8 +1,18 @@
 import { Histogram, type HistogramReport } from "../core/histogram.js";
-import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
+import type {
+  Broker,
+  Gossip,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../core/ports.js";
 import { Sampler } from "../core/sampler.js";
 import type { Position } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
+import type { RoomPattern } from "../protocol/room-pattern.js";
 
 /** Publishes measured a second, some 0.5 µs each. */
 const SAMPLES_PER_SECOND = 500;
@@ -44,6 +54,14 @@ export class TimedBroker implements Broker {
 
   close(room: RoomName): void {
     this.#broker.close(room);
+  }
+
+  watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    return this.#broker.watch(pattern, watcher);
+  }
+
+  unwatch(pattern: RoomPattern): void {
+    this.#broker.unwatch(pattern);
   }
 
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

@@ -85,21 +85,22 @@ export class TestNode {
 
   /** Waits until the node's status is so. */
   async until(what: string, isSo: (status: NodeStatus) => boolean): Promise<NodeStatus> {
-    const endMs = Date.now() + DEADLINE_MS;
+    const endMs = performance.now() + DEADLINE_MS;
     for (;;) {
       const status = await this.status();
       if (isSo(status)) return status;
-      if (Date.now() > endMs) assert.fail(`not ${what}: ${JSON.stringify(status, null, 1)}\n${this.stderr}`);
+      if (performance.now() > endMs)
+        assert.fail(`not ${what}: ${JSON.stringify(status, null, 1)}\n${this.stderr}`);
       await sleep(20);
     }
   }
 
   async untilText(stream: "stdout" | "stderr", pattern: RegExp): Promise<RegExpExecArray> {
-    const endMs = Date.now() + DEADLINE_MS;
+    const endMs = performance.now() + DEADLINE_MS;
     for (;;) {
       const match = pattern.exec(this[stream]);
       if (match !== null) return match;
-      if (this.process.exitCode !== null || Date.now() > endMs)
+      if (this.process.exitCode !== null || performance.now() > endMs)
         assert.fail(`no ${pattern} on ${stream}: ${this.stdout}\n${this.stderr}`);
       await Promise.race([once(this.process[stream] ?? this.process, "data"), this.#exit, sleep(1_000)]);
     }
@@ -124,9 +125,10 @@ export class TestNode {
 
   /** Waits until every process that was ever seen is gone. */
   async allGone(): Promise<void> {
-    const endMs = Date.now() + DEADLINE_MS;
+    const endMs = performance.now() + DEADLINE_MS;
     while ([...this.#pids].some(isAlive)) {
-      if (Date.now() > endMs) assert.fail(`still there: ${[...this.#pids].filter(isAlive)}\n${this.stderr}`);
+      if (performance.now() > endMs)
+        assert.fail(`still there: ${[...this.#pids].filter(isAlive)}\n${this.stderr}`);
       await sleep(20);
     }
   }

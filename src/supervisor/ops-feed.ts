@@ -67,6 +67,7 @@ const ACCESS: Access = Object.freeze({
   rights: {
     allows: (right: string, room: RoomName) =>
       SETTINGS.has(room) && (right === "subscribe" || right === "history"),
+    allowsPattern: () => false,
   },
 });
 
@@ -220,7 +221,7 @@ export class OpsFeed {
   #sweep(): void {
     const nowMs = performance.now();
     this.#guard(() => this.#engine.sweep(nowMs));
-    this.#guard(() => this.#broker.sweep(Date.now()));
+    this.#guard(() => this.#broker.sweep());
     const isCheck = nowMs - this.#checkedMs >= STAY_MS;
     if (isCheck) this.#checkedMs = nowMs;
     for (const connection of this.#connections) {

@@ -50,9 +50,9 @@ export async function numberOf(page: Page, selector: string): Promise<number> {
 
 /** Waits until it is true; the deadline names what was awaited. */
 export async function until(what: string, isTrue: () => Promise<boolean>, ms = 20_000): Promise<void> {
-  const deadline = Date.now() + ms;
+  const deadline = performance.now() + ms;
   while (!(await isTrue())) {
-    assert.ok(Date.now() < deadline, `not within ${ms} ms: ${what}`);
+    assert.ok(performance.now() < deadline, `not within ${ms} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

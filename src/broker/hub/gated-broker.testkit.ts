@@ -1,7 +1,16 @@
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type {
+  Broker,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { RoomPattern } from "../../protocol/room-pattern.js";
 
 /** A broker whose answers wait while the gate is shut. What it is asked, it does at once. */
 export class GatedBroker implements Broker {
@@ -33,6 +42,14 @@ export class GatedBroker implements Broker {
 
   close(room: RoomName): void {
     this.#inner.close(room);
+  }
+
+  watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    return this.#gated(this.#inner.watch(pattern, watcher));
+  }
+
+  unwatch(pattern: RoomPattern): void {
+    this.#inner.unwatch(pattern);
   }
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

@@ -12,6 +12,12 @@ export interface HubCounters {
   messages: number;
   /** Live records: one a message and worker that has the room open. */
   deliveries: number;
+  /** Patterns that workers watch now, each once. */
+  watchedPatterns: number;
+  /** Records of messages for patterns: one a message and worker. */
+  watchedMessages: number;
+  /** Times that a worker was told that something may have been missed in rooms that its patterns mean. */
+  lostPatterns: number;
   published: number;
   publishErrors: number;
   historyReads: number;
@@ -44,6 +50,9 @@ export function createHubCounters(): HubCounters {
     recordsIn: 0,
     messages: 0,
     deliveries: 0,
+    watchedPatterns: 0,
+    watchedMessages: 0,
+    lostPatterns: 0,
     published: 0,
     publishErrors: 0,
     historyReads: 0,
@@ -78,6 +87,12 @@ export interface HubLinkCounters {
   reopened: number;
   /** Resets handed to sinks. */
   resets: number;
+  /** Patterns watched through this link now. */
+  watchedPatterns: number;
+  /** Messages handed to the watcher. */
+  watchedMessages: number;
+  /** Times that the watcher was told that something may have been missed. */
+  lostPatterns: number;
   published: number;
   publishErrors: number;
   /** Requests refused because too many were waiting. */
@@ -104,6 +119,9 @@ export function createHubLinkCounters(): HubLinkCounters {
     lagged: 0,
     reopened: 0,
     resets: 0,
+    watchedPatterns: 0,
+    watchedMessages: 0,
+    lostPatterns: 0,
     published: 0,
     publishErrors: 0,
     refused: 0,

@@ -19,6 +19,8 @@ export interface HubLimits {
   readonly replays: number;
   /** Keys that stand for their senders, of all workers together, beyond which new ones are not known to the hub. */
   readonly heldKeys: number;
+  /** Patterns that one worker watches at once. */
+  readonly patterns: number;
   /** A request without an answer for this long rejects with `timeout`. */
   readonly requestMs: number;
 }
@@ -40,6 +42,8 @@ export const DEFAULT_HUB_LIMITS: HubLimits = Object.freeze({
   replays: 256,
   // Twice what 100,000 connections with a cursor each hold, at some 400 bytes.
   heldKeys: 200_000,
+  // What a worker's connections may ask for is bounded before. All of them in one record are 1 MiB.
+  patterns: 20_000,
   requestMs: 10_000,
 });
 

@@ -11,8 +11,6 @@ import { DEADLINE_MS, HubKit, type HubKitOptions, until } from "./hub.testkit.js
 import { PUBLISH_BYTES_MAX } from "./hub-limits.js";
 import type { HubLink } from "./hub-link.js";
 import { modelSettings } from "./hub-model.testkit.js";
-import { RawPeer } from "./raw-peer.testkit.js";
-import { RECORD } from "./record.js";
 
 const ROOM = parseRoom("log.a");
 const OTHER = parseRoom("log.b");
@@ -266,72 +264,6 @@ test("a hub that has stopped has closed all rooms at its broker", async () => {
   });
 });
 
-test("a worker that asks for much and does not read holds no more than a few pages at the hub", async () => {
-  const kit = new HubKit({ limits: { reads: 4 } });
-  try {
-    await kit.start();
-    for (let index = 0; index < 10; index += 1)
-      await kit.broker.publish({ room: ROOM, data: encode(new Uint8Array(100_000)) });
-    const asked = 100;
-    const greedy = await RawPeer.connect(kit.path);
-    for (let ref = 1; ref <= asked; ref += 1)
-      greedy.send({ type: "history", ref, room: ROOM, from: "oldest", limit: 100 });
-    await until(() => kit.counters.recordsIn === asked + 1);
-    // A page of a megabyte fills the watermark. Other links are served meanwhile.
-    const other = await kit.linked();
-    for (let index = 0; index < 50; index += 1) await other.state(ROOM);
-    assert.ok(kit.counters.historyReads <= 50 + 4 + 4, `${kit.counters.historyReads} reads`);
-    assert.ok(kit.hub.waitingBytes < 2_000_000, `${kit.hub.waitingBytes} bytes`);
-    greedy.read();
-    await until(() => greedy.received(RECORD.page) === asked);
-    assert.equal(greedy.received(RECORD.pageMessage), 10 * asked);
-  } finally {
-    await kit.dispose();
-  }
-});
-
-test("pages that wait for a worker that does not read are held within a bound, and read again when it does", async () => {
-  const kit = new HubKit({ limits: { bufferBytes: 2_097_152 } });
-  try {
-    await kit.start();
-    for (let index = 0; index < 10; index += 1)
-      await kit.broker.publish({ room: ROOM, data: encode(new Uint8Array(100_000)) });
-    const asked = 40;
-    const greedy = await RawPeer.connect(kit.path);
-    for (let ref = 1; ref <= asked; ref += 1)
-      greedy.send({ type: "history", ref, room: ROOM, from: "oldest", limit: 100 });
-    await until(() => kit.counters.historyReads >= asked);
-    greedy.read();
-    await until(() => greedy.received(RECORD.page) === asked);
-    assert.equal(greedy.received(RECORD.pageMessage), 10 * asked);
-    assert.ok(kit.counters.historyReads > asked, `${kit.counters.historyReads} reads`);
-  } finally {
-    await kit.dispose();
-  }
-});
-
-test("a worker that publishes and does not read its answers is not read either, until it does", async () => {
-  const kit = new HubKit({ limits: { bufferBytes: 65_536 } });
-  try {
-    await kit.start();
-    const count = 100_000;
-    const deaf = await RawPeer.connect(kit.path);
-    for (let ref = 1; ref <= count; ref += 1)
-      deaf.send({ type: "publish", ref, outgoing: { room: ROOM, data: Uint8Array.of(1) } });
-    await until(() => kit.hub.waitingBytes > 2 * 65_536);
-    const other = await kit.linked();
-    for (let index = 0; index < 50; index += 1) await other.state(ROOM);
-    assert.ok(kit.counters.published < count / 2, `${kit.counters.published} published`);
-    // What was read at once, and its answers.
-    assert.ok(kit.hub.waitingBytes < 1_000_000, `${kit.hub.waitingBytes} bytes`);
-    deaf.read();
-    await until(() => deaf.received(RECORD.published) + deaf.received(RECORD.failed) === count);
-    assert.equal(deaf.received(RECORD.failed), 0);
-  } finally {
-    await kit.dispose();
-  }
-});
-
 test("a checkpoint comes to every worker in its place, and the link resumes from it", async () => {
   const sinks: Sink[] = [];
   const wrap = (broker: Broker): Broker => ({
@@ -343,6 +275,8 @@ test("a checkpoint comes to every worker in its place, and the link resumes from
     close: (room) => broker.close(room),
     history: (room, from, limit) => broker.history(room, from, limit),
     state: (room) => broker.state(room),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   });
   const kit = new HubKit({ wrap });
@@ -398,6 +332,8 @@ test("who comes back after a position behind which nothing is stored has lost no
     close: () => undefined,
     history: async () => ({ kind: "page", messages: [], more: false, head }),
     state: (room) => broker.state(room),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   });
   const kit = new HubKit({ wrap });

@@ -1,9 +1,18 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type {
+  Broker,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../../core/ports.js";
 import type { PresenceLine } from "../../core/presence/line.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { RoomPattern } from "../../protocol/room-pattern.js";
 import { createHubLinkCounters, type HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS, type HubLimits } from "./hub-limits.js";
 import { LinkConnection } from "./link-connection.js";
@@ -11,6 +20,7 @@ import { LinkPresence } from "./link-presence.js";
 import { LinkReads } from "./link-reads.js";
 import { LinkRequests } from "./link-requests.js";
 import { LinkRooms } from "./link-rooms.js";
+import { LinkWatch } from "./link-watch.js";
 import { RECORD, type WorkerRecord } from "./record.js";
 import { readHubRecord, writeRecord } from "./record-codec.js";
 import type { RecordOutput } from "./record-output.js";
@@ -37,6 +47,7 @@ export interface HubLinkOptions {
  * A hub's broker, seen from a worker.
  *
  * - Rooms stay open while the hub is away or this worker lags; their sinks are handed what they missed, or `reset`.
+ * - Patterns stay watched in the same way; the watcher is told that something was missed.
  * - While the hub is away, everything else rejects with `unavailable`.
  * - A publish whose answer got lost with the hub rejects with `unavailable`, too: it may be stored or not.
  * - Publishes are stored in the order of the calls. A request without an answer in time rejects with `timeout`.
@@ -72,6 +83,7 @@ class Link implements HubLink {
   readonly #onAway: (parts: readonly string[]) => void;
   readonly #onError: (cause: unknown) => void;
   readonly #rooms: LinkRooms;
+  readonly #patterns: LinkWatch;
   readonly #requests: LinkRequests;
   readonly #reads: LinkReads;
   readonly #connection: LinkConnection;
@@ -107,12 +119,15 @@ class Link implements HubLink {
       if (output instanceof CodedError) return Promise.reject(output);
       return this.#requests.history(output, room, from, limit, this.#dueMs());
     });
-    this.#rooms = new LinkRooms({
+    const owner = {
       counters: this.counters,
-      send: (record) => this.#send(record),
+      limits,
+      send: (record: WorkerRecord) => this.#send(record),
       nextRef,
       fault: this.#onError,
-    });
+    };
+    this.#patterns = new LinkWatch(owner);
+    this.#rooms = new LinkRooms({ ...owner, patterns: this.#patterns });
     this.#connection = new LinkConnection({
       socketPath,
       worker,
@@ -168,6 +183,16 @@ class Link implements HubLink {
     this.#rooms.close(room);
   }
 
+  watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    const output = this.#usable();
+    if (output instanceof CodedError) return Promise.reject(output);
+    return this.#patterns.watch(pattern, watcher, this.#dueMs());
+  }
+
+  unwatch(pattern: RoomPattern): void {
+    this.#patterns.unwatch(pattern);
+  }
+
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     const output = this.#usable();
     if (output instanceof CodedError) return Promise.reject(output);
@@ -219,6 +244,9 @@ class Link implements HubLink {
       case RECORD.message:
         this.#rooms.message(bytes, view, start, end);
         return;
+      case RECORD.watched:
+        this.#rooms.watched(bytes, view, start, end);
+        return;
       case RECORD.presenceTold:
         this.presence.told(bytes, start, end);
         return;
@@ -247,14 +275,22 @@ class Link implements HubLink {
         this.#setAway(record.away);
         return;
       case "lagged":
+        this.#patterns.lagged();
         this.#rooms.lagged();
+        return;
+      case "watching":
+        this.#patterns.watching(record.ref);
+        return;
+      case "watchLost":
+        this.#patterns.lost(record.where);
         return;
       case "page":
       case "snapshot":
         this.#requests.answered(output, record);
         return;
       case "failed":
-        if (!this.#rooms.failed(record)) this.#requests.failed(output, record.ref, record.error);
+        if (!this.#rooms.failed(record) && !this.#patterns.failed(record.ref, record.error))
+          this.#requests.failed(output, record.ref, record.error);
         return;
       case "welcome":
         return;
@@ -264,6 +300,7 @@ class Link implements HubLink {
   #up(output: RecordOutput): void {
     this.#output = output;
     this.#rooms.up();
+    this.#patterns.up();
     this.presence.up();
     this.#wake();
     this.#onStatus(true);
@@ -289,6 +326,7 @@ class Link implements HubLink {
     this.#requests.down(new CodedError("unavailable", text, AWAY_RETRY_MS), this.#away());
     this.#reads.down(this.#away());
     this.#rooms.down(this.#away());
+    this.#patterns.down(this.#away());
     this.#onStatus(false);
     this.#setAvailable(false);
     this.#setAway([]);
@@ -300,6 +338,7 @@ class Link implements HubLink {
     this.#requests.expire(this.#output, nowMs);
     this.#reads.expire(nowMs, new CodedError("timeout", "the hub did not answer a read in time"));
     this.#rooms.expire(nowMs);
+    this.#patterns.expire(nowMs);
   }
 
   #wake(): void {

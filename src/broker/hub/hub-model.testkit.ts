@@ -1,11 +1,20 @@
 import assert from "node:assert/strict";
 import { decode, encode } from "@msgpack/msgpack";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type {
+  Broker,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../../core/ports.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings, type SettingsOf } from "../../core/settings.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position, ResetReason } from "../../protocol/frames.js";
 import { dataOf, type Message } from "../../protocol/message.js";
 import { namespaceOf, type RoomName } from "../../protocol/room-name.js";
+import type { RoomPattern } from "../../protocol/room-pattern.js";
 
 const LONG = { messages: 1_000_000, seconds: 3_600 };
 const SHORT = { messages: 5, seconds: 3_600 };
@@ -112,6 +121,17 @@ export class TruthBroker implements Broker {
 
   close(room: RoomName): void {
     this.#inner.close(room);
+  }
+
+  async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    await this.#linger();
+    this.#fail();
+    await this.#inner.watch(pattern, watcher);
+    await this.#linger();
+  }
+
+  unwatch(pattern: RoomPattern): void {
+    this.#inner.unwatch(pattern);
   }
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Outgoing } from "../../core/ports.js";
+import type { LostWhere, Outgoing } from "../../core/ports.js";
 import type { Guest } from "../../core/presence/exchange.js";
 import { CodedError, toCodedError } from "../../protocol/errors.js";
 import type { Position, ResetReason } from "../../protocol/frames.js";
@@ -8,6 +8,7 @@ import type { PresenceHub } from "../presence/presence-hub.js";
 import type { HeldKeys } from "./held-keys.js";
 import { AWAY_RETRY_MS, lowWatermark, RECORD_BYTES_MAX } from "./hub-limits.js";
 import { type HubRoom, RoomMember, type RoomPeer } from "./hub-room.js";
+import type { HubWatch, WatchingPeer } from "./hub-watch.js";
 import { PeerReads, type ReadsOwner } from "./peer-reads.js";
 import { readWords, writePresence } from "./presence-record.js";
 import { type HubRecord, MalformedRecord, RECORD, WIRE_VERSION, type WorkerRecord } from "./record.js";
@@ -23,6 +24,8 @@ export interface PeerOwner extends ReadsOwner {
   readonly away: readonly string[];
   /** Who is in rooms; undefined: nobody wants to know. */
   readonly presence: PresenceHub | undefined;
+  /** What all peers watch. */
+  readonly patterns: HubWatch;
   /** Of all peers. */
   readonly keys: HeldKeys<HubPeer>;
   /** The room, which is being opened at the broker where nobody had it open. */
@@ -39,7 +42,7 @@ const NOWHERE: Position = Object.freeze({ epoch: "", offset: 0 });
 type Flow = "flowing" | "cutting" | "cut";
 
 /** The hub's side of one worker: reads its requests, answers them, and sends it the flow of its rooms. */
-export class HubPeer implements RoomPeer {
+export class HubPeer implements RoomPeer, WatchingPeer {
   readonly #owner: PeerOwner;
   readonly #socket: Socket;
   readonly #output: RecordOutput;
@@ -117,6 +120,27 @@ export class HubPeer implements RoomPeer {
     this.#owner.counters.deliveries += 1;
   }
 
+  lacks(name: RoomName): boolean {
+    return this.#members.get(name)?.isFollowing !== true;
+  }
+
+  deliverWatched(record: Uint8Array): void {
+    this.deliver(record);
+  }
+
+  watching(ref: number): void {
+    this.#write({ type: "watching", ref });
+  }
+
+  watchFailed(ref: number, error: CodedError): void {
+    this.#write({ type: "failed", ref, error });
+  }
+
+  /** Where its flow is cut it will be told that anything may be lost. */
+  watchLost(where: LostWhere): void {
+    if (this.#flow === "flowing") this.#write({ type: "watchLost", where });
+  }
+
   opened({ ref, room }: RoomMember, head: Position, lost: ResetReason | undefined): void {
     if (lost !== undefined) this.#owner.counters.resets += 1;
     this.#write({ type: "opened", ref, number: room.number, head, lost });
@@ -175,6 +199,13 @@ export class HubPeer implements RoomPeer {
       case "publish":
         this.#publish(record.ref, record.outgoing);
         return;
+      case "watch":
+        this.#owner.patterns.watch(this, record.ref, record.patterns);
+        return;
+      case "unwatch":
+        this.#owner.patterns.unwatch(this, record.pattern);
+        this.watching(record.ref);
+        return;
       case "history":
       case "state":
         this.#reads.request(record);
@@ -223,7 +254,16 @@ export class HubPeer implements RoomPeer {
     const member = this.#members.get(name);
     if (member === undefined) return;
     this.#members.delete(name);
+    // What it would have been sent yet it gets from nowhere.
+    if (member.lacksSome) this.#loseIn(name);
     this.#owner.leave(member);
+  }
+
+  #loseIn(name: RoomName): void {
+    const { patterns, counters } = this.#owner;
+    if (!patterns.concerns(this, name)) return;
+    counters.lostPatterns += 1;
+    this.watchLost({ room: name });
   }
 
   #publish(ref: number, outgoing: Outgoing): void {

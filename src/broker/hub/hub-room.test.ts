@@ -40,7 +40,11 @@ class Peer implements RoomPeer {
 
 /** Encodes a message as its offset. */
 function createRoom(): HubRoom {
-  return new HubRoom(ROOM, 7, { encode: (_number, { offset }) => Uint8Array.of(offset) });
+  return new HubRoom(ROOM, 7, {
+    encode: (_number, { offset }) => Uint8Array.of(offset),
+    watched: () => {},
+    lostIn: () => {},
+  });
 }
 
 function join(room: HubRoom, after?: Position): Peer & { readonly member: RoomMember } {

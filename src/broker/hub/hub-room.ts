@@ -39,12 +39,26 @@ export class RoomMember {
     this.epoch = after?.epoch;
     this.cursor = after?.offset ?? 0;
   }
+
+  /** Whether it gets what comes now, or will by its replay. */
+  get isFollowing(): boolean {
+    return this.state === "live" || this.state === "replaying";
+  }
+
+  /** Whether it has been promised what it was not sent yet. */
+  get lacksSome(): boolean {
+    return this.state === "replaying" || (this.state === "waiting" && this.epoch !== undefined);
+  }
 }
 
 /** What a room needs of its hub. */
 export interface RoomOwner {
   /** Encodes a live message once, for all members; valid until the next call. */
   encode(number: number, message: Message): Uint8Array;
+  /** A message for those who do not have the room open and whose patterns mean it. */
+  watched(message: Message): void;
+  /** The same must be told that something is lost. */
+  lostIn(room: RoomName): void;
 }
 
 /**
@@ -104,7 +118,7 @@ export class HubRoom implements Sink {
     member.state = "gone";
   }
 
-  /** The broker has opened the room. What it handed over meanwhile lies before the answers: nobody was promised it. */
+  /** The broker has opened the room. What it handed over meanwhile lies before the answers: it is for patterns, else for nobody. */
   opened({ epoch, offset }: Position): void {
     this.#isOpen = true;
     this.#offset = this.#earlyEpoch === undefined ? Math.max(offset, this.#offset) : this.#offset;
@@ -122,13 +136,16 @@ export class HubRoom implements Sink {
 
   message(message: Message): void {
     this.#offset = message.offset;
-    if (this.#live.length === 0) return;
-    const record = this.#owner.encode(this.number, message);
-    for (const member of this.#live) member.peer.deliver(record);
+    if (this.#live.length > 0) {
+      const record = this.#owner.encode(this.number, message);
+      for (const member of this.#live) member.peer.deliver(record);
+    }
+    this.#owner.watched(message);
   }
 
   reset(_room: RoomName, { epoch, offset }: Position, reason: ResetReason): void {
     this.#offset = offset;
+    this.#owner.lostIn(this.name);
     if (!this.#isOpen) {
       this.#earlyEpoch = epoch;
       return;

@@ -11,6 +11,7 @@ import type { HubLimits } from "./hub-limits.js";
 import { HubPeer, type PeerOwner } from "./hub-peer.js";
 import { HubRoom, type RoomMember, type RoomOwner } from "./hub-room.js";
 import { listenAt } from "./hub-socket.js";
+import { HubWatch } from "./hub-watch.js";
 import { writeMessage } from "./message-record.js";
 import { RECORD } from "./record.js";
 import { ScratchRecord } from "./scratch-record.js";
@@ -68,6 +69,7 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   readonly counters: HubCounters;
   readonly presence: PresenceHub | undefined;
   readonly keys: HeldKeys<HubPeer>;
+  readonly patterns: HubWatch;
   readonly #onError: (cause: unknown) => void;
   readonly #server: Server;
   readonly #peers = new Set<HubPeer>();
@@ -87,6 +89,7 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
     this.counters = counters ?? createHubCounters();
     this.keys = new HeldKeys(limits.heldKeys);
     this.#onError = onError ?? (() => {});
+    this.patterns = new HubWatch({ broker, counters: this.counters, fault: (cause) => this.fault(cause) });
     this.#server = createServer((socket) => this.#connected(socket));
     this.#server.maxConnections = LINKS_MAX;
   }
@@ -156,6 +159,14 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
     return this.#scratch.record;
   }
 
+  watched(message: Message): void {
+    this.patterns.message(message);
+  }
+
+  lostIn(room: RoomName): void {
+    this.patterns.lostIn(room);
+  }
+
   fault(cause: unknown): void {
     this.#onError(cause);
   }
@@ -163,6 +174,7 @@ class RunningHub implements Hub, PeerOwner, RoomOwner {
   gone(peer: HubPeer): void {
     this.#peers.delete(peer);
     this.counters.links = this.#peers.size;
+    this.patterns.leave(peer);
     this.#removeKeys(this.keys.leave(peer));
   }
 

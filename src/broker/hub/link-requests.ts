@@ -4,6 +4,7 @@ import type { Position } from "../../protocol/frames.js";
 import type { Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import { Deque } from "../deque.js";
+import { FrameArena } from "./frame-arena.js";
 import type { HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS, type HubLimits } from "./hub-limits.js";
 import { numberOf, readMessage, writePublish } from "./message-record.js";
@@ -30,6 +31,7 @@ interface Read {
   readonly record: Extract<WorkerRecord, { type: "history" | "state" }>;
   readonly dueMs: number;
   readonly messages: Message[];
+  readonly frames: FrameArena;
   /** Called with the record that ends the messages. */
   readonly resolve: (answer: ReadAnswer) => void;
   readonly reject: (cause: CodedError) => void;
@@ -88,6 +90,7 @@ export class LinkRequests {
         record: { type: "history", ref, room, from, limit },
         dueMs,
         messages,
+        frames: new FrameArena(),
         resolve: (answer) => {
           const { head } = answer;
           if (answer.type !== "page") reject(wrongAnswer());
@@ -107,6 +110,7 @@ export class LinkRequests {
         record: { type: "state", ref, room },
         dueMs,
         messages,
+        frames: new FrameArena(),
         resolve: (answer) => {
           if (answer.type !== "snapshot") reject(wrongAnswer());
           else resolve({ head: answer.head, messages, droppedKeys: answer.droppedKeys });
@@ -128,7 +132,7 @@ export class LinkRequests {
     const read = this.#reads.get(numberOf(view, start, end));
     // Given up meanwhile.
     if (read === undefined) return;
-    read.messages.push(readMessage(bytes, view, start, end, read.record.room));
+    read.messages.push(readMessage(bytes, view, start, end, read.record.room, read.frames));
   }
 
   answered(target: RecordTarget, answer: ReadAnswer): void {

@@ -2,9 +2,11 @@ import type { Sink } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import { FrameArena } from "./frame-arena.js";
 import type { HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS } from "./hub-limits.js";
-import { numberOf, readMessage } from "./message-record.js";
+import type { LinkWatch } from "./link-watch.js";
+import { numberOf, readMessage, roomIn } from "./message-record.js";
 import type { HubRecord, WorkerRecord } from "./record.js";
 
 /** What the rooms of a link need of it. */
@@ -15,6 +17,8 @@ export interface LinkRoomsOwner {
   nextRef(): number;
   /** Told what a sink threw. */
   fault(cause: unknown): void;
+  /** Where what comes for closed rooms goes. */
+  readonly patterns: Pick<LinkWatch, "concerns" | "message" | "lostRoom">;
 }
 
 /** A room that the caller has opened; its place in the numbering is what its sink was handed last. */
@@ -24,6 +28,7 @@ interface LinkRoom {
   epoch: string;
   offset: number;
   state: LinkRoomState;
+  readonly frames: FrameArena;
 }
 
 type LinkRoomState =
@@ -38,6 +43,8 @@ type LinkRoomState =
   /** Again, after its position: the caller sees nothing, or a reset. */
   | { readonly kind: "reopening"; readonly ref: number }
   | { readonly kind: "flowing"; readonly number: number }
+  /** Closed while a pattern means it: what the hub sent before it heard of that is for the watcher. */
+  | { readonly kind: "closed"; readonly dueMs: number }
   /** The link is down, or the hub could not open it and is asked again soon. */
   | { readonly kind: "away" };
 
@@ -53,6 +60,8 @@ export class LinkRooms {
   /** By the ref of the request that the hub has not answered. */
   readonly #asked = new Map<number, LinkRoom>();
   #retry: NodeJS.Timeout | undefined;
+  /** Of rooms that are not open. */
+  readonly #watchedFrames = new FrameArena();
 
   constructor(owner: LinkRoomsOwner) {
     this.#owner = owner;
@@ -66,7 +75,7 @@ export class LinkRooms {
     if (this.#rooms.has(name)) return Promise.reject(new Error(`room ${name} is open already`));
     return new Promise((resolve, reject) => {
       const state: LinkRoomState = { kind: "opening", ref: 0, dueMs, resolve, reject };
-      const room: LinkRoom = { name, sink, epoch: "", offset: 0, state };
+      const room: LinkRoom = { name, sink, epoch: "", offset: 0, state, frames: new FrameArena() };
       this.#rooms.set(name, room);
       this.#ask(room);
     });
@@ -77,7 +86,7 @@ export class LinkRooms {
     if (room === undefined) return;
     if (room.state.kind === "opening")
       room.state.reject(new CodedError("unavailable", `room ${name} was closed while it was being opened`));
-    this.#forget(room);
+    this.#leave(room);
     this.#owner.send({ type: "close", room: name });
   }
 
@@ -114,8 +123,15 @@ export class LinkRooms {
     if (room === undefined) return;
     this.#asked.delete(ref);
     const { state } = room;
-    room.state = { kind: "flowing", number };
     this.#flowing[number] = room;
+    if (state.kind === "closed") {
+      if (room.epoch !== "" && (lost !== undefined || head.epoch !== room.epoch))
+        this.#owner.patterns.lostRoom(room.name);
+      room.epoch = head.epoch;
+      room.offset = head.offset;
+      return;
+    }
+    room.state = { kind: "flowing", number };
     if (state.kind === "opening") {
       room.epoch = head.epoch;
       room.offset = head.offset;
@@ -128,7 +144,9 @@ export class LinkRooms {
     const room = this.#asked.get(ref);
     if (room === undefined) return false;
     this.#asked.delete(ref);
-    if (room.state.kind === "opening") {
+    if (room.state.kind === "closed") {
+      if (room.epoch !== "") this.#owner.patterns.lostRoom(room.name);
+    } else if (room.state.kind === "opening") {
       this.#forget(room);
       room.state.reject(error);
     } else {
@@ -146,18 +164,22 @@ export class LinkRooms {
       counters.ignored += 1;
       return;
     }
-    const message = readMessage(bytes, view, start, end, room.name);
+    const message = readMessage(bytes, view, start, end, room.name, room.frames);
     if (room.epoch !== "") {
       if (message.offset <= room.offset) {
         counters.ignored += 1;
         return;
       }
-      if (message.prev > room.offset) {
+      if (message.prev > room.offset && room.state.kind !== "closed") {
         counters.chainBroken += 1;
         this.#ask(room);
         return;
       }
       room.offset = message.offset;
+    }
+    if (room.state.kind === "closed") {
+      this.#owner.patterns.message(message);
+      return;
     }
     counters.received += 1;
     try {
@@ -167,15 +189,40 @@ export class LinkRooms {
     }
   }
 
+  /** A message for patterns: of a room that this worker did not have open when the hub sent it. @throws MalformedRecord */
+  watched(bytes: Uint8Array, view: DataView, start: number, end: number): void {
+    const name = roomIn(bytes, view, start, end);
+    const room = this.#rooms.get(name);
+    if (room === undefined || room.state.kind === "opening") {
+      this.#owner.patterns.message(readMessage(bytes, view, start, end, name, this.#watchedFrames));
+      return;
+    }
+    // It is opened anew. What is numbered comes by its replay; of what is not, this is all that comes.
+    if (room.epoch !== "") {
+      this.#owner.counters.ignored += 1;
+      return;
+    }
+    this.#owner.counters.received += 1;
+    try {
+      room.sink.message(readMessage(bytes, view, start, end, name, this.#watchedFrames));
+    } catch (cause) {
+      this.#sinkThrew(cause);
+    }
+  }
+
   reset({ number, head, reason }: Extract<HubRecord, { type: "reset" }>): void {
     const room = this.#flowing[number];
     if (room === undefined) this.#owner.counters.ignored += 1;
-    else this.#reset(room, head, reason);
+    else if (room.state.kind === "closed") {
+      room.epoch = head.epoch;
+      room.offset = head.offset;
+      this.#owner.patterns.lostRoom(room.name);
+    } else this.#reset(room, head, reason);
   }
 
   checkpoint({ number, offset }: Extract<HubRecord, { type: "checkpoint" }>): void {
     const room = this.#flowing[number];
-    if (room === undefined || room.epoch === "" || offset <= room.offset) {
+    if (room === undefined || room.epoch === "" || offset <= room.offset || room.state.kind === "closed") {
       this.#owner.counters.ignored += 1;
       return;
     }
@@ -189,11 +236,13 @@ export class LinkRooms {
 
   /** Gives up rooms whose opener has waited long enough. */
   expire(nowMs: number): void {
-    for (const room of this.#asked.values()) {
+    for (const [ref, room] of this.#asked) {
       const { state } = room;
+      // The hub never took that request: it was not reading then.
+      if (state.kind === "closed" && state.dueMs <= nowMs) this.#asked.delete(ref);
       if (state.kind !== "opening" || state.dueMs > nowMs) continue;
       this.#owner.counters.timeouts += 1;
-      this.#forget(room);
+      this.#leave(room);
       state.reject(new CodedError("timeout", `the hub did not open room ${room.name} in time`));
       this.#owner.send({ type: "close", room: room.name });
     }
@@ -203,6 +252,8 @@ export class LinkRooms {
   #ask(room: LinkRoom): void {
     const { state } = room;
     const ref = this.#owner.nextRef();
+    // What comes under an earlier request of this kind lies before the answer to this one.
+    if (state.kind === "opening" && state.ref !== 0) this.#haunt(room, state.ref, state.dueMs);
     this.#unmap(room);
     this.#asked.set(ref, room);
     if (state.kind === "opening") {
@@ -234,6 +285,28 @@ export class LinkRooms {
     }, ms);
   }
 
+  /** It is closed. Where a pattern means it, what is still under way for it goes to the watcher. */
+  #leave(room: LinkRoom): void {
+    const { state } = room;
+    if (!this.#owner.patterns.concerns(room.name)) {
+      this.#forget(room);
+      return;
+    }
+    this.#rooms.delete(room.name);
+    if (state.kind === "flowing") room.state = { kind: "closed", dueMs: 0 };
+    else if (state.kind === "away") {
+      if (room.epoch !== "") this.#owner.patterns.lostRoom(room.name);
+    } else {
+      this.#unmap(room);
+      if (state.kind !== "closed") this.#haunt(room, state.ref, performance.now() + GHOST_MS);
+    }
+  }
+
+  /** Leaves a closed room in the place of one whose request the hub may still answer. */
+  #haunt({ name, sink, epoch, offset, frames }: LinkRoom, ref: number, dueMs: number): void {
+    this.#asked.set(ref, { name, sink, epoch, offset, frames, state: { kind: "closed", dueMs } });
+  }
+
   #forget(room: LinkRoom): void {
     this.#unmap(room);
     this.#rooms.delete(room.name);
@@ -244,7 +317,7 @@ export class LinkRooms {
     const { state } = room;
     if (state.kind === "flowing") {
       if (this.#flowing[state.number] === room) this.#flowing[state.number] = undefined;
-    } else if (state.kind !== "away") this.#asked.delete(state.ref);
+    } else if (state.kind === "opening" || state.kind === "reopening") this.#asked.delete(state.ref);
   }
 
   #sinkThrew(cause: unknown): void {
@@ -252,5 +325,8 @@ export class LinkRooms {
     this.#owner.fault(cause);
   }
 }
+
+/** The hub answers a request within that, or never took it. */
+const GHOST_MS = 30_000;
 
 const AWAY: LinkRoomState = Object.freeze({ kind: "away" });

@@ -18,6 +18,16 @@ export function partitioned(brokers: readonly Broker[]): Broker {
     publish: (outgoing) => of(outgoing.room).publish(outgoing),
     open: (room, sink) => of(room).open(room, sink),
     close: (room) => of(room).close(room),
+    watch: async (pattern, watcher) => {
+      const watches = await Promise.allSettled(parts.map((broker) => broker.watch(pattern, watcher)));
+      const failed = watches.find((watch) => watch.status === "rejected");
+      if (failed === undefined) return;
+      for (const broker of parts) broker.unwatch(pattern);
+      throw failed.reason;
+    },
+    unwatch: (pattern) => {
+      for (const broker of parts) broker.unwatch(pattern);
+    },
     history: (room, from, limit) => of(room).history(room, from, limit),
     state: (room) => of(room).state(room),
     stop: async (deadlineMs) => {

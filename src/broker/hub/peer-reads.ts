@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Broker, HistoryPage } from "../../core/ports.js";
 import { CodedError, toCodedError } from "../../protocol/errors.js";
@@ -44,6 +45,8 @@ export class PeerReads {
     this.#lowBytes = lowWatermark(owner.limits);
     this.#replays = new JobQueue(owner.limits.replays, (member) => this.#replay(member));
     this.#requests = new JobQueue(owner.limits.reads, (request) => this.#answer(request));
+    // Each replay that waits to ask the broker again listens for the end: after an outage of the broker that is all of them.
+    setMaxListeners(owner.limits.replays, this.#closing.signal);
   }
 
   /** Sends what a member lacks, and then lets it go live. */

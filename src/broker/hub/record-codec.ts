@@ -1,6 +1,7 @@
-import type { HistoryFrom } from "../../core/ports.js";
+import type { HistoryFrom, LostWhere } from "../../core/ports.js";
 import { CodedError, ERROR_STATUS, type ErrorCode } from "../../protocol/errors.js";
 import type { Position, ResetReason } from "../../protocol/frames.js";
+import { isPattern, type RoomPattern } from "../../protocol/room-pattern.js";
 import { utf8Length, writeUtf8 } from "../../protocol/text.js";
 import { readPublish, readRoom, readText, writePublish } from "./message-record.js";
 import {
@@ -19,6 +20,9 @@ const HAS_MORE = 4;
 const HAS_AFTER = 1;
 const IS_AVAILABLE = 1;
 const CODES = Object.keys(ERROR_STATUS) as readonly ErrorCode[];
+const LOST_ALL = 0;
+const LOST_ROOM = 1;
+const LOST_PATTERNS = 2;
 const FROM_OLDEST = 0;
 const FROM_LAST = 1;
 const FROM_AFTER = 2;
@@ -48,6 +52,12 @@ export function writeRecord(target: RecordTarget, record: WorkerRecord | HubReco
       return;
     case "state":
       write(target, RECORD.state, 0, [record.ref], [], [record.room]);
+      return;
+    case "watch":
+      write(target, RECORD.watch, 0, [record.ref], [], [record.patterns.join(" ")]);
+      return;
+    case "unwatch":
+      write(target, RECORD.unwatch, 0, [record.ref], [], [record.pattern]);
       return;
     case "welcome":
       write(target, RECORD.welcome, 0, [record.version], [], []);
@@ -87,6 +97,12 @@ export function writeRecord(target: RecordTarget, record: WorkerRecord | HubReco
       write(target, RECORD.snapshot, 0, [ref], [head.offset, droppedKeys], [head.epoch]);
       return;
     }
+    case "watching":
+      write(target, RECORD.watching, 0, [record.ref], [], []);
+      return;
+    case "watchLost":
+      writeLost(target, record.where);
+      return;
     case "failed": {
       const { code, message, retryMs } = record.error;
       write(target, RECORD.failed, CODES.indexOf(code), [record.ref], [retryMs ?? NO_RETRY], [message]);
@@ -164,6 +180,12 @@ function writeHistory(target: RecordTarget, record: Extract<WorkerRecord, { type
   return;
 }
 
+function writeLost(target: RecordTarget, where: LostWhere): void {
+  if (where === "all") write(target, RECORD.watchLost, LOST_ALL, [], [], [""]);
+  else if ("room" in where) write(target, RECORD.watchLost, LOST_ROOM, [], [], [where.room]);
+  else write(target, RECORD.watchLost, LOST_PATTERNS, [], [], [where.patterns.join(" ")]);
+}
+
 function readWorkerFields(fields: Fields): WorkerRecord {
   switch (fields.type) {
     case RECORD.hello:
@@ -186,6 +208,14 @@ function readWorkerFields(fields: Fields): WorkerRecord {
     }
     case RECORD.state:
       return { type: "state", ref: fields.integer(), room: fields.room() };
+    case RECORD.watch:
+      return { type: "watch", ref: fields.integer(), patterns: fields.patterns() };
+    case RECORD.unwatch: {
+      const ref = fields.integer();
+      const [pattern, ...others] = fields.patterns();
+      if (pattern === undefined || others.length > 0) throw new MalformedRecord("an unwatch of none or many");
+      return { type: "unwatch", ref, pattern };
+    }
     default:
       throw new MalformedRecord(`a record of type ${fields.type}, which no worker sends`);
   }
@@ -243,11 +273,22 @@ function readHubFields(fields: Fields): HubRecord {
       const droppedKeys = fields.count();
       return { type: "snapshot", ref, head: { epoch: fields.text(), offset }, droppedKeys };
     }
+    case RECORD.watching:
+      return { type: "watching", ref: fields.integer() };
+    case RECORD.watchLost:
+      return { type: "watchLost", where: readLost(fields) };
     case RECORD.failed:
       return { type: "failed", ref: fields.integer(), error: readError(fields) };
     default:
       throw new MalformedRecord(`a record of type ${fields.type}, which no hub sends`);
   }
+}
+
+function readLost(fields: Fields): LostWhere {
+  if (fields.flags === LOST_ROOM) return { room: fields.room() };
+  if (fields.flags === LOST_PATTERNS) return { patterns: fields.patterns() };
+  if (fields.flags !== LOST_ALL || fields.text() !== "") throw new MalformedRecord("a loss of nothing known");
+  return "all";
 }
 
 function readError(fields: Fields): CodedError {
@@ -301,6 +342,16 @@ class Fields {
     const length = this.integer();
     const start = this.#take(length);
     return readRoom(this.#bytes, start, start + length);
+  }
+
+  /** Patterns have no spaces. */
+  patterns(): RoomPattern[] {
+    return this.text()
+      .split(" ")
+      .map((text) => {
+        if (!isPattern(text)) throw new MalformedRecord("text that is no pattern of rooms");
+        return text;
+      });
   }
 
   position(): Position {

@@ -6,7 +6,9 @@ import { CodedError, ERROR_STATUS, type ErrorCode } from "../../protocol/errors.
 import type { ResetReason } from "../../protocol/frames.js";
 import { createMessage, dataOf, type Message } from "../../protocol/message.js";
 import { parseRoom } from "../../protocol/room-name.js";
-import { numberOf, readMessage, writeMessage } from "./message-record.js";
+import { parsePattern } from "../../protocol/room-pattern.js";
+import { FrameArena } from "./frame-arena.js";
+import { numberOf, readMessage, roomIn, writeMessage } from "./message-record.js";
 import { type HubRecord, MalformedRecord, RECORD, type WorkerRecord } from "./record.js";
 import { readHubRecord, readWorkerRecord, writeRecord } from "./record-codec.js";
 import { RecordReader } from "./record-reader.js";
@@ -21,6 +23,8 @@ const text = fc.string({ unit: "grapheme", maxLength: 80 });
 const room = fc
   .stringMatching(/^[A-Za-z0-9_:-]{1,20}(\.[A-Za-z0-9_:-]{1,20}){0,2}$/)
   .map((name) => parseRoom(name));
+const pattern = fc.constantFrom("a.*", ">", "*", "a.b.>", "a").map((text) => parsePattern(text));
+const patterns = fc.array(pattern, { minLength: 1, maxLength: 5 });
 const position = fc.record({ epoch: text, offset: count });
 const bytes = fc.uint8Array({ maxLength: 300 });
 const reason = fc.constantFrom<ResetReason>("expired", "epoch", "purged");
@@ -61,6 +65,8 @@ const workerRecord: fc.Arbitrary<WorkerRecord> = fc.oneof(
     limit: count,
   }),
   fc.record({ type: fc.constant("state" as const), ref: uint32, room }),
+  fc.record({ type: fc.constant("watch" as const), ref: uint32, patterns }),
+  fc.record({ type: fc.constant("unwatch" as const), ref: uint32, pattern }),
 );
 
 const hubRecord: fc.Arbitrary<HubRecord> = fc.oneof(
@@ -84,6 +90,11 @@ const hubRecord: fc.Arbitrary<HubRecord> = fc.oneof(
   }),
   fc.record({ type: fc.constant("snapshot" as const), ref: uint32, head: position, droppedKeys: count }),
   fc.record({ type: fc.constant("failed" as const), ref: uint32, error }),
+  fc.record({ type: fc.constant("watching" as const), ref: uint32 }),
+  fc.record({
+    type: fc.constant("watchLost" as const),
+    where: fc.oneof(fc.constant("all" as const), fc.record({ room }), fc.record({ patterns })),
+  }),
 );
 
 const message: fc.Arbitrary<Message> = fc
@@ -120,7 +131,8 @@ test("a message comes out as it went in, with bytes of its own", () => {
       const { bytes, view } = placed(encodedMessage(sent, number), asBuffer);
       const end = bytes.length - TAIL;
       assert.equal(numberOf(view, LEAD, end), number);
-      const read = readMessage(bytes, view, LEAD, end, sent.room);
+      assert.equal(roomIn(bytes, view, LEAD, end), sent.room);
+      const read = readMessage(bytes, view, LEAD, end, sent.room, new FrameArena());
       bytes.fill(0);
       assert.deepEqual(plain(read), plain(sent));
       assert.deepEqual(Buffer.from(dataOf(read)), Buffer.from(dataOf(sent)));
@@ -146,6 +158,7 @@ test("bytes that are no record are told as such, whatever they are", () => {
         () => readWith(readWorkerRecord, broken),
         () => readWith(readHubRecord, broken),
         () => readMessageFrom(broken),
+        () => readWith(roomIn, broken),
       ]) {
         try {
           read();
@@ -266,7 +279,7 @@ function readWith<T>(
 function readMessageFrom(record: Uint8Array): Message {
   const { bytes, view } = placed(record);
   numberOf(view, LEAD, LEAD + record.length);
-  return readMessage(bytes, view, LEAD, LEAD + record.length, ROOM);
+  return readMessage(bytes, view, LEAD, LEAD + record.length, ROOM, new FrameArena());
 }
 
 /** Any bytes as hex, so that kinds of arrays compare. */

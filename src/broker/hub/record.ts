@@ -1,7 +1,8 @@
-import type { HistoryFrom, Outgoing } from "../../core/ports.js";
+import type { HistoryFrom, LostWhere, Outgoing } from "../../core/ports.js";
 import type { CodedError } from "../../protocol/errors.js";
 import type { Position, ResetReason } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { RoomPattern } from "../../protocol/room-pattern.js";
 
 /**
  * What goes over the socket between hub and worker: records, each `u32 length of all of it, u8 type, u8 flags, …`,
@@ -15,6 +16,8 @@ export const RECORD = {
   history: 5,
   state: 6,
   presence: 7,
+  watch: 8,
+  unwatch: 9,
   welcome: 16,
   opened: 17,
   message: 18,
@@ -28,10 +31,13 @@ export const RECORD = {
   checkpoint: 26,
   status: 27,
   presenceTold: 28,
+  watching: 29,
+  watched: 30,
+  watchLost: 31,
 } as const;
 
 /** Hub and worker of different builds meet in a rolling replacement; they must not misread each other. */
-export const WIRE_VERSION = 4;
+export const WIRE_VERSION = 5;
 
 /** Length, type and flags, with which every record begins. */
 export const RECORD_HEAD_BYTES = 6;
@@ -67,9 +73,12 @@ export type WorkerRecord =
       readonly from: HistoryFrom;
       readonly limit: number;
     }
-  | { readonly type: "state"; readonly ref: number; readonly room: RoomName };
+  | { readonly type: "state"; readonly ref: number; readonly room: RoomName }
+  /** Wants what comes for rooms that these mean and that it does not have open. */
+  | { readonly type: "watch"; readonly ref: number; readonly patterns: readonly RoomPattern[] }
+  | { readonly type: "unwatch"; readonly ref: number; readonly pattern: RoomPattern };
 
-/** What the hub says. Messages have records of their own (message-record.ts): live, or of a page or snapshot. */
+/** What the hub says. Messages have records of their own (message-record.ts): live, watched, or of a page or snapshot. */
 export type HubRecord =
   /** Answers hello, with the hub's own version. */
   | { readonly type: "welcome"; readonly version: number }
@@ -112,6 +121,10 @@ export type HubRecord =
       readonly head: Position;
       readonly droppedKeys: number;
     }
+  /** Answers watch and unwatch: it is so from here on. */
+  | { readonly type: "watching"; readonly ref: number }
+  /** Something may have been missed in rooms that are watched. */
+  | { readonly type: "watchLost"; readonly where: LostWhere }
   | { readonly type: "failed"; readonly ref: number; readonly error: CodedError };
 
 /** Whether a number is one that offsets and counts can have. */

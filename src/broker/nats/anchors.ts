@@ -36,16 +36,19 @@ export class Anchors {
     };
   }
 
-  /** A publish of this node that was acknowledged. */
-  noteOwn(sequence: number, id: string, data: Uint8Array, roomToken: string): void {
+  /**
+   * A publish of this node that was acknowledged.
+   * @param first The {@link firstBytes} of its data, which is so many bytes long.
+   */
+  noteOwn(sequence: number, id: string, length: number, first: number, roomToken: string): void {
     const slot = slotOf(roomToken);
     if (sequence <= (this.#slots[slot]?.sequence ?? 0)) return;
     this.#slots[slot] = {
       sequence,
       headers: undefined,
       id,
-      length: data.length,
-      firstBytes: firstBytes(data),
+      length,
+      firstBytes: first,
     };
   }
 
@@ -78,6 +81,7 @@ function slotOf(roomToken: string): number {
   return (roomToken.charCodeAt(roomToken.length - 1) + roomToken.length) & (SLOTS - 1);
 }
 
-function firstBytes(data: Uint8Array): number {
+/** The first four, 0 where there are none. */
+export function firstBytes(data: Uint8Array): number {
   return ((data[0] ?? 0) << 24) | ((data[1] ?? 0) << 16) | ((data[2] ?? 0) << 8) | (data[3] ?? 0);
 }

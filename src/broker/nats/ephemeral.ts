@@ -1,4 +1,4 @@
-import type { Subscription } from "@nats-io/transport-node";
+import { MsgHdrsImpl, type Subscription } from "@nats-io/transport-node";
 import type { Sink } from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import { createMessage } from "../../protocol/message.js";
@@ -6,7 +6,6 @@ import type { RoomName } from "../../protocol/room-name.js";
 import type { NatsLink } from "./connection.js";
 import { ownHeaders } from "./message-headers.js";
 import type { Delivery } from "./open-room.js";
-import { EncodedHeaders } from "./publisher.js";
 import { contentOf } from "./stored-message.js";
 import { headersOf } from "./stream-reader.js";
 import { encodeRoom, type Subjects } from "./subjects.js";
@@ -57,7 +56,7 @@ export class EphemeralRooms {
     if (!this.#link.connected) throw refuse("unavailable", "NATS is away");
     if (this.#underway > limits.ephemeralBytes)
       throw refuse("unavailable", `${limits.ephemeralBytes} bytes wait for NATS, the limit`);
-    this.#headers.bytes = ownHeaders({ time: nowMs(), origin, key, id: undefined });
+    this.#headers.bytes = Buffer.from(ownHeaders({ time: nowMs(), origin, key, id: undefined }), "latin1");
     try {
       // The connection copies the bytes only when it writes them.
       this.#link.connection.publish(this.#subjects.ephemeral(room), data.slice(), { headers: this.#headers });
@@ -112,3 +111,12 @@ export class EphemeralRooms {
 }
 
 const RETRY_MS = 500;
+
+/** Headers that are bytes already. The client encodes them while it publishes, so one object serves all. */
+class EncodedHeaders extends MsgHdrsImpl {
+  bytes: Uint8Array = new Uint8Array();
+
+  override encode(): Uint8Array {
+    return this.bytes;
+  }
+}

@@ -83,12 +83,12 @@ export interface OwnHeaders {
   readonly id: string | undefined;
 }
 
-/** The whole block. The id is plain ASCII without line breaks. */
-export function ownHeaders({ time, origin, key, id }: OwnHeaders): Uint8Array {
+/** The whole block, of ASCII. So must the id be, without line breaks. */
+export function ownHeaders({ time, origin, key, id }: OwnHeaders): HeaderText {
   const who = origin === undefined ? "" : percentEncode(origin);
   const what = key === undefined ? "" : key === "" ? EMPTY_KEY : percentEncode(key);
   const last = id === undefined ? "" : `\r\nNats-Msg-Id: ${id}`;
-  return Buffer.from(`NATS/1.0${OWN} ${time.toString(36)};${who};${what}${last}\r\n\r\n`, "latin1");
+  return `NATS/1.0${OWN} ${time.toString(36)};${who};${what}${last}\r\n\r\n`;
 }
 
 const OWN = "\r\nFw:";

@@ -156,7 +156,7 @@ describe("foreign publishers", () => {
     // A message that claims to be ours: its data is checked like any other.
     await rawPublish(
       subject,
-      ownHeaders({ time: 5, origin: "o", key: "k", id: undefined }),
+      Buffer.from(ownHeaders({ time: 5, origin: "o", key: "k", id: undefined })),
       Uint8Array.of(0xdf),
     );
     // The wrong partition, a room that is none, and a status where a message should be.

@@ -1,14 +1,26 @@
 import { createHash } from "node:crypto";
-import type { Broker, Gossip, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../../core/ports.js";
+import type {
+  Broker,
+  Gossip,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../../core/ports.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { RoomPattern } from "../../protocol/room-pattern.js";
+import { firstBytes } from "./anchors.js";
 import { insist } from "./js-api.js";
 import { ownHeaders } from "./message-headers.js";
 import type { NatsCounters } from "./nats-counters.js";
 import type { NatsParts } from "./nats-parts.js";
 import { headOfEmpty, versionOf } from "./nats-reads.js";
 import type { HistoryBounds, RoomPlace } from "./room-reader.js";
+import { Routes } from "./routes.js";
 import { placeOf } from "./stream-plan.js";
 import type { Stream } from "./streams.js";
 import { encodeKey, encodeRoom, percentEncode } from "./subjects.js";
@@ -31,12 +43,14 @@ const EPHEMERAL: Position = Object.freeze({ epoch: "", offset: 0 });
  */
 export class NatsBroker implements Broker {
   readonly #parts: NatsParts;
+  readonly #routes: Routes;
   readonly #heads = new Map<string, Promise<Snapshot>>();
   #stopping: Promise<void> | undefined;
 
   /** Use `startNatsBroker`. */
   constructor(parts: NatsParts) {
     this.#parts = parts;
+    this.#routes = new Routes(parts.plan, parts.streams);
   }
 
   get counters(): NatsCounters {
@@ -63,32 +77,31 @@ export class NatsBroker implements Broker {
     const { room, data, key, id, origin } = outgoing;
     const { plan, publisher, delivery, flows, keeper, ephemeral } = this.#parts;
     const { counters, nowMs } = delivery;
-    const { set } = placeOf(plan, room);
-    if (set === undefined) {
+    const route = this.#routes.of(room);
+    if (route === "ephemeral") {
       ephemeral.publish({ room, data, key, origin });
       counters.published += 1;
       return EPHEMERAL;
     }
-    const token = encodeRoom(room);
-    const stream = this.#parts.streams.at(set, plan.subjects.partitionOf(token));
+    const { stream, token } = route;
     this.#refuseIfAway(room, stream);
     const messageId = id === undefined ? publisher.nextId() : idOf(token, id);
-    const isKeyInSubject = set.keyed && (key === undefined || !encodeKey(key).startsWith("%%"));
-    const parcel = {
-      subject: plan.subjects.storedOf(set, stream.partition, token, key),
+    const isKeyInSubject = stream.set.keyed && (key === undefined || !encodeKey(key).startsWith("%%"));
+    const [length, first] = [data.length, firstBytes(data)];
+    const stored = publisher.publish({
+      subject: route.subject ?? plan.subjects.storedOf(stream.set, stream.partition, token, key),
       headers: ownHeaders({ time: nowMs(), origin, key: isKeyInSubject ? undefined : key, id: messageId }),
-      // A piece of Node's pool: an array of its own would cost the collector more than all else of a publish.
-      data: Buffer.from(data),
+      data,
       stream: stream.name,
-    };
+    });
     const { epoch, seen } = stream;
-    const { sequence, isDuplicate } = await publisher.publish(parcel);
+    const { sequence, isDuplicate } = await stored;
     if (isDuplicate) counters.duplicates += 1;
     else {
       counters.published += 1;
       // What is stored later has a higher number, or it is another numbering.
       if (stream.epoch === epoch && sequence <= seen) await keeper.verify(stream);
-      if (stream.epoch === epoch) stream.anchors.noteOwn(sequence, messageId, parcel.data, token);
+      if (stream.epoch === epoch) stream.anchors.noteOwn(sequence, messageId, length, first, token);
     }
     stream.see(sequence);
     const open = flows.room(room);
@@ -119,6 +132,12 @@ export class NatsBroker implements Broker {
     this.#parts.ephemeral.close(room);
     this.#parts.flows.close(room);
   }
+
+  async watch(_pattern: RoomPattern, _watcher: Watcher): Promise<void> {
+    throw new CodedError("bad_request", "patterns are not offered with NATS");
+  }
+
+  unwatch(_pattern: RoomPattern): void {}
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     this.#refuseIfUnable();
@@ -188,12 +207,10 @@ export class NatsBroker implements Broker {
 
   /** Undefined: the room is ephemeral. */
   #placeOf(room: RoomName): RoomPlace | undefined {
-    const { plan, streams } = this.#parts;
-    const { set } = placeOf(plan, room);
-    if (set === undefined) return undefined;
-    const token = encodeRoom(room);
-    const partition = plan.subjects.partitionOf(token);
-    return { stream: streams.at(set, partition), filter: plan.subjects.filter(set, partition, token) };
+    const route = this.#routes.of(room);
+    if (route === "ephemeral") return undefined;
+    const { stream, token } = route;
+    return { stream, filter: this.#parts.plan.subjects.filter(stream.set, stream.partition, token) };
   }
 
   #insist<T>(attempt: () => Promise<T>): Promise<T> {

@@ -86,7 +86,7 @@ function run(seed: number): readonly number[] {
     if (scheduler.nowMs > CHAOS_MS) return;
     for (let count = random.below(12); count > 0; count -= 1) {
       ids += 1;
-      const parcel = { subject: "s", headers: NOTHING, data: NOTHING, stream: "S" };
+      const parcel = { command: NOTHING, payloadBytes: 0, stream: "S" };
       outbox.add(parcel, ids, scheduler.nowMs);
     }
     pump();

@@ -1,11 +1,12 @@
 import { CodedError } from "../../protocol/errors.js";
 import { Deque } from "../deque.js";
 
-/** What is to be published, as bytes that are copies. */
+/** What is to be published. */
 export interface Parcel {
-  readonly subject: string;
-  readonly headers: Uint8Array;
-  readonly data: Uint8Array;
+  /** All that is sent, as often as it is. */
+  readonly command: Uint8Array;
+  /** Headers and data, which the server has a limit for. */
+  readonly payloadBytes: number;
   /** The stream that is to store it. */
   readonly stream: string;
 }
@@ -29,7 +30,7 @@ export interface OutboxCounters {
 
 /** One publish on its way. */
 export interface Entry<T> {
-  /** Its number, in the order of publishing; also names it in the reply. */
+  /** Its number, in the order of publishing; also names it in the answer. */
   readonly token: number;
   readonly parcel: Parcel;
   /** Whoever waits for it. */
@@ -64,6 +65,8 @@ interface Lane<T> {
   readonly waiting: Deque<Entry<T>>;
   /** Sent before and to be sent again, in order. */
   again: Entry<T>[];
+  /** Sent in a row since its turn began. */
+  turn: number;
   /** Its stream does not answer: nothing is sent to it before this time. */
   pausedUntilMs: number;
   pauseMs: number;
@@ -71,6 +74,12 @@ interface Lane<T> {
 
 const PAUSE_FIRST_MS = 50;
 const PAUSE_MOST_MS = 1_000;
+
+/**
+ * Publishes of one lane that are sent in a row. A server that gets those of a stream together stores, republishes and answers
+ * them together: 17 µs of its CPU each in place of 22 (`bench bridge --parts publish`).
+ */
+const TURN = 32;
 
 /** Longer than answers take at full speed, shorter than most elections. */
 const SLOW_MS = 250;
@@ -114,6 +123,16 @@ export class Outbox<T> {
     return this.#messages;
   }
 
+  /** The one that the next publish gets. */
+  get nextToken(): number {
+    return this.#tokens + 1;
+  }
+
+  /** Of those the ones that were sent and wait for their answer. */
+  get underway(): number {
+    return this.#sent.size;
+  }
+
   /** Takes a publish. @throws CodedError `unavailable` above the bounds, or while NATS is away. */
   add(parcel: Parcel, waiter: T, nowMs: number): void {
     this.#refuse(sizeOf(parcel), nowMs);
@@ -134,10 +153,15 @@ export class Outbox<T> {
         return undefined;
       if (lane.pausedUntilMs > nowMs || !maySend(lane)) continue;
       const entry = lane.again.shift() ?? lane.waiting.shift();
-      this.#ready.delete(lane);
+      lane.turn += 1;
+      const hasMore = lane.again.length > 0 || lane.waiting.length > 0;
+      if (!hasMore || lane.turn >= TURN) {
+        lane.turn = 0;
+        this.#ready.delete(lane);
+        // Behind the others.
+        if (hasMore) this.#ready.add(lane);
+      }
       if (entry === undefined) continue;
-      // Behind the others: each lane in turn.
-      if (lane.again.length > 0 || lane.waiting.length > 0) this.#ready.add(lane);
       if (entry.attempts > 0) this.#counters.retriedPublishes += 1;
       entry.attempts += 1;
       entry.sentMs = nowMs;
@@ -321,6 +345,7 @@ export class Outbox<T> {
         sent: new Set(),
         waiting: new Deque(),
         again: [],
+        turn: 0,
         pausedUntilMs: 0,
         pauseMs: 0,
       };
@@ -340,7 +365,7 @@ function maySend<T>(lane: Lane<T>): boolean {
   return true;
 }
 
-/** Envelope and objects included, about. */
-function sizeOf({ headers, data }: Parcel): number {
-  return headers.length + data.length + 200;
+/** Objects included, about. */
+function sizeOf({ command }: Parcel): number {
+  return command.length + 100;
 }

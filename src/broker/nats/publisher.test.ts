@@ -7,10 +7,13 @@ import { DEFAULT_NATS_LIMITS } from "./limits.js";
 import { createNatsCounters } from "./nats-counters.js";
 import { Publisher } from "./publisher.js";
 
+const HEADERS = "NATS/1.0\r\nFw: a;;\r\n\r\n";
+
 /** A publisher whose server is the test. */
 class Rig {
-  readonly replies: string[] = [];
+  readonly commands: string[] = [];
   readonly publisher: Publisher;
+  #whenSent: (() => void) | undefined;
   #take: (cause: Error | null, reply: Msg) => void = () => undefined;
 
   constructor() {
@@ -18,16 +21,29 @@ class Rig {
       subscribe: (_subject: string, options: { callback: (cause: Error | null, reply: Msg) => void }) => {
         this.#take = options.callback;
       },
-      publish: (_subject: string, _data: Uint8Array, { reply }: { reply: string }) =>
-        this.replies.push(reply),
     };
-    const link = { connection, inboxPrefix: undefined } as unknown as NatsLink;
+    const send = (command: Uint8Array): void => {
+      this.commands.push(Buffer.from(command).toString("latin1"));
+      this.#whenSent?.();
+    };
+    const payloadBytesMax = 1_000;
+    const link = { connection, send, payloadBytesMax, inboxPrefix: undefined } as unknown as NatsLink;
     this.publisher = new Publisher(link, DEFAULT_NATS_LIMITS, createNatsCounters(), Date.now);
   }
 
-  publish(): ReturnType<Publisher["publish"]> {
-    const bytes = Uint8Array.of(1);
-    return this.publisher.publish({ subject: "fw.in.0.a", headers: bytes, data: bytes, stream: "FW_0" });
+  publish(data = Uint8Array.of(0x31)): ReturnType<Publisher["publish"]> {
+    const stored = this.publisher.publish({ subject: "fw.in.0.a", headers: HEADERS, data, stream: "FW_0" });
+    stored.catch(() => {});
+    return stored;
+  }
+
+  /** The subjects that answers to so many publishes go to. */
+  async replies(count: number): Promise<string[]> {
+    while (this.commands.length < count)
+      await new Promise<void>((resolve) => {
+        this.#whenSent = resolve;
+      });
+    return this.commands.map((command) => command.split(" ")[2] ?? "");
   }
 
   /** What the server says to a subject, in front of and behind which other bytes lie in memory. */
@@ -51,7 +67,7 @@ test("the answer says under which number a message is stored, and whether it was
   ];
   for (const [text, sequence, isDuplicate] of answers) {
     const stored = rig.publish();
-    rig.answer(rig.replies.at(-1) ?? "", text);
+    rig.answer((await rig.replies(rig.commands.length + 1)).at(-1) ?? "", text);
     assert.deepEqual(await stored, { sequence, isDuplicate }, text);
   }
 });
@@ -59,8 +75,8 @@ test("the answer says under which number a message is stored, and whether it was
 test("each answer goes to the publish that it names, however many are on their way", async (t) => {
   const rig = new Rig();
   t.after(() => rig.publisher.stop(0));
-  const stored = Array.from({ length: 2_000 }, () => rig.publish());
-  for (const [index, reply] of rig.replies.entries())
+  const stored = Array.from({ length: 1_000 }, () => rig.publish());
+  for (const [index, reply] of (await rig.replies(stored.length)).entries())
     rig.answer(reply, `{"stream":"FW_0","seq":${index + 1}}`);
   const sequences = (await Promise.all(stored)).map(({ sequence }) => sequence);
   assert.deepEqual(
@@ -73,7 +89,7 @@ test("what is no acknowledgement stores nothing: errors, no responders, nonsense
   const rig = new Rig();
   t.after(() => rig.publisher.stop(0));
   const one = rig.publish();
-  const reply = rig.replies[0] ?? "";
+  const [reply = ""] = await rig.replies(1);
   const cut = reply.lastIndexOf(".");
   rig.answer(`${reply.slice(0, cut)}.zz`, '{"seq":4}');
   rig.answer(`${reply.slice(0, cut)}.-1`, '{"seq":4}');
@@ -89,12 +105,27 @@ test("what is no acknowledgement stores nothing: errors, no responders, nonsense
   assert.equal((await one).sequence, 5);
 });
 
+test("a publish is one command, with its sizes, and too large for the server where its payload is", async (t) => {
+  const rig = new Rig();
+  t.after(() => rig.publisher.stop(0));
+  const stored = rig.publish(Buffer.from("data"));
+  const [reply = ""] = await rig.replies(1);
+  const size = HEADERS.length;
+  assert.equal(rig.commands[0], `HPUB fw.in.0.a ${reply} ${size} ${size + 4}\r\n${HEADERS}data\r\n`);
+  rig.answer(reply, '{"stream":"FW_0","seq":1}');
+  await stored;
+  await assert.rejects(rig.publish(new Uint8Array(1_001 - size)), /too_large|1001 bytes/);
+  void rig.publish(new Uint8Array(1_000 - size));
+  await rig.replies(2);
+});
+
 test("a message that the stream finds too large is refused for good", async (t) => {
   const rig = new Rig();
   t.after(() => rig.publisher.stop(0));
   const large = rig.publish();
+  const [reply = ""] = await rig.replies(1);
   rig.answer(
-    rig.replies[0] ?? "",
+    reply,
     '{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}',
   );
   await assert.rejects(large, (error) => error instanceof CodedError && error.code === "too_large");

@@ -1,10 +1,20 @@
-import { createInbox, type Msg, MsgHdrsImpl, MsgImpl, nuid } from "@nats-io/transport-node";
+import { createInbox, type Msg, MsgImpl, nuid } from "@nats-io/transport-node";
 import { CodedError } from "../../protocol/errors.js";
 import type { NatsLink } from "./connection.js";
 import type { NatsLimits } from "./limits.js";
+import type { HeaderText } from "./message-headers.js";
 import type { NatsCounters } from "./nats-counters.js";
-import { type Entry, Outbox, type Parcel } from "./outbox.js";
+import { type Entry, Outbox } from "./outbox.js";
 import { headersOf } from "./stream-reader.js";
+
+/** What a stream is to store. */
+export interface Publish {
+  readonly subject: string;
+  readonly headers: HeaderText;
+  /** Copied. */
+  readonly data: Uint8Array;
+  readonly stream: string;
+}
 
 /** Where a publish was stored. */
 export interface Stored {
@@ -18,6 +28,13 @@ interface Waiter {
   reject(cause: unknown): void;
 }
 
+/**
+ * Where fewer wait for their answers, a publish is sent within the turn of the loop that it came in. Else it waits for
+ * others, so that acknowledgements do not come, and free the next publishes, in ever smaller bits: each is a write.
+ */
+const QUIET = 256;
+const PACE_MS = 1;
+
 /** How often what waits too long is looked at. */
 const TICK_MS = 100;
 
@@ -30,12 +47,12 @@ export class Publisher {
   readonly #nowMs: () => number;
   readonly #outbox: Outbox<Waiter>;
   readonly #inbox: string;
-  readonly #headers = new EncodedHeaders();
   readonly #ticker: NodeJS.Timeout;
   /** Begins the ids of publishes that have none of their own; another one for every start. */
   readonly #name = nuid.next();
   #ids = 0;
   #stopped = false;
+  #scheduled = false;
 
   constructor(link: NatsLink, limits: NatsLimits, counters: NatsCounters, nowMs: () => number) {
     this.#link = link;
@@ -58,11 +75,14 @@ export class Publisher {
   }
 
   /** @throws CodedError `unavailable`: not stored, or not known; `too_large`: the server takes no such message. */
-  publish(parcel: Parcel): Promise<Stored> {
+  publish({ subject, headers, data, stream }: Publish): Promise<Stored> {
     return new Promise((resolve, reject) => {
       if (this.#stopped) throw new CodedError("unavailable", "the broker has stopped", 1_000);
-      this.#outbox.add(parcel, { resolve, reject }, this.#nowMs());
-      this.#pump();
+      const reply = `${this.#inbox}.${this.#outbox.nextToken.toString(36)}`;
+      const command = commandOf(subject, reply, headers, data);
+      const payloadBytes = headers.length + data.length;
+      this.#outbox.add({ command, payloadBytes, stream }, { resolve, reject }, this.#nowMs());
+      this.#pumpSoon();
     });
   }
 
@@ -90,23 +110,30 @@ export class Publisher {
     for (const { entry, error } of this.#outbox.clear()) entry.waiter.reject(error);
   }
 
+  #pumpSoon(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    if (this.#outbox.underway < QUIET) queueMicrotask(this.#pumpNow);
+    else setTimeout(this.#pumpNow, PACE_MS);
+  }
+
+  readonly #pumpNow = (): void => {
+    this.#scheduled = false;
+    this.#pump();
+  };
+
   #pump(): void {
     const nowMs = this.#nowMs();
     for (let entry = this.#outbox.next(nowMs); entry !== undefined; entry = this.#outbox.next(nowMs))
       this.#send(entry);
   }
 
-  #send({ token, parcel }: Entry<Waiter>): void {
-    this.#headers.bytes = parcel.headers;
-    try {
-      this.#link.connection.publish(parcel.subject, parcel.data, {
-        headers: this.#headers,
-        reply: `${this.#inbox}.${token.toString(36)}`,
-      });
-    } catch (cause) {
-      // The client refuses what is above the server's max_payload; all else that it throws is a bug of ours.
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      this.#refuse(token, new CodedError("too_large", `NATS does not take this message: ${reason}`));
+  #send({ token, parcel: { command, payloadBytes } }: Entry<Waiter>): void {
+    const { payloadBytesMax } = this.#link;
+    if (payloadBytes <= payloadBytesMax) this.#link.send(command);
+    else {
+      const text = `${payloadBytes} bytes; its max_payload is ${payloadBytesMax}`;
+      this.#refuse(token, new CodedError("too_large", `NATS does not take this message of ${text}`));
     }
   }
 
@@ -121,7 +148,7 @@ export class Publisher {
       const entry = this.#outbox.acknowledged(token, isKnown);
       // Sent twice, it may be its own duplicate.
       entry?.waiter.resolve({ sequence, isDuplicate: isKnown && entry.attempts === 1 });
-      this.#pump();
+      if (this.#outbox.size > this.#outbox.underway) this.#pumpSoon();
       return;
     }
     // Nobody is there (no responders), or an error of the server.
@@ -142,6 +169,18 @@ export class Publisher {
     for (const { entry, error } of this.#outbox.tick(this.#nowMs())) entry.waiter.reject(error);
     this.#pump();
   }
+}
+
+/** The protocol's command to publish, in one piece of Node's pool: arrays of their own would cost the collector more. */
+function commandOf(subject: string, reply: string, headers: HeaderText, data: Uint8Array): Uint8Array {
+  const { length } = headers;
+  const begin = `HPUB ${subject} ${reply} ${length} ${length + data.length}\r\n${headers}`;
+  const command = Buffer.allocUnsafe(begin.length + data.length + 2);
+  command.write(begin, 0, "latin1");
+  command.set(data, begin.length);
+  command[command.length - 2] = CARRIAGE_RETURN;
+  command[command.length - 1] = LINE_FEED;
+  return command;
 }
 
 /** The number behind a subject's last dot, in base 36; NaN where there is none. */
@@ -191,6 +230,8 @@ function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
 
 const SEQUENCE = Buffer.from('"seq":');
 const NONE = Object.freeze({ sequence: 0, isKnown: false });
+const CARRIAGE_RETURN = 0x0d;
+const LINE_FEED = 0x0a;
 const DOT = 0x2e;
 const SPACE = 0x20;
 const ZERO = 0x30;
@@ -201,12 +242,3 @@ const DUPLICATE = /"duplicate": ?true/;
 
 /** "message size exceeds maximum allowed" */
 const TOO_LARGE = /"err_code": ?10054\b/;
-
-/** Headers that are bytes already. The client encodes them while it publishes, so one object serves all. */
-export class EncodedHeaders extends MsgHdrsImpl {
-  bytes: Uint8Array = new Uint8Array();
-
-  override encode(): Uint8Array {
-    return this.bytes;
-  }
-}

@@ -5,7 +5,6 @@ import fc from "fast-check";
 import { parseRoom } from "../../protocol/room-name.js";
 import { limits, wellFormedText } from "../../protocol/values.testkit.js";
 import {
-  headerText,
   LAST_SEQUENCE,
   lastNumber,
   lastValue,
@@ -24,7 +23,7 @@ describe("headers", () => {
     const text = fc.option(wellFormedText(0, 100), { nil: undefined });
     fc.assert(
       fc.property(fc.maxSafeNat(), text, text, (time, origin, key) => {
-        const read = publisherHeaders(headerText(ownHeaders({ time, origin, key, id: "n.1" })));
+        const read = publisherHeaders(ownHeaders({ time, origin, key, id: "n.1" }));
         assert.deepEqual(read, { time, origin: origin === "" ? undefined : origin, key, msgpack: true });
       }),
     );
@@ -84,13 +83,13 @@ describe("content", () => {
 
   test("MessagePack comes through byte for byte", () => {
     const data = Uint8Array.from([0xd3, 0, 0, 0, 0, 0, 0, 0, 7]);
-    const headers = headerText(ownHeaders({ time: 3, origin: "s-1", key: "k", id: undefined }));
+    const headers = ownHeaders({ time: 3, origin: "s-1", key: "k", id: undefined });
     const { content } = read({ data, headers, storedMs: 5 });
     assert.deepEqual(content, { room: ROOM, time: 3, data, key: "k", origin: "s-1" });
   });
 
   test("data that is not what it should be is delivered as bytes, and counted", () => {
-    const own = headerText(ownHeaders({ time: 3, origin: undefined, key: undefined, id: undefined }));
+    const own = ownHeaders({ time: 3, origin: undefined, key: undefined, id: undefined });
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), fc.boolean(), (bytes, isOwn) => {
         const { content, counters } = read({ data: bytes, headers: isOwn ? own : "" });

@@ -24,29 +24,51 @@ export class PresenceHub {
   readonly counters: PresenceCounters = createPresenceCounters();
   readonly #exchange: Exchange;
   readonly #talk: NodeTalk | undefined;
-  readonly #timer: NodeJS.Timeout;
+  /** Undefined where nobody has anything to be told. */
+  #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
 
   constructor({ name, limits, gossip }: PresenceHubOptions) {
     this.#exchange = new Exchange(name, limits, gossip !== undefined);
     this.#talk =
       gossip &&
       new NodeTalk({ name, life: Date.now(), exchange: this.#exchange, gossip, counters: this.counters });
-    this.#timer = setInterval(() => this.#round(), ROUND_MS).unref();
+    if (gossip !== undefined) this.#wake();
   }
 
   connect(port: GuestPort): Guest {
-    return this.#exchange.connect(port);
+    const guest = this.#exchange.connect(port);
+    return {
+      say: (words) => {
+        guest.say(words);
+        this.#wake();
+      },
+      leave: () => {
+        guest.leave();
+        this.#wake();
+      },
+    };
   }
 
   /** Says good-bye to other hubs: who was here is gone for them. */
   stop(): void {
+    this.#isStopped = true;
     clearInterval(this.#timer);
     this.#talk?.stop();
   }
 
+  #wake(): void {
+    if (this.#isStopped) return;
+    this.#timer ??= setInterval(() => this.#round(), ROUND_MS).unref();
+  }
+
   #round(): void {
     this.#talk?.round(performance.now());
-    this.#exchange.round();
+    const isLeft = this.#exchange.round();
+    // Alone it hears of nothing but what its guests say, and ten rounds a second are most of what an idle process costs.
+    if (isLeft || this.#talk !== undefined) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 }
 

@@ -11,7 +11,11 @@ const LOBBY = parseRoom("lobby.a");
 const SETTLED_MS = 2_000;
 
 function as(sub: string, rights: readonly Right[] = ["subscribe", "members"]): Access {
-  return { ...OPEN_ACCESS, sub, rights: { allows: (right) => rights.includes(right) } };
+  return {
+    ...OPEN_ACCESS,
+    sub,
+    rights: { allows: (right) => rights.includes(right), allowsPattern: () => false },
+  };
 }
 
 function membersIn(frames: readonly ServerFrame[]): Extract<ServerFrame, { type: "members" }>[] {

@@ -3,7 +3,8 @@ import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import { createMessage, isRemoval, type Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../ports.js";
+import type { RoomPattern } from "../../protocol/room-pattern.js";
+import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot, Watcher } from "../ports.js";
 import type { SettingsOf } from "../settings.js";
 import type { Scheduler } from "./scheduler.testkit.js";
 
@@ -153,6 +154,12 @@ export class Link implements Broker {
     this.#sinks.delete(room);
     this.#queues.delete(room);
   }
+
+  async watch(_pattern: RoomPattern, _watcher: Watcher): Promise<void> {
+    throw new Error("the simulation has no patterns yet");
+  }
+
+  unwatch(_pattern: RoomPattern): void {}
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     await this.#trip();

@@ -56,9 +56,9 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "live members lose a reset",
-    file: "core/room-lane.js",
-    find: 'this.#sendControl({ type: "reset", room, ...position, reason: reset }, fanout);',
-    replace: ";",
+    file: "core/delivery.js",
+    find: 'return [{ type: "reset", room, ...position, reason: reset }];',
+    replace: "return NOTHING;",
   },
   {
     name: "a replay joins at the room's head, not where its lane's topic stands",
@@ -189,8 +189,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "a class that everybody left and that has come again begins before the room's head",
     file: "core/room-class.js",
-    find: "super(room.name, room.counters, room.head, room.resets);",
-    replace: "super(room.name, room.counters, { epoch: room.head.epoch, offset: 0 }, 0);",
+    find: "super(room.counters, room.head, room.resets);",
+    replace: "super(room.counters, { epoch: room.head.epoch, offset: 0 }, 0);",
   },
   {
     name: "a client whose subscription was moved to a slower class is not told",

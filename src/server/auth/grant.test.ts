@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { Right } from "../../core/access.js";
 import { parseRoom } from "../../protocol/room-name.js";
+import { matchesRoom, parsePattern } from "../../protocol/room-pattern.js";
 import { CompiledRights, isGrant } from "./grant.js";
 
 const allows = (pattern: string, room: string, right: Right = "subscribe", rights = "s", sub = "ada") =>
@@ -97,6 +98,65 @@ test("patterns match as their definition says, token by token", () => {
         (isOpen ? tokens.length > places.length : tokens.length === places.length);
       const text = [...places, ...(isOpen ? [">"] : [])].join(".");
       assert.equal(allows(text, tokens.join(".")), expected, `${text} ${tokens.join(".")}`);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("a pattern is allowed where one grant contains it, or its namespace lets everybody, and not otherwise", () => {
+  const rights = new CompiledRights(
+    [
+      { pattern: "user.{sub}.>", rights: "s" },
+      { pattern: "chat.*", rights: "sp" },
+      { pattern: "half.a", rights: "s" },
+      { pattern: "half.*.b", rights: "s" },
+      { pattern: "log.>", rights: "h" },
+    ],
+    "ada",
+    (room) => (room === "open" || room.startsWith("open.") ? 1 : 0),
+  );
+  const allowed = [
+    "user.ada.>",
+    "user.ada.*",
+    "user.ada.in.*",
+    "chat.*",
+    "chat.a",
+    "open.>",
+    "open.*",
+    "open",
+    "half.*.b",
+  ];
+  const denied = [
+    ...[">", "*", "*.*", "user.>", "user.*.in", "user.*.>", "user.eve.>", "chat.>", "chat.*.b", "half.>"],
+    ...["half.*", "log.>", "log.*", "opened.>", "*.a", "open.*.>".replace("open", "*")],
+  ];
+  for (const text of allowed) assert.equal(rights.allowsPattern("subscribe", parsePattern(text)), true, text);
+  for (const text of denied) assert.equal(rights.allowsPattern("subscribe", parsePattern(text)), false, text);
+  assert.equal(rights.allowsPattern("publish", parsePattern("chat.*")), true);
+  assert.equal(rights.allowsPattern("members", parsePattern("chat.*")), false);
+});
+
+test("where a pattern is allowed, so is every room that it means", () => {
+  const place = fc.constantFrom("a", "b", "*");
+  const pattern = fc
+    .tuple(fc.array(place, { maxLength: 3 }), fc.boolean())
+    .filter(([places, isOpen]) => places.length > 0 || isOpen)
+    .map(([places, isOpen]) => [...places, ...(isOpen ? [">"] : [])].join("."));
+  const room = fc.array(fc.constantFrom("a", "b"), { minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(fc.array(pattern, { maxLength: 4 }), pattern, room, (grants, wanted, tokens) => {
+      const rights = new CompiledRights(
+        grants.map((text) => ({ pattern: text, rights: "s" })),
+        undefined,
+        (name) => (name === "b" || name.startsWith("b.") ? 1 : 0),
+      );
+      const name = parseRoom(tokens.join("."));
+      if (
+        !rights.allowsPattern("subscribe", parsePattern(wanted)) ||
+        !matchesRoom(parsePattern(wanted), name)
+      )
+        return;
+      assert.ok(rights.allows("subscribe", name), `${wanted} ${name} by ${grants}`);
     }),
     { numRuns: 2_000 },
   );

@@ -1,5 +1,13 @@
 import type { Right, Rights } from "../../core/access.js";
-import { ROOM_BYTES_MAX, type RoomName } from "../../protocol/room-name.js";
+import { parseRoom, ROOM_BYTES_MAX, type RoomName } from "../../protocol/room-name.js";
+import {
+  containsPattern,
+  hasWildcard,
+  isPattern,
+  matchesRoom,
+  namespaceOfPattern,
+  type RoomPattern,
+} from "../../protocol/room-pattern.js";
 
 /** What a token or a configuration gives: a pattern of rooms, and rights as letters of `s`, `p`, `h` and `m`. */
 export interface Grant {
@@ -19,37 +27,35 @@ export const GRANT_TEXT =
 
 const BITS: Readonly<Record<Right, number>> = { subscribe: 1, publish: 2, history: 4, members: 8 };
 const LETTERS: Readonly<Record<string, number>> = { s: 1, p: 2, h: 4, m: 8 };
-const TOKEN = "[A-Za-z0-9_:-]+";
-/** A place in a pattern: a token that may hold the subject, or any one token. */
-const PLACE = String.raw`(?:\*|(?:[A-Za-z0-9_:-]|\{sub\})+)`;
-const PATTERN = new RegExp(String.raw`^(?:>|${PLACE}(?:\.${PLACE})*(?:\.>)?)$`);
+const SUB = "{sub}";
 /** A subject that may stand in a room's name: one token, so that no subject reaches into another one's rooms. */
-const SUBJECT = new RegExp(`^${TOKEN}$`);
+const SUBJECT = /^[A-Za-z0-9_:-]+$/;
 
 /** Whether it is what {@link GRANT_TEXT} says. */
 export function isGrant(raw: unknown): raw is readonly [string, string] {
   if (!Array.isArray(raw) || raw.length !== 2) return false;
   const [pattern, rights]: unknown[] = raw;
-  return typeof pattern === "string" && typeof rights === "string" && isPattern(pattern) && isRights(rights);
+  return typeof pattern === "string" && typeof rights === "string" && isTemplate(pattern) && isRights(rights);
 }
 
 export function isRights(text: string): boolean {
   return /^[sphm]+$/.test(text) && new Set(text).size === text.length;
 }
 
-function isPattern(text: string): boolean {
-  return text.length <= ROOM_BYTES_MAX && PATTERN.test(text);
+/** A pattern in whose tokens the subject may stand. */
+function isTemplate(text: string): boolean {
+  return text.length <= ROOM_BYTES_MAX && isPattern(text.replaceAll(SUB, "x"));
 }
 
 /** Rights as a few comparisons; compiled once, shared by all whose grants are the same. */
 export class CompiledRights implements Rights {
   readonly #exact = new Map<string, number>();
-  readonly #patterns: { readonly regexp: RegExp; readonly bits: number }[] = [];
+  readonly #patterns: { readonly pattern: RoomPattern; readonly bits: number }[] = [];
   readonly #namespaceBits: (room: RoomName) => number;
 
   /**
    * @param sub What `{sub}` stands for. A pattern with it gives nothing where the subject is not one token.
-   * @param namespaceBits What everybody may do in a room, as {@link bitsOf}.
+   * @param namespaceBits What everybody may do in a room, as {@link bitsOf}; the same for all rooms of a namespace.
    */
   constructor(grants: readonly Grant[], sub: string | undefined, namespaceBits: (room: RoomName) => number) {
     this.#namespaceBits = namespaceBits;
@@ -57,17 +63,26 @@ export class CompiledRights implements Rights {
       const own = substitute(pattern, sub);
       if (own === undefined) continue;
       const bits = bitsOf(rights);
-      if (!/[*>]/.test(own)) this.#exact.set(own, (this.#exact.get(own) ?? 0) | bits);
-      else this.#patterns.push({ regexp: regexpOf(own), bits });
+      if (!hasWildcard(own)) this.#exact.set(own, (this.#exact.get(own) ?? 0) | bits);
+      else this.#patterns.push({ pattern: own, bits });
     }
   }
 
   allows(right: Right, room: RoomName): boolean {
     const wanted = BITS[right];
     if (((this.#exact.get(room) ?? 0) & wanted) !== 0) return true;
-    for (const { regexp, bits } of this.#patterns)
-      if ((bits & wanted) !== 0 && regexp.test(room)) return true;
+    for (const { pattern, bits } of this.#patterns)
+      if ((bits & wanted) !== 0 && matchesRoom(pattern, room)) return true;
     return (this.#namespaceBits(room) & wanted) !== 0;
+  }
+
+  allowsPattern(right: Right, wanted: RoomPattern): boolean {
+    const bit = BITS[right];
+    if (((this.#exact.get(wanted) ?? 0) & bit) !== 0) return true;
+    for (const { pattern, bits } of this.#patterns)
+      if ((bits & bit) !== 0 && containsPattern(pattern, wanted)) return true;
+    const namespace = namespaceOfPattern(wanted);
+    return namespace !== undefined && (this.#namespaceBits(parseRoom(namespace)) & bit) !== 0;
   }
 }
 
@@ -80,19 +95,12 @@ export function bitsOf(rights: string): number {
 
 /** Whether grants mean something else for each subject. */
 export function namesSubject(grants: readonly Grant[]): boolean {
-  return grants.some(({ pattern }) => pattern.includes("{sub}"));
+  return grants.some(({ pattern }) => pattern.includes(SUB));
 }
 
-function substitute(pattern: string, sub: string | undefined): string | undefined {
-  if (!pattern.includes("{sub}")) return pattern;
-  return sub !== undefined && SUBJECT.test(sub) ? pattern.replaceAll("{sub}", sub) : undefined;
-}
-
-/** Each part is of the room grammar, so that nothing in it means anything in a regular expression; it cannot backtrack. */
-function regexpOf(pattern: string): RegExp {
-  const places = pattern.split(".").map((place) => {
-    if (place === "*") return TOKEN;
-    return place === ">" ? String.raw`${TOKEN}(?:\.${TOKEN})*` : place;
-  });
-  return new RegExp(`^${places.join(String.raw`\.`)}$`);
+/** Undefined where there is no such pattern: nothing is given then. */
+function substitute(template: string, sub: string | undefined): RoomPattern | undefined {
+  if (template.includes(SUB) && (sub === undefined || !SUBJECT.test(sub))) return undefined;
+  const pattern = template.replaceAll(SUB, sub ?? "");
+  return isPattern(pattern) ? pattern : undefined;
 }

@@ -5,6 +5,7 @@ import type { Access, Guest } from "../../core/access.js";
 import type { Outgoing } from "../../core/ports.js";
 import { CodedError, ERROR_STATUS, type ErrorCode } from "../../protocol/errors.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import type { RoomPattern } from "../../protocol/room-pattern.js";
 import { checkData, type DataLimits } from "../../protocol/transcode.js";
 import type { GatewayCounters } from "../gateway-limits.js";
 import type { Knock } from "./door.js";
@@ -35,6 +36,8 @@ export type Verdict = void | undefined | { readonly refuse: ErrorCode; readonly 
 export interface HookModule {
   onConnect?(caller: HookCaller & Pick<Knock, "headers" | "query">): Verdict | Promise<Verdict>;
   onSubscribe?(event: HookGuest & { readonly room: string }): Verdict | Promise<Verdict>;
+  /** Asked about patterns such as `chat.*`. A module that has `onSubscribe` and not this lets nobody subscribe to patterns. */
+  onSubscribePattern?(event: HookGuest & { readonly pattern: string }): Verdict | Promise<Verdict>;
   /** May return other `data` (anything that MessagePack can write) to be published instead. */
   onPublish?(
     event: HookGuest & { readonly room: string; readonly key: string | undefined; readonly data: unknown },
@@ -51,7 +54,7 @@ export interface HooksOptions {
   readonly onFailure: (hook: string, cause: unknown) => void;
 }
 
-const NAMES = ["onConnect", "onSubscribe", "onPublish"] as const;
+const NAMES = ["onConnect", "onSubscribe", "onSubscribePattern", "onPublish"] as const;
 
 /** Loads a module. @throws Error where it cannot be loaded, or exports none of the hooks. */
 export async function loadHooks(path: string): Promise<HookModule> {
@@ -82,6 +85,7 @@ export class Hooks {
   /** Undefined where the module does not have it, and nobody needs to ask. */
   readonly connect: ((knock: Knock, access: Access) => Promise<void>) | undefined;
   readonly subscribe: ((guest: Guest, room: RoomName) => Promise<void>) | undefined;
+  readonly subscribePattern: ((guest: Guest, pattern: RoomPattern) => Promise<void>) | undefined;
   readonly publish: ((guest: Guest, outgoing: Outgoing) => Promise<Outgoing>) | undefined;
 
   constructor(module: HookModule, options: HooksOptions) {
@@ -89,6 +93,8 @@ export class Hooks {
     this.#options = options;
     if (module.onConnect !== undefined) this.connect = (knock, access) => this.#connect(knock, access);
     if (module.onSubscribe !== undefined) this.subscribe = (guest, room) => this.#subscribe(guest, room);
+    if (module.onSubscribePattern !== undefined || module.onSubscribe !== undefined)
+      this.subscribePattern = (guest, pattern) => this.#subscribePattern(guest, pattern);
     if (module.onPublish !== undefined) this.publish = (guest, outgoing) => this.#publish(guest, outgoing);
   }
 
@@ -105,6 +111,17 @@ export class Hooks {
   async #subscribe(guest: Guest, room: RoomName): Promise<void> {
     const event = { ...this.#guestOf(guest), room };
     check(await this.#ask("onSubscribe", async () => this.#module.onSubscribe?.(event)));
+  }
+
+  async #subscribePattern(guest: Guest, pattern: RoomPattern): Promise<void> {
+    // Whoever decides about rooms one by one must not be passed by.
+    if (this.#module.onSubscribePattern === undefined)
+      throw new CodedError(
+        "forbidden",
+        `pattern ${pattern}: this server's hook decides about each room by itself: subscribe to rooms by their names`,
+      );
+    const event = { ...this.#guestOf(guest), pattern };
+    check(await this.#ask("onSubscribePattern", async () => this.#module.onSubscribePattern?.(event)));
   }
 
   #publish(guest: Guest, outgoing: Outgoing): Promise<Outgoing> {

@@ -2,6 +2,7 @@ import { CodedError } from "../../protocol/errors.js";
 import type { AskedRate, Position, SubscribeOptions } from "../../protocol/frames.js";
 import { parseSubscribeOptions } from "../../protocol/parse-request.js";
 import { parseRoom } from "../../protocol/room-name.js";
+import { hasWildcard, isPattern } from "../../protocol/room-pattern.js";
 import { parseJson } from "../../protocol/transcode.js";
 import { parsePosition, TOKEN_PARAMETER } from "../http-query.js";
 
@@ -48,7 +49,7 @@ export function planOf(query: string, lastEventId: string): EventPlan {
 }
 
 function roomsOfNames(parameters: URLSearchParams): PlannedRoom[] {
-  const names = parameters.getAll("room").map((name) => parseRoom(name));
+  const names = parameters.getAll("room").map(nameOf);
   const options = optionsOf(parameters);
   return names.map((name) => ({ name, after: undefined, options }));
 }
@@ -69,12 +70,20 @@ function roomsOfJson(parameters: URLSearchParams): PlannedRoom[] {
 function roomOfItem(item: unknown): PlannedRoom {
   if (!Array.isArray(item) || item.length > 2) throw bad(SUBSCRIBE_FORM);
   const [room, given]: unknown[] = item;
-  const name = parseRoom(room);
+  const name = nameOf(room);
   const { after, ...options } = parseSubscribeOptions(given);
   const unknown = Object.keys(given ?? {}).find((option) => !ROOM_OPTIONS.includes(option));
   if (unknown !== undefined)
     throw bad(`${name} has the option ${JSON.stringify(unknown)}; allowed are ${ROOM_OPTIONS.join(", ")}`);
   return { name, after, options };
+}
+
+function nameOf(raw: unknown): string {
+  if (isPattern(raw) && hasWildcard(raw))
+    throw bad(
+      `room=${raw}: a pattern has no position that a stream of events could resume from; name rooms, or subscribe over WebSocket`,
+    );
+  return parseRoom(raw);
 }
 
 /** What `id:` of an event holds: the position in each room, in the order of the request. */

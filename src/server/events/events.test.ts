@@ -260,6 +260,7 @@ test("what cannot be is refused before the stream begins, and says why", async (
     [`?${rooms(101)}`, 400, /name 1 to 100 rooms/],
     ["?room=a&room=a", 400, /each once/],
     ["?room=no%20room", 400, /room_invalid/],
+    ["?room=chat.*", 400, /bad_request.*pattern.*over WebSocket/],
     ["?room=a&colour=red", 400, /\\"colour\\" is unknown; allowed are room/],
     ["?room=a&last=-1", 400, /last is/],
     ["?room=a&last=1000000", 400, /last/],

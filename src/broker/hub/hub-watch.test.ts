@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { decode, encode } from "@msgpack/msgpack";
+import type { LostWhere, Watcher } from "../../core/ports.js";
+import { CodedError } from "../../protocol/errors.js";
+import { dataOf, type Message } from "../../protocol/message.js";
+import { parseRoom } from "../../protocol/room-name.js";
+import { parsePattern } from "../../protocol/room-pattern.js";
+import { Collector } from "../conformance-rig.testkit.js";
+import { GatedBroker } from "./gated-broker.testkit.js";
+import { DEADLINE_MS, HubKit, type HubKitOptions, until } from "./hub.testkit.js";
+import { SocketProxy } from "./socket-proxy.testkit.js";
+
+const ROOM = parseRoom("log.a");
+const OTHER = parseRoom("log.b");
+const ALL = parsePattern("log.>");
+
+/** What a watcher was handed, in order: numbers of messages, and what was lost. */
+class Onlooker implements Watcher {
+  readonly told: (number | LostWhere)[] = [];
+
+  message(message: Message): void {
+    this.told.push(Number(decode(dataOf(message))));
+  }
+
+  lost(where: LostWhere): void {
+    this.told.push(where);
+  }
+}
+
+function makeKit(t: TestContext, options: HubKitOptions = {}): HubKit {
+  const kit = new HubKit(options);
+  t.after(() => kit.dispose());
+  return kit;
+}
+
+function publish(kit: HubKit, value: unknown, room = ROOM) {
+  return kit.broker.publish({ room, data: encode(value) });
+}
+
+test("a hub that is gone and back: the watcher is told once, before anything comes again", async (t) => {
+  const kit = makeKit(t);
+  await kit.start();
+  const link = await kit.linked();
+  const onlooker = new Onlooker();
+  for (const text of ["log.>", "log.*", "eph.*"]) await link.watch(parsePattern(text), onlooker);
+  await publish(kit, 1);
+  await until(() => onlooker.told.length === 1);
+  await kit.stopHub();
+  await until(() => !link.linked);
+  await assert.rejects(
+    link.watch(parsePattern("log.x"), onlooker),
+    (cause) => cause instanceof CodedError && cause.code === "unavailable" && cause.retryMs !== undefined,
+  );
+  await publish(kit, 2);
+  await kit.start();
+  await until(() => onlooker.told.length === 2);
+  await publish(kit, 3);
+  await until(() => onlooker.told.length === 3);
+  assert.deepEqual(onlooker.told, [1, "all", 3]);
+  assert.deepEqual([link.counters.watchedPatterns, kit.counters.watchedPatterns], [3, 3]);
+});
+
+test("a worker that does not read is told that it has lost some, and holds nobody up", async (t) => {
+  const kit = makeKit(t, { limits: { bufferBytes: 1_000_000, lowWatermarkBytes: 100_000 } });
+  await kit.start();
+  const proxy = new SocketProxy(kit.path);
+  t.after(() => proxy.dispose());
+  const socketPath = kit.folder.at("slow");
+  await proxy.listen(socketPath);
+  const [slow, quick] = [await kit.linked({ socketPath }), await kit.linked()];
+  const [seen, all] = [new Onlooker(), new Onlooker()];
+  await slow.watch(ALL, seen);
+  await quick.watch(ALL, all);
+  proxy.holdFlow(true);
+  let number = 0;
+  const publishSome = async (): Promise<void> => {
+    for (let turn = 0; turn < 50; turn += 1)
+      await kit.broker.publish({ room: ROOM, data: encode([number++, new Uint8Array(4_000)]) });
+    await until(() => all.told.length === number);
+  };
+  for (let turn = 0; turn < 200 && kit.counters.lagged === 0; turn += 1) await publishSome();
+  assert.equal(kit.counters.lagged, 1);
+  proxy.holdFlow(false);
+  await until(() => seen.told.includes("all"));
+  const before = seen.told.indexOf("all");
+  await publishSome();
+  await until(() => seen.told.length >= before + 51);
+  assert.equal(seen.told.filter((told) => told === "all").length, 1);
+  assert.deepEqual(kit.errors, []);
+});
+
+test("each message goes once to each worker that watches or has the room open, by one watch at the broker", async (t) => {
+  const kit = makeKit(t);
+  await kit.start();
+  const links = [await kit.linked(), await kit.linked(), await kit.linked()] as const;
+  const [one, two] = [new Onlooker(), new Onlooker()];
+  await links[0].watch(ALL, one);
+  await links[0].watch(parsePattern("log.*"), one);
+  await links[1].watch(ALL, two);
+  const sink = new Collector(DEADLINE_MS);
+  await links[1].open(ROOM, sink);
+  const alone = new Collector(DEADLINE_MS);
+  await links[2].open(OTHER, alone);
+  for (let n = 0; n < 20; n += 1) await Promise.all([publish(kit, n), publish(kit, 100 + n, OTHER)]);
+  await until(() => one.told.length === 40 && two.told.length === 20 && sink.messages.length === 20);
+  await alone.until(20);
+  assert.deepEqual(
+    one.told.toSorted(),
+    two.told.concat(sink.messages.map((m) => decode(dataOf(m)) as number)).toSorted(),
+  );
+  assert.equal(kit.counters.watchedMessages, 60);
+  assert.equal(kit.counters.watchedPatterns, 2);
+  links[1].unwatch(ALL);
+  await links[0].stop(0);
+  await until(() => kit.counters.watchedPatterns === 0);
+  assert.equal(kit.broker.counters.watchedPatterns, 0);
+});
+
+test("a room that is closed while it is still being replayed has lost what it was owed, and that is told", async (t) => {
+  let gate: GatedBroker | undefined;
+  const kit = makeKit(t, {
+    wrap: (broker) => {
+      gate ??= new GatedBroker(broker);
+      return gate;
+    },
+  });
+  await kit.start();
+  const link = await kit.linked();
+  const onlooker = new Onlooker();
+  await link.watch(ALL, onlooker);
+  await link.open(ROOM, new Collector(DEADLINE_MS));
+  await kit.stopHub();
+  await until(() => !link.linked);
+  for (let n = 0; n < 5; n += 1) await publish(kit, n);
+  // History waits: the room is open again, and nothing of it has come.
+  gate?.shut();
+  await kit.start();
+  await until(() => (gate?.waiting ?? 0) > 1);
+  link.close(ROOM);
+  gate?.release();
+  await until(() => kit.counters.rooms === 0);
+  await publish(kit, 9);
+  await until(() => onlooker.told.at(-1) === 9);
+  const { told } = onlooker;
+  assert.ok(
+    told.slice(0, -1).every((each) => typeof each === "object" || each === "all"),
+    JSON.stringify(told),
+  );
+  assert.ok(told.length > 1);
+});
+
+test("patterns beyond a worker's bound are refused and counted, and one that the broker refuses is said so", async (t) => {
+  const kit = makeKit(t, { limits: { patterns: 2 }, broker: { limits: { patterns: 1 } } });
+  await kit.start();
+  const link = await kit.linked();
+  const onlooker = new Onlooker();
+  const refused = (text: RegExp) => (cause: unknown) =>
+    cause instanceof CodedError && cause.code === "unavailable" && text.test(cause.message);
+  await link.watch(ALL, onlooker);
+  await assert.rejects(link.watch(parsePattern("log.a"), onlooker), refused(/at this broker/));
+  const pending = link.watch(parsePattern("log.b"), onlooker);
+  await assert.rejects(link.watch(parsePattern("log.c"), onlooker), refused(/2 patterns .* this worker/));
+  await assert.rejects(pending, refused(/at this broker/));
+  link.unwatch(ALL);
+  await until(() => kit.broker.counters.watchedPatterns === 0);
+  await link.watch(parsePattern("log.a"), onlooker);
+  await publish(kit, 1);
+  await publish(kit, 2, OTHER);
+  await publish(kit, 3);
+  await until(() => onlooker.told.length === 2);
+  assert.deepEqual(onlooker.told, [1, 3]);
+});
