@@ -116,12 +116,9 @@ export class SocketHolder {
       codec: { decode, encode },
       protocolsFor,
     });
-    this.#socket = this.#fallback.open(token, {
-      opened: () => current(() => this.#events.via("events")),
-      found: (open) => current(() => this.#adopt(open, current)),
-      received: (payload) => current(() => this.#events.received(payload)),
-      closed: (code, reason) => current(() => this.#eventsClosed(code, reason)),
-      resubscribe: () => current(() => this.#events.resubscribe()),
+    this.#socket = this.#fallback.open(token, current, this.#events, {
+      found: (open) => this.#adopt(open, current),
+      closed: (code, reason) => this.#eventsClosed(code, reason),
     });
   }
 

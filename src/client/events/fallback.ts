@@ -19,11 +19,15 @@ export interface OpenSocket {
   readonly payloads: readonly unknown[];
 }
 
-export interface FallbackEvents extends LinkEvents {
+/** What is done with what comes. */
+export interface Taker extends Pick<LinkEvents, "received" | "resubscribe"> {
+  /** It is by events; their first message follows. */
+  via(transport: "events"): void;
+}
+
+export interface Outcomes extends Pick<LinkEvents, "closed"> {
   /** A WebSocket comes through after all: in place of events. */
   found(open: OpenSocket): void;
-  /** It is by events; their first message follows. */
-  opened(): void;
 }
 
 /** With events at hand, nobody waits long for a WebSocket that most likely does not come through. */
@@ -55,42 +59,43 @@ export class Fallback {
    * Opens a connection by events. Where those were not what came through last, a WebSocket gets one more chance as soon as the server answers over
    * HTTP: it may just have been away.
    */
-  open(token: string | undefined, events: FallbackEvents): Pick<SocketLike, "send" | "close"> {
+  open(
+    token: string | undefined,
+    current: (run: () => void) => void,
+    taker: Taker,
+    { closed, found: adopt }: Outcomes,
+  ): Pick<SocketLike, "send" | "close"> {
     this.#stop();
+    const { codec, settings, url } = this.#options;
     let isOver = false;
-    const http = new Http(this.#options.url, token, this.#options.codec);
+    const http = new Http(url, token, codec);
+    const events: LinkEvents = {
+      received: (payload) => current(() => taker.received(payload)),
+      resubscribe: () => current(() => taker.resubscribe()),
+      closed: (code, reason) => {
+        isOver = true;
+        this.#stop();
+        current(() => closed(code, reason));
+      },
+    };
     const start = (): void => {
       if (isOver) return;
       this.isPreferred = true;
-      events.opened();
+      current(() => taker.via("events"));
       link.start();
       this.#lookLater(http, events);
     };
-    const link: EventsLink = new EventsLink(
-      http,
-      {
-        ...events,
-        closed: (code, reason) => {
-          isOver = true;
-          this.#stop();
-          events.closed(code, reason);
-        },
-      },
-      () => {
-        if (this.isPreferred) start();
-        else
-          void this.#probe(http.token, Math.min(FIRST_PROBE_MS, this.#options.settings.timeoutMs / 3)).then(
-            (found) => {
-              if (found === undefined) start();
-              else if (isOver) found.socket.close(1000);
-              else {
-                link.close();
-                events.found(found);
-              }
-            },
-          );
-      },
-    );
+    const opened = async (): Promise<void> => {
+      const patienceMs = Math.min(FIRST_PROBE_MS, settings.timeoutMs / 3);
+      const found = this.isPreferred ? undefined : await this.#probe(http.token, patienceMs);
+      if (found === undefined) start();
+      else if (isOver) found.socket.close(1000);
+      else {
+        link.close();
+        current(() => adopt(found));
+      }
+    };
+    const link: EventsLink = new EventsLink(http, events, () => void opened());
     return {
       send: (bytes) => link.send(bytes),
       close: () => {
@@ -106,7 +111,7 @@ export class Fallback {
     this.#timer = undefined;
   }
 
-  #lookLater(http: Http, events: FallbackEvents): void {
+  #lookLater(http: Http, events: LinkEvents): void {
     const { class: socketClass, settings } = this.#options;
     if (socketClass === undefined) return;
     const timer = setTimeout(
@@ -125,7 +130,7 @@ export class Fallback {
   }
 
   /** The connection leaves events as it would a server that goes away: what is under way is answered first. */
-  #goBack(found: OpenSocket, events: FallbackEvents): void {
+  #goBack(found: OpenSocket, events: LinkEvents): void {
     this.#found = found;
     this.#retryFactor = 1;
     this.isPreferred = false;
