@@ -34,7 +34,7 @@ export class ByName<T extends Named<T>> {
     if (this.#index === undefined) {
       entry.following = this.#first;
       this.#first = entry;
-      if (this.#size >= INDEXED_FROM) this.#toIndex();
+      if (this.#size >= INDEXED_FROM) this.toIndex();
     } else this.#index.set(entry.name, entry);
   }
 
@@ -62,7 +62,7 @@ export class ByName<T extends Named<T>> {
     return all;
   }
 
-  #toIndex(): void {
+  private toIndex(): void {
     const all = this.all();
     this.#first = undefined;
     for (const entry of all) entry.following = undefined;

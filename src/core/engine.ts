@@ -175,7 +175,7 @@ export class Engine implements SessionHost {
     } finally {
       // Where something threw before they were asked.
       if (takeIn && (this.rooms.isWaiting || this.patterns.isWaiting)) this.#fanout.requestFlush();
-      if (this.lanes.isWaiting || this.patterns.isUnsettled || this.#turns.length > 0)
+      if (this.lanes.isWaiting || this.patterns.isSettling || this.#turns.length > 0)
         this.#fanout.requestTick();
     }
   }

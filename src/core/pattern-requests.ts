@@ -1,5 +1,6 @@
 import { CodedError, toCodedError } from "../protocol/errors.js";
 import type { ClientInput, SubscribeOptions } from "../protocol/frames.js";
+import type { RoomName } from "../protocol/room-name.js";
 import type { RoomPattern } from "../protocol/room-pattern.js";
 import { forbiddenPattern } from "./access.js";
 import type { PatternEntry, PatternSubscriptions } from "./pattern-subscriptions.js";
@@ -10,6 +11,8 @@ import type { SessionHost } from "./session-host.js";
 const LIVE_ONLY =
   "a pattern is live only: for what was before subscribe to rooms by their names, or read history and state over HTTP";
 
+const NO_ROOMS: readonly RoomName[] = Object.freeze([]);
+
 type InputOf<T extends ClientInput["type"]> = Extract<ClientInput, { type: T }>;
 
 /**
@@ -17,17 +20,22 @@ type InputOf<T extends ClientInput["type"]> = Extract<ClientInput, { type: T }>;
  * where its lane has sent everything, so that nothing is missed or comes twice.
  */
 export function whenSettled(asker: Asker, host: SessionHost, ref: number, run: () => void): void {
-  const patterns = host.patterns.find(asker);
-  if (patterns === undefined) {
-    run();
+  if (host.patterns.find(asker)?.isCrowded !== true) {
+    begin(asker, host, NO_ROOMS, run);
     return;
   }
-  const isTaken = patterns.whenSettled(() => {
-    if (!asker.isClosed) run();
-  });
-  if (isTaken) return;
   host.counters.rateLimited += 1;
   asker.refuse(ref, new CodedError("rate_limited", "too many requests of this connection wait", 100));
+}
+
+/** The same for what has been opened: from then on these rooms come by name. */
+export function begin(asker: Asker, host: SessionHost, rooms: readonly RoomName[], run: () => void): void {
+  const patterns = host.patterns.find(asker);
+  if (patterns === undefined) run();
+  else
+    patterns.whenSettled(() => {
+      if (!asker.isClosed) run();
+    }, rooms);
 }
 
 export function subscribePattern(

@@ -27,7 +27,16 @@ export interface PatternHouse {
   /** Calls {@link PatternSubscriptions.settle} at the begin of a tick in which they are settled. */
   wait(subscriptions: PatternSubscriptions): void;
   forget(owner: object): void;
+  isJustOpened(room: RoomName): boolean;
 }
+
+/** What waits until the lane has sent everything, and these rooms too all that came before they were opened. */
+interface Waiting {
+  readonly run: () => void;
+  readonly rooms: readonly RoomName[];
+}
+
+const NO_ROOMS: readonly RoomName[] = Object.freeze([]);
 
 /** One pattern of a session. */
 export interface PatternEntry {
@@ -57,8 +66,8 @@ export class PatternSubscriptions {
   readonly #counters: Counters;
   readonly #entries = new Map<RoomPattern, PatternEntry>();
   readonly #groups = new Set<Group>();
-  /** In this order, once the lane has sent everything. */
-  #waiting: (() => void)[] = [];
+  /** In this order. */
+  #waiting: Waiting[] = [];
 
   constructor(owner: PatternOwner, house: PatternHouse, limits: Limits, counters: Counters) {
     this.#owner = owner;
@@ -77,15 +86,22 @@ export class PatternSubscriptions {
     return !this.#owner.lane.hasQueued;
   }
 
-  /** Runs this once it is settled, after what waits for that already; at once where it is. False where too much waits. */
-  whenSettled(run: () => void): boolean {
-    if (this.#waiting.length === 0 && this.isSettled) {
-      run();
-      return true;
-    }
-    if (this.#waiting.length >= this.#limits.requestsInFlight + this.#limits.roomsPerConnection) return false;
-    this.#wait(run);
-    return true;
+  /** Whether what waits may go on. */
+  get isReady(): boolean {
+    return this.isSettled && this.#waiting[0]?.rooms.some((room) => this.#house.isJustOpened(room)) !== true;
+  }
+
+  /** Whether no more may wait than does. */
+  get isCrowded(): boolean {
+    return this.#waiting.length >= this.#limits.requestsInFlight + this.#limits.roomsPerConnection;
+  }
+
+  /** Runs this once it is settled, after what waits for that already; at once where it is. `rooms`: that it begins to have by name. */
+  whenSettled(run: () => void, rooms = NO_ROOMS): void {
+    const mayRun =
+      this.#waiting.length === 0 && this.isSettled && !rooms.some((room) => this.#house.isJustOpened(room));
+    if (mayRun) run();
+    else this.#wait(run, rooms);
   }
 
   settle(): void {
@@ -93,15 +109,14 @@ export class PatternSubscriptions {
     this.#waiting = [];
     let done = 0;
     try {
-      for (const run of waiting) {
+      for (const { run, rooms } of waiting) {
+        if (rooms.some((room) => this.#house.isJustOpened(room))) break;
         done += 1;
         run();
       }
     } finally {
-      if (done < waiting.length) {
-        this.#waiting = [...waiting.slice(done), ...this.#waiting];
-        this.#house.wait(this);
-      }
+      this.#waiting = [...waiting.slice(done), ...this.#waiting];
+      if (this.#waiting.length > 0) this.#house.wait(this);
     }
   }
 
@@ -280,8 +295,8 @@ export class PatternSubscriptions {
     for (const frame of resetsOf(group.patterns, "expired")) this.#owner.send(this.#owner.wire.encode(frame));
   }
 
-  #wait(run: () => void): void {
-    this.#waiting.push(run);
+  #wait(run: () => void, rooms = NO_ROOMS): void {
+    this.#waiting.push({ run, rooms });
     this.#house.wait(this);
   }
 }

@@ -10,6 +10,7 @@ import { PatternFlow, type PatternKey } from "./pattern-flow.js";
 import { type PatternHouse, type PatternOwner, PatternSubscriptions } from "./pattern-subscriptions.js";
 import { PatternWatches, type Watch } from "./pattern-watches.js";
 import type { Broker, Fanout, LostWhere, Watcher } from "./ports.js";
+import type { Tap } from "./rooms.js";
 
 /** What came since the last tick that took in: a message, or that something may be missing. */
 type Item =
@@ -24,7 +25,7 @@ type Item =
  * goes from one flow to another, and a room of it from a flow to the room's own or back, only while its lane has sent
  * all that was taken in: there all of them stand at the same point.
  */
-export class Patterns implements Watcher, PatternHouse {
+export class Patterns implements Watcher, Tap, PatternHouse {
   readonly #fanout: Fanout;
   readonly #limits: Limits;
   readonly #counters: Counters;
@@ -33,6 +34,8 @@ export class Patterns implements Watcher, PatternHouse {
   readonly #flows = new Map<string, PatternFlow>();
   #numbers = 0;
   #pending: Item[] = [];
+  /** Rooms that were opened while something was pending: that may be of them, and of before they begin. */
+  readonly #justOpened = new Set<RoomName>();
   /** Sessions with something that waits for their lane. */
   readonly #unsettled = new Set<PatternSubscriptions>();
 
@@ -71,7 +74,19 @@ export class Patterns implements Watcher, PatternHouse {
     this.#watches.release(watch, nowMs);
   }
 
-  /** A message of a room, open here or not; of each room in order. */
+  opened(room: RoomName): void {
+    if (this.isWaiting) this.#justOpened.add(room);
+  }
+
+  /** Whether what was received of an open room before it was opened is still pending. */
+  isJustOpened(room: RoomName): boolean {
+    return this.#justOpened.has(room);
+  }
+
+  received(message: Message): void {
+    this.message(message);
+  }
+
   message(message: Message): void {
     if (this.#flows.size === 0) return;
     const watches = this.#watches.matching(message.room);
@@ -106,6 +121,7 @@ export class Patterns implements Watcher, PatternHouse {
   takeIn(lanes: Lanes): void {
     const pending = this.#pending;
     this.#pending = [];
+    this.#justOpened.clear();
     const touched = new Set<PatternFlow>();
     for (const item of pending) {
       for (const { flows } of item.watches) {
@@ -120,9 +136,10 @@ export class Patterns implements Watcher, PatternHouse {
     for (const flow of touched) flow.flush(lanes);
   }
 
-  /** Whether sessions wait for a tick after their lane's turn. */
-  get isUnsettled(): boolean {
-    return this.#unsettled.size > 0;
+  /** Whether a tick would go on with something that waited. */
+  get isSettling(): boolean {
+    for (const subscriptions of this.#unsettled) if (subscriptions.isReady) return true;
+    return false;
   }
 
   wait(subscriptions: PatternSubscriptions): void {
@@ -136,7 +153,7 @@ export class Patterns implements Watcher, PatternHouse {
    */
   settle(): void {
     for (const subscriptions of this.#unsettled) {
-      if (!subscriptions.isSettled) continue;
+      if (!subscriptions.isReady) continue;
       this.#unsettled.delete(subscriptions);
       subscriptions.settle();
     }
@@ -169,6 +186,8 @@ export class Patterns implements Watcher, PatternHouse {
     this.#counters.patternFlows -= 1;
     this.#flows.delete(name);
     for (const pattern of flow.patterns) this.#watches.find(pattern)?.flows.delete(flow);
+    // What comes from here on is not looked at: whoever comes next must not get some of what was before.
+    if (this.#flows.size === 0) this.#pending = [];
   }
 
   #push(item: Item): void {

@@ -9,7 +9,7 @@ import type {
 import type { RoomName } from "../protocol/room-name.js";
 import { type Access, forbidden, type Right, whyNotAs } from "./access.js";
 import { forgetAsked, openGuarded, publishGuarded, type Visitor } from "./guarded.js";
-import { subscribePattern, unsubscribePattern, whenSettled } from "./pattern-requests.js";
+import { begin, subscribePattern, unsubscribePattern, whenSettled } from "./pattern-requests.js";
 import type { PatternOwner } from "./pattern-subscriptions.js";
 import { fittingPage, presencePage } from "./presence/page.js";
 import type { SessionHost } from "./session-host.js";
@@ -208,7 +208,7 @@ function open(
 
 function unsubscribe(asker: Asker, { ref, room }: InputOf<"unsubscribe">, nowMs: number): void {
   forgetAsked(asker, room);
-  asker.subscriptions.close(room, nowMs);
+  asker.subscriptions.close(room, nowMs, true);
   asker.answer(ref, undefined);
 }
 
@@ -236,9 +236,9 @@ function subscribe(
     asker.tellOutage();
   };
   const opening = open(asker, host, { room, after: undefined }, options, nowMs);
-  if (opening instanceof Promise)
-    asker.wait(ref, opening, (found) => whenSettled(asker, host, ref, () => answer(found)));
-  else answer(opening);
+  const begun = (found: Opening): void => begin(asker, host, [room], () => answer(found));
+  if (opening instanceof Promise) asker.wait(ref, opening, begun);
+  else begun(opening);
 }
 
 function subscribeMany(
@@ -262,8 +262,10 @@ function subscribeMany(
   };
   const openings = rooms.map((item) => open(asker, host, item, options, nowMs));
   const ready = openings.filter((opening): opening is Opening => !(opening instanceof Promise));
-  if (ready.length === openings.length) answer(ready);
-  else asker.wait(ref, Promise.all(openings), (found) => whenSettled(asker, host, ref, () => answer(found)));
+  const names = rooms.flatMap(({ room }) => (room instanceof CodedError ? [] : [room]));
+  const begun = (found: readonly Opening[]): void => begin(asker, host, names, () => answer(found));
+  if (ready.length === openings.length) begun(ready);
+  else asker.wait(ref, Promise.all(openings), begun);
 }
 
 function refusalOf({ code, message, retryMs }: CodedError): unknown[] {

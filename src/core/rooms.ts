@@ -12,7 +12,9 @@ import type { RoomSettings, SettingsOf } from "./settings.js";
 
 /** Who is told what all open rooms get, besides the rooms. */
 export interface Tap {
-  message(message: Message): void;
+  /** It begins at what came last: all of that counts as taken in. */
+  opened(room: RoomName): void;
+  received(message: Message): void;
   /** Continuity is lost before whatever follows. */
   reset(room: RoomName, reason: ResetReason): void;
 }
@@ -194,6 +196,7 @@ export class Rooms implements Sink {
       this.#counters,
     );
     slot.room = room;
+    this.#tap.opened(name);
     for (const deliver of this.#early.get(name) ?? []) deliver(room);
     this.#early.delete(name);
     return room;
@@ -206,7 +209,7 @@ export class Rooms implements Sink {
       if (message.offset <= room.received) return room.receive(message);
       if (message.prev > room.received) this.#tap.reset(message.room, "expired");
     }
-    this.#tap.message(message);
+    this.#tap.received(message);
     return room.receive(message);
   }
 

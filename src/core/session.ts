@@ -31,7 +31,12 @@ type State =
 /** When who was closed for a flood may come back. */
 const FLOOD_RETRY_MS = 1_000;
 
-/** One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens. */
+/**
+ * One connection, as its socket's handlers drive it. Safe to call in any order; after `closed` nothing happens.
+ *
+ * Here and in what else there is for every connection methods are `private` and not `#private`, with which each object
+ * would be 8 bytes bigger.
+ */
 export class Session implements Owner, Asker {
   readonly id: string;
   readonly wire: ServerWire;
@@ -91,7 +96,7 @@ export class Session implements Owner, Asker {
     counters.receivedBytes += payload.length;
     this.#bytesMark = spend(this.#bytesMark, payload.length, allowances.bytes, clock);
     if (payload.length <= limits.payloadBytes) return take(this, this.#host, payload, nowMs);
-    if (!this.#floods(clock)) this.tooLarge(payload.length);
+    if (!this.floods(clock)) this.tooLarge(payload.length);
     return [];
   }
 
@@ -103,7 +108,7 @@ export class Session implements Owner, Asker {
   charge(units: number, nowMs: number): CodedError | "flood" | undefined {
     const clock = allowanceClock(nowMs);
     this.#requestsMark = spend(this.#requestsMark, units, this.#host.allowances.requests, clock);
-    return this.#floods(clock) ? "flood" : this.#overRate(clock);
+    return this.floods(clock) ? "flood" : this.overRate(clock);
   }
 
   /** A ping or pong of WebSocket itself, which is answered elsewhere. */
@@ -113,7 +118,7 @@ export class Session implements Owner, Asker {
     const { requests, bytes: byteRule } = this.#host.allowances;
     this.#requestsMark = spend(this.#requestsMark, 1, requests, clock);
     this.#bytesMark = spend(this.#bytesMark, bytes, byteRule, clock);
-    this.#floods(clock);
+    this.floods(clock);
   }
 
   /** A WebSocket message above the payload limit, whether it was read or not. */
@@ -152,7 +157,7 @@ export class Session implements Owner, Asker {
   /** Goes on with what waits for the buffer to drain, if it has. */
   goOn(): void {
     if (this.#state === "closed" || !this.drainedEnough) return;
-    if (this.#state === "lagging" || this.#wantsToSend) this.wantTurn();
+    if (this.#state === "lagging" || this.wantsToSend) this.wantTurn();
   }
 
   /** Asks the client to reconnect elsewhere after a delay, jittered for it. */
@@ -202,7 +207,7 @@ export class Session implements Owner, Asker {
 
   /** What {@link SessionHost.wantLag} asked for. */
   adapt(nowMs: number): void {
-    if (this.#state === "dropped") this.#lag(nowMs);
+    if (this.#state === "dropped") this.lag(nowMs);
     else if (this.#state === "slowing") {
       if (this.subscriptions.pace("slow") > 0) this.#host.counters.slowedDown += 1;
       this.#state = this.subscriptions.areMoved ? "slowed" : "open";
@@ -215,7 +220,7 @@ export class Session implements Owner, Asker {
   }
 
   /** Leaves every topic: a slow socket then costs nothing until it has drained. */
-  #lag(nowMs: number): void {
+  private lag(nowMs: number): void {
     this.#state = "lagging";
     this.#host.counters.lagged += 1;
     this.subscriptions.lag();
@@ -233,7 +238,7 @@ export class Session implements Owner, Asker {
       this.sendControl({ type: "lagged" });
       return 0;
     }
-    if (!this.#wantsToSend) return 0;
+    if (!this.wantsToSend) return 0;
     if (!this.drainedEnough) {
       this.#host.watch(this, nowMs);
       return 0;
@@ -242,7 +247,7 @@ export class Session implements Owner, Asker {
     this.subscriptions.replay(packer);
     const chunk = packer.take();
     if (chunk !== undefined) this.send(chunk);
-    if (this.#wantsToSend) this.wantTurn();
+    if (this.wantsToSend) this.wantTurn();
     return pageBytes + (chunk?.length ?? 0);
   }
 
@@ -267,23 +272,23 @@ export class Session implements Owner, Asker {
    * it had come.
    */
   send(bytes: Uint8Array): void {
-    if (this.takesFrames) this.#put(bytes);
+    if (this.takesFrames) this.put(bytes);
   }
 
   /** Sends an answer or what concerns the connection. */
   sendControl(frame: ControlFrame): void {
-    this.#put(this.wire.encode(frame));
+    this.put(this.wire.encode(frame));
   }
 
   sendAnswer(answer: Uint8Array): void {
-    this.#put(answer);
+    this.put(answer);
   }
 
   get takesFrames(): boolean {
     return this.#state !== "dropped" && this.#state !== "lagging" && this.#state !== "closed";
   }
 
-  get #wantsToSend(): boolean {
+  private get wantsToSend(): boolean {
     return this.subscriptions.wantsToSend || this.#pages?.wantsToSend === true;
   }
 
@@ -317,11 +322,11 @@ export class Session implements Owner, Asker {
     }
     if (ref === 0) return 0;
     const bytes = this.wire.encodeHistory(ref, outcome);
-    this.#put(bytes);
+    this.put(bytes);
     return bytes.length;
   }
 
-  #put(bytes: Uint8Array): void {
+  private put(bytes: Uint8Array): void {
     if (this.#state === "closed") return;
     this.#host.counters.sentBytes += bytes.length;
     const outcome = this.#outbox.send(bytes);
@@ -353,7 +358,7 @@ export class Session implements Owner, Asker {
   }
 
   /** What to tell who sends more than allowed; undefined where that is not so. */
-  #overRate(clock: number): CodedError | undefined {
+  private overRate(clock: number): CodedError | undefined {
     const { allowances, limits, counters } = this.#host;
     const requests = allowanceVerdict(this.#requestsMark, allowances.requests, clock);
     if (requests.kind === "over") {
@@ -367,7 +372,7 @@ export class Session implements Owner, Asker {
   }
 
   /** Closes who was told to send less and did not. */
-  #floods(clock: number): boolean {
+  private floods(clock: number): boolean {
     const { allowances, counters } = this.#host;
     const floods =
       allowanceVerdict(this.#requestsMark, allowances.requests, clock).kind === "flood" ||

@@ -54,16 +54,22 @@ export type SubscriptionState =
   | { readonly kind: "reading" }
   | Live
   /** The socket lost frames; the client will ask again. */
-  | { readonly kind: "lagged" };
+  | { readonly kind: "lagged" }
+  /** The session has given it up. */
+  | { readonly kind: "abandoned" };
 
 export const OPENING: SubscriptionState = Object.freeze({ kind: "opening", isAgain: false });
 export const REOPENING: SubscriptionState = Object.freeze({ kind: "opening", isAgain: true });
 export const READING: SubscriptionState = Object.freeze({ kind: "reading" });
 export const LAGGED: SubscriptionState = Object.freeze({ kind: "lagged" });
+const ABANDONED: SubscriptionState = Object.freeze({ kind: "abandoned" });
 
-/** Whether the room comes to its session by name, and by no pattern: from the first answer to the end. */
+/**
+ * Whether the room comes to its session by name, and by no pattern: from the first answer to the end. Not while the client has
+ * to ask again: it does not know which of its answers were lost.
+ */
 export function isHeld(state: SubscriptionState): boolean {
-  return state.kind !== "opening" || state.isAgain;
+  return state.kind === "opening" ? state.isAgain : state.kind !== "lagged";
 }
 
 const LIVE: Live = Object.freeze({ kind: "live", rate: "all" });
@@ -114,12 +120,19 @@ export class Subscription implements Named<Subscription> {
   readonly terms: Terms;
   room: Room | undefined;
   state: SubscriptionState = OPENING;
-  /** The session gave it up while the room was opening. */
-  abandoned = false;
 
   constructor(name: RoomName, terms: Terms) {
     this.name = name;
     this.terms = terms;
+  }
+
+  /** Whether the session has given it up, perhaps while the room was opening. */
+  get abandoned(): boolean {
+    return this.state === ABANDONED;
+  }
+
+  abandon(): void {
+    this.state = ABANDONED;
   }
 
   /** Whether the server has moved it to another class than it asked for. */

@@ -21,6 +21,7 @@ import {
   createReplay,
   isHeld,
   LAGGED,
+  OPENING,
   READING,
   REOPENING,
   type Replay,
@@ -61,7 +62,7 @@ export interface Owner extends Attendee {
   wantRetry(): void;
 }
 
-/** All subscriptions of one session, and the replays that are under way. */
+/** All subscriptions of one session, and the replays that are under way. No `#private` method, as in the session. */
 export class Subscriptions {
   readonly #owner: Owner;
   readonly #shared: Shared;
@@ -88,7 +89,7 @@ export class Subscriptions {
       const { rooms, limits, counters } = this.#shared;
       checkOptions(wanted, rooms.settingsOf(name), limits, counters);
       const info = infoOf(wanted, limits, counters);
-      return this.#open(name, wanted, info, nowMs);
+      return this.openRoom(name, wanted, info, nowMs);
     } catch (cause) {
       // Whoever is refused has no subscription, also where one was there before.
       this.close(name, nowMs);
@@ -101,7 +102,7 @@ export class Subscriptions {
    * frames just now.
    */
   begin({ subscription, start }: Opened, answer: Uint8Array | undefined, lagging: boolean): void {
-    if (subscription.abandoned || lagging) this.#answer(answer);
+    if (subscription.abandoned || lagging) this.answer(answer);
     if (subscription.abandoned) return;
     const { name, terms } = subscription;
     this.#shared.patterns.find(this.#owner)?.hold(name);
@@ -112,17 +113,18 @@ export class Subscriptions {
       return;
     }
     subscription.begin(start, answer);
-    this.#queue(subscription);
+    this.queue(subscription);
     if (terms.members) this.#shared.presence.watch(this.#owner, name);
   }
 
-  close(name: RoomName, nowMs: number): void {
+  /** @param isUnsubscribed By a request for just that: then what patterns mean goes on where it stopped. */
+  close(name: RoomName, nowMs: number, isUnsubscribed = false): void {
     const subscription = this.#byRoom.get(name);
     if (subscription === undefined) return;
     const { state } = subscription;
-    this.#drop(subscription, nowMs);
+    this.drop(subscription, nowMs);
     if (!isHeld(state)) return;
-    const isComplete = state.kind === "live" && state.rate === "all";
+    const isComplete = isUnsubscribed && state.kind === "live" && state.rate === "all";
     this.#shared.patterns.find(this.#owner)?.release(name, isComplete);
   }
 
@@ -131,12 +133,12 @@ export class Subscriptions {
     return this.#byRoom.all().flatMap(({ name, state }) => (isHeld(state) ? [name] : []));
   }
 
-  #drop(subscription: Subscription, nowMs: number): void {
+  private drop(subscription: Subscription, nowMs: number): void {
     const { name } = subscription;
     if (subscription.state.kind !== "opening") this.#shared.presence.leave(this.#owner, name);
-    this.#detach(subscription);
+    this.detach(subscription);
     this.#byRoom.delete(subscription);
-    subscription.abandoned = true;
+    subscription.abandon();
     // One that is still opening gives its place back when it has been opened.
     if (subscription.room !== undefined) this.#shared.rooms.release(name, nowMs);
   }
@@ -162,14 +164,17 @@ export class Subscriptions {
 
   /** Those of its rooms that are in an outage of which it was not told before. */
   untoldOutages(outages: Outages): RoomName[] {
-    return untold(this, this.#rooms(), outages);
+    return untold(this, this.names(), outages);
   }
 
   /** The socket lost frames, and nobody knows of which rooms: uWS reports only the first loss of a batch. */
   lag(): void {
     for (const subscription of this.#byRoom.all()) {
-      if (subscription.state.kind === "opening") continue;
-      this.#detach(subscription);
+      if (subscription.state.kind === "opening") {
+        subscription.state = OPENING;
+        continue;
+      }
+      this.detach(subscription);
       subscription.state = LAGGED;
     }
   }
@@ -191,7 +196,7 @@ export class Subscriptions {
       const rate = pace === "own" ? terms.rate : slowRateOf(rooms.settingsOf(name), terms.rate);
       if (!subscription.move(rate, this.#owner)) continue;
       moved += 1;
-      this.#queue(subscription);
+      this.queue(subscription);
     }
     return moved;
   }
@@ -203,21 +208,21 @@ export class Subscriptions {
     for (const subscription of this.#replaying ?? []) {
       const { room, state } = subscription;
       if (room === undefined || state.kind !== "replaying") {
-        this.#unqueue(subscription);
+        this.unqueue(subscription);
         continue;
       }
       const slice = subscription.replay(room, state, this.#owner, tools);
       if (slice === "full") return;
-      this.#unqueue(subscription);
-      if (slice === "history") this.#readHistory(subscription, room, state);
+      this.unqueue(subscription);
+      if (slice === "history") this.readHistory(subscription, room, state);
       if (slice === "ahead") {
         const delivery = room.find(state.rate) ?? room;
-        delivery.afterFlush(this.#owner.lane, () => this.#queue(subscription));
+        delivery.afterFlush(this.#owner.lane, () => this.queue(subscription));
       }
     }
   }
 
-  #open(
+  private openRoom(
     name: RoomName,
     options: SubscribeOptions,
     info: Uint8Array | undefined,
@@ -233,10 +238,10 @@ export class Subscriptions {
       );
     }
     const rate = rateOf(rooms.settingsOf(name), options.rate);
-    if (before !== undefined && before.terms.rate !== rate) this.#countChange(nowMs);
+    if (before !== undefined && before.terms.rate !== rate) this.countChange(nowMs);
     // The new subscription takes its place first, so that the room can not close in between.
     const room = rooms.acquire(name);
-    if (before !== undefined) this.#drop(before, nowMs);
+    if (before !== undefined) this.drop(before, nowMs);
     // The room's own copy of its name, where there is one: a string a subscription would be a third of its memory.
     const terms = termsOf(rate, options.echo ?? true, options.members ?? false);
     const subscription = new Subscription(room instanceof Promise ? name : room.name, terms);
@@ -245,18 +250,18 @@ export class Subscriptions {
     if (info !== undefined) INFOS.set(subscription, info);
     if (room instanceof Promise) {
       return room.then(
-        (opened) => this.#resolve(subscription, opened, options),
-        (cause: unknown) => this.#fail(subscription, cause),
+        (opened) => this.resolve(subscription, opened, options),
+        (cause: unknown) => this.fail(subscription, cause),
       );
     }
     subscription.room = room;
     const start = resolveStart(room, options, rate, reader);
-    if (start instanceof Promise) return this.#settle(subscription, start, options);
+    if (start instanceof Promise) return this.settle(subscription, start, options);
     return { subscription, start: paced(start, rate), isFresh: isFresh(options) };
   }
 
   /** @throws CodedError `rate_limited` */
-  #countChange(nowMs: number): void {
+  private countChange(nowMs: number): void {
     const { counters } = this.#shared;
     counters.rateChanges += 1;
     if (rateChangesOf(this).allows(this.#byRoom.size, nowMs)) return;
@@ -265,46 +270,54 @@ export class Subscriptions {
     throw new CodedError("rate_limited", text, 1_000);
   }
 
-  #resolve(subscription: Subscription, room: Room, options: SubscribeOptions): Opening | Promise<Opening> {
+  private resolve(
+    subscription: Subscription,
+    room: Room,
+    options: SubscribeOptions,
+  ): Opening | Promise<Opening> {
     if (subscription.abandoned) {
       this.#shared.rooms.release(subscription.name, 0);
       return superseded(subscription.name);
     }
     subscription.room = room;
     const start = Promise.resolve(resolveStart(room, options, subscription.terms.rate, this.#shared.reader));
-    return this.#settle(subscription, start, options);
+    return this.settle(subscription, start, options);
   }
 
-  #settle(subscription: Subscription, start: Promise<Start>, options: SubscribeOptions): Promise<Opening> {
+  private settle(
+    subscription: Subscription,
+    start: Promise<Start>,
+    options: SubscribeOptions,
+  ): Promise<Opening> {
     return start.then(
       (found) => {
         if (subscription.abandoned) return superseded(subscription.name);
         return { subscription, start: paced(found, subscription.terms.rate), isFresh: isFresh(options) };
       },
-      (cause: unknown) => this.#fail(subscription, cause),
+      (cause: unknown) => this.fail(subscription, cause),
     );
   }
 
-  #fail(subscription: Subscription, cause: unknown): CodedError {
+  private fail(subscription: Subscription, cause: unknown): CodedError {
     if (!subscription.abandoned) {
+      const { state } = subscription;
       this.#byRoom.delete(subscription);
-      subscription.abandoned = true;
-      if (isHeld(subscription.state))
-        this.#shared.patterns.find(this.#owner)?.release(subscription.name, false);
+      subscription.abandon();
+      if (isHeld(state)) this.#shared.patterns.find(this.#owner)?.release(subscription.name, false);
       if (subscription.room !== undefined) this.#shared.rooms.release(subscription.name, 0);
     }
     return toCodedError(cause);
   }
 
-  #readHistory(subscription: Subscription, room: Room, replay: Replay): void {
+  private readHistory(subscription: Subscription, room: Room, replay: Replay): void {
     subscription.state = READING;
     const { rate, cursor, delivered, resets } = replay;
     const { reader } = this.#shared;
     const after = { epoch: room.head.epoch, offset: cursor };
     const goOn = (next: Replay): void => {
-      if (subscription.state !== READING || subscription.abandoned) return;
+      if (subscription.state !== READING) return;
       subscription.state = next;
-      this.#queue(subscription);
+      this.queue(subscription);
     };
     const read = rate === "all" ? reader.after(room.name, after) : reader.changes(room.name, after);
     read.then(
@@ -317,7 +330,7 @@ export class Subscriptions {
         goOn(next);
       },
       () => {
-        if (subscription.state !== READING || subscription.abandoned) return;
+        if (subscription.state !== READING) return;
         subscription.state = createReplay(rate, cursor, delivered, resets, undefined);
         this.#replaying ??= new Set();
         this.#replaying.add(subscription);
@@ -326,29 +339,29 @@ export class Subscriptions {
     );
   }
 
-  *#rooms(): Iterable<RoomName> {
+  private *names(): Iterable<RoomName> {
     for (const { name } of this.#byRoom.all()) yield name;
   }
 
-  #queue(subscription: Subscription): void {
-    if (subscription.abandoned || subscription.state.kind !== "replaying") return;
+  private queue(subscription: Subscription): void {
+    if (subscription.state.kind !== "replaying") return;
     this.#replaying ??= new Set();
     this.#replaying.add(subscription);
     this.#owner.wantTurn();
   }
 
-  #answer(answer: Uint8Array | undefined): void {
+  private answer(answer: Uint8Array | undefined): void {
     if (answer !== undefined) this.#owner.sendAnswer(answer);
   }
 
-  #detach(subscription: Subscription): void {
-    this.#answer(subscription.takeAnswer());
+  private detach(subscription: Subscription): void {
+    this.answer(subscription.takeAnswer());
     subscription.leave(this.#owner);
     if (subscription.terms.members) this.#shared.presence.unwatch(this.#owner, subscription.name);
-    this.#unqueue(subscription);
+    this.unqueue(subscription);
   }
 
-  #unqueue(subscription: Subscription): void {
+  private unqueue(subscription: Subscription): void {
     this.#replaying?.delete(subscription);
     // An idle connection must cost nothing that it does not need, and there are many.
     if (this.#replaying?.size === 0) this.#replaying = undefined;

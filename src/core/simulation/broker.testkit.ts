@@ -4,6 +4,7 @@ import type { Position } from "../../protocol/frames.js";
 import { createMessage, isRemoval, type Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import type { RoomPattern } from "../../protocol/room-pattern.js";
+import { PatternIndex } from "../pattern-index.js";
 import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot, Watcher } from "../ports.js";
 import type { SettingsOf } from "../settings.js";
 import type { Scheduler } from "./scheduler.testkit.js";
@@ -14,7 +15,19 @@ interface RoomLog {
   messages: Message[];
 }
 
-type Item = { readonly message: Message } | { readonly head: Position };
+type Item =
+  | { readonly message: Message }
+  | { readonly head: Position }
+  /** From here on the room's flow goes to its sink. */
+  | { readonly opened: () => void };
+
+/** What was ever stored in a room, whatever its epoch. */
+export interface Stored {
+  readonly seq: number;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly atMs: number;
+}
 
 /** The one source of truth of a simulated deployment, with slow links to its workers, and crashes. */
 export class SimulatedBroker {
@@ -23,6 +36,9 @@ export class SimulatedBroker {
   /** Every message ever stored, by `room epoch`. */
   readonly truth = new Map<string, Message[]>();
   readonly links: Link[] = [];
+  /** The same by room, in the order in which it was stored, and by its data, which nothing else has. */
+  readonly byRoom = new Map<RoomName, Stored[]>();
+  readonly byData = new Map<unknown, Stored>();
   readonly #rooms = new Map<RoomName, RoomLog>();
   #epochs = 0;
   #values = 0;
@@ -54,7 +70,8 @@ export class SimulatedBroker {
     // Offsets have holes, as a broker's may that numbers many rooms in one stream.
     const offset = prev + 1 + (this.scheduler.random.chance(0.3) ? this.scheduler.random.below(3) : 0);
     const removal = key !== undefined && this.scheduler.random.chance(0.15);
-    const data = encode(removal ? null : `value ${this.#values++}${"x".repeat(bytes)}`);
+    const value = removal ? null : `value ${this.#values++}${"x".repeat(bytes)}`;
+    const data = encode(value);
     const message = createMessage({
       room,
       offset,
@@ -69,6 +86,11 @@ export class SimulatedBroker {
     const truth = this.truth.get(id) ?? [];
     truth.push(message);
     this.truth.set(id, truth);
+    const stored = this.byRoom.get(room) ?? [];
+    const entry = { seq: stored.length, epoch: log.epoch, offset, atMs: this.scheduler.nowMs };
+    stored.push(entry);
+    this.byRoom.set(room, stored);
+    this.byData.set(value, entry);
     for (const link of this.links) link.push(room, { message });
     return { epoch: log.epoch, offset };
   }
@@ -122,6 +144,8 @@ export class Link implements Broker {
   readonly #broker: SimulatedBroker;
   readonly #sinks = new Map<RoomName, Sink>();
   readonly #queues = new Map<RoomName, Item[]>();
+  readonly #watched = new PatternIndex<true>();
+  #watcher: Watcher | undefined;
   /** When the worker was handed each message, by room and offset. */
   readonly handedMs = new Map<string, number>();
 
@@ -145,21 +169,44 @@ export class Link implements Broker {
   async open(room: RoomName, sink: Sink): Promise<Position> {
     await this.#trip();
     const head = this.#broker.head(room);
-    this.#sinks.set(room, sink);
-    this.#queues.set(room, []);
+    const queue = this.#queues.get(room);
+    if (queue === undefined || queue.length === 0) {
+      this.#sinks.set(room, sink);
+      this.#queues.set(room, []);
+      return head;
+    }
+    // What is under way is the watcher's.
+    await new Promise<void>((resolve) => {
+      const opened = (): void => {
+        this.#sinks.set(room, sink);
+        resolve();
+      };
+      this.push(room, { opened });
+    });
     return head;
   }
 
   close(room: RoomName): void {
     this.#sinks.delete(room);
-    this.#queues.delete(room);
+    if (!this.#watched.matches(room)) this.#queues.delete(room);
   }
 
-  async watch(_pattern: RoomPattern, _watcher: Watcher): Promise<void> {
-    throw new Error("the simulation has no patterns yet");
+  async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    await this.#trip();
+    this.#watcher = watcher;
+    this.#watched.set(pattern, true);
   }
 
-  unwatch(_pattern: RoomPattern): void {}
+  unwatch(pattern: RoomPattern): void {
+    this.#watched.delete(pattern);
+    for (const room of this.#queues.keys()) if (this.#isUnwanted(room)) this.#queues.delete(room);
+  }
+
+  /** Nothing of it is under way that anybody wants. */
+  #isUnwanted(room: RoomName): boolean {
+    if (this.#sinks.has(room) || this.#watched.matches(room)) return false;
+    return this.#queues.get(room)?.some((item) => "opened" in item) !== true;
+  }
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     await this.#trip();
@@ -178,6 +225,7 @@ export class Link implements Broker {
   async stop(): Promise<void> {}
 
   push(room: RoomName, item: Item): void {
+    if (!this.#queues.has(room) && this.#watched.matches(room)) this.#queues.set(room, []);
     const queue = this.#queues.get(room);
     if (queue === undefined) return;
     queue.push(item);
@@ -188,8 +236,13 @@ export class Link implements Broker {
   tear(): void {
     for (const [room, queue] of this.#queues) {
       const first = queue[0];
-      if (first === undefined || !("message" in first) || queue.some((item) => "head" in item)) continue;
+      if (first === undefined || !("message" in first) || queue.some((item) => !("message" in item)))
+        continue;
       queue.length = 0;
+      if (!this.#sinks.has(room)) {
+        this.#watcher?.lost(this.#broker.scheduler.random.chance(0.5) ? { room } : "all");
+        continue;
+      }
       const after = { epoch: this.#broker.room(room).epoch, offset: first.message.prev };
       const found = this.#broker.history(room, { after }, 1_000);
       const items =
@@ -202,14 +255,28 @@ export class Link implements Broker {
     // Now and then all that waits comes at once.
     let count = this.#broker.scheduler.random.chance(0.2) ? queue.length : 1;
     for (; count > 0; count -= 1) {
-      const sink = this.#sinks.get(room);
       const item = this.#queues.get(room) === queue ? queue.shift() : undefined;
-      if (sink === undefined || item === undefined) return;
+      if (item === undefined) return;
+      if ("opened" in item) {
+        item.opened();
+        continue;
+      }
+      const sink = this.#sinks.get(room);
+      if (sink === undefined) {
+        this.#watch(room, item);
+        continue;
+      }
       if ("message" in item) {
         this.handedMs.set(`${room} ${item.message.offset}`, this.#broker.scheduler.nowMs);
         sink.message(item.message);
       } else sink.reset(room, item.head, item.head.offset === 0 ? "epoch" : "expired");
     }
+  }
+
+  #watch(room: RoomName, item: Exclude<Item, { opened: () => void }>): void {
+    if (!this.#watched.matches(room)) return;
+    if ("message" in item) this.#watcher?.message(item.message);
+    else this.#watcher?.lost({ room });
   }
 
   async #trip(): Promise<void> {

@@ -33,8 +33,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "lag one room only: the server leaves the others on their topics",
     file: "core/subscriptions.js",
-    find: "this.#detach(subscription);\n            subscription.state = LAGGED;",
-    replace: "this.#detach(subscription);\n            subscription.state = LAGGED; break;",
+    find: "this.detach(subscription);\n            subscription.state = LAGGED;",
+    replace: "this.detach(subscription);\n            subscription.state = LAGGED; break;",
   },
   {
     name: "ignore prev: the client takes whatever comes next",
@@ -93,7 +93,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "a lane that everybody left gives up its place in the room twice",
     file: "core/room-lane.js",
-    find: "if (this.#isIdle)\n            return;\n        const",
+    find: "if (this.isIdle)\n            return;\n        const",
     replace: "const",
   },
   {
@@ -123,7 +123,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "who was alone in its lane is not put on the topic when a second comes",
     file: "core/room-lane.js",
-    find: "this.#alone?.join(this.#topic(this.#alone.wire));",
+    find: "this.#alone?.join(this.topic(this.#alone.wire));",
     replace: "",
   },
   {
@@ -135,8 +135,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "who gets no echo is sent the others' messages after a reset that follows them",
     file: "core/room-lane.js",
-    find: "this.lane.send(member, this.#framesFor(member, messages), packer);",
-    replace: "for (const frame of this.#framesFor(member, messages)) this.lane.post(member, frame);",
+    find: "this.lane.send(member, this.framesFor(member, messages), packer);",
+    replace: "for (const frame of this.framesFor(member, messages)) this.lane.post(member, frame);",
   },
   {
     name: "what does not fit into the first chunk for a socket that is alone is left out",

@@ -1,0 +1,427 @@
+import { decodeServer, encodeClient } from "../../protocol/client-wire.testkit.js";
+import type {
+  ClientFrame,
+  Position,
+  Rate,
+  ServerFrame,
+  SubscribeOptions,
+  SubscribeResult,
+} from "../../protocol/frames.js";
+import type { RoomName } from "../../protocol/room-name.js";
+import { matchesRoom, type RoomPattern } from "../../protocol/room-pattern.js";
+import type { SimulatedBroker, Stored } from "./broker.testkit.js";
+import type { SimulatedSocket, SimulatedWorker, SocketPeer } from "./worker.testkit.js";
+
+/** A room that the client has by name. */
+interface Named {
+  start: SubscribeOptions;
+  position: Position | undefined;
+  /** An answer came once. */
+  known: boolean;
+  waiting: boolean;
+  ref: number;
+  /** Of its first subscribe: what was asked before is of another time that the client had the room. */
+  readonly firstRef: number;
+  /** Of the unsubscribe under way. */
+  unsubscribing: number;
+  rate: Rate;
+  /** A reset of a pattern came that means the room. */
+  told: boolean;
+}
+
+/** What comes of a room by whatever way: everything after `last`, or where nothing came yet everything stored after this time. */
+interface Stream {
+  last: number | undefined;
+  sinceMs: number;
+  /** Conflated: messages may be left out. */
+  loose: boolean;
+}
+
+/**
+ * A client of patterns and rooms, written from PROTOCOL.md. It checks as messages come: of each room it has all there are,
+ * each once on the wire, over every change between patterns and names, unless it is told.
+ */
+export class PatternClient implements SocketPeer {
+  readonly faults: string[] = [];
+  readonly patterns = new Map<RoomPattern, { ref: number; answered: boolean }>();
+  readonly rooms = new Map<RoomName, Named>();
+  readonly #streams = new Map<RoomName, Stream>();
+  readonly #name: string;
+  readonly #broker: SimulatedBroker;
+  readonly #workers: readonly SimulatedWorker[];
+  readonly #allRooms: readonly RoomName[];
+  /** Which room a subscribe asked for. */
+  readonly #asked = new Map<number, RoomName>();
+  /** Holes that `lagged`, or the end of the connection, has still to tell of. */
+  #holes: string[] = [];
+  #socket: SimulatedSocket | undefined;
+  #isOpen = false;
+  #isReading = false;
+  #slow = false;
+  #ref = 1;
+  delivered = 0;
+  resets = 0;
+  lags = 0;
+  changes = 0;
+  refused = 0;
+
+  constructor(
+    name: string,
+    broker: SimulatedBroker,
+    workers: readonly SimulatedWorker[],
+    allRooms: readonly RoomName[],
+  ) {
+    this.#allRooms = allRooms;
+    this.#name = name;
+    this.#broker = broker;
+    this.#workers = workers;
+    this.#connect();
+  }
+
+  readable(): void {
+    if (this.#isReading || this.#slow) return;
+    this.#isReading = true;
+    const { scheduler } = this.#broker;
+    scheduler.soon(10, () => {
+      this.#isReading = false;
+      if (this.#slow || this.#socket === undefined) return;
+      this.#socket.read(1 + scheduler.random.below(4));
+      if (this.#socket !== undefined && this.#socket.bufferedBytes() > 0) this.readable();
+    });
+  }
+
+  setSlow(slow: boolean): void {
+    this.#slow = slow;
+    this.readable();
+  }
+
+  get isSlow(): boolean {
+    return this.#slow;
+  }
+
+  cut(): void {
+    this.#socket?.cut(1006);
+  }
+
+  received(bytes: Uint8Array): void {
+    for (const frame of decodeServer(bytes)) this.#frame(frame);
+  }
+
+  closed(): void {
+    this.#socket = undefined;
+    this.#isOpen = false;
+    this.#forgetStreams();
+    this.#broker.scheduler.soon(100, () => this.#connect());
+  }
+
+  publish(room: RoomName): void {
+    if (this.#isOpen) this.#send({ type: "publish", ref: this.#ref++, room, data: "own", key: undefined });
+  }
+
+  togglePattern(pattern: RoomPattern): void {
+    if (!this.#isOpen) return;
+    if (!this.patterns.has(pattern) || this.#broker.scheduler.random.chance(0.2)) {
+      this.#subscribePattern(pattern);
+      return;
+    }
+    this.patterns.delete(pattern);
+    this.#send({ type: "unsubscribePattern", ref: this.#ref++, pattern });
+    this.#uncover();
+  }
+
+  toggleRoom(room: RoomName, start: SubscribeOptions): void {
+    if (!this.#isOpen) return;
+    const named = this.rooms.get(room);
+    if (named?.unsubscribing === 0 && !this.#broker.scheduler.random.chance(0.3)) {
+      named.unsubscribing = this.#ref++;
+      named.told = false;
+      this.#send({ type: "unsubscribe", ref: named.unsubscribing, room });
+    } else if (named === undefined || named.unsubscribing === 0) {
+      const before = {
+        position: undefined,
+        known: false,
+        rate: "all" as const,
+        told: false,
+        firstRef: this.#ref,
+      };
+      const next = { ...(named ?? before), start, waiting: true, ref: 0, unsubscribing: 0 };
+      if (start.after === undefined && this.#broker.scheduler.random.chance(0.5)) next.position = undefined;
+      this.rooms.set(room, next);
+      this.#subscribe(room, next);
+    }
+  }
+
+  /** Everything that it was promised has come by now. */
+  checkEnd(): void {
+    this.faults.push(...this.#holes);
+    for (const [room, stream] of this.#streams) {
+      if (stream.loose) continue;
+      const missing = this.#stored(room).find((stored) => this.#isPromised(stream, stored));
+      if (missing !== undefined) this.faults.push(`${this.#name}: ${room} ${missing.seq} never came`);
+    }
+  }
+
+  #connect(): void {
+    this.#socket = this.#broker.scheduler.random.pick(this.#workers).connect(this);
+  }
+
+  #frame(frame: ServerFrame): void {
+    switch (frame.type) {
+      case "welcome":
+        this.#isOpen = true;
+        this.#subscribeAll();
+        break;
+      case "lagged":
+        this.lags += 1;
+        this.#forgetStreams();
+        this.#subscribeAll();
+        break;
+      case "ok":
+        this.#answered(frame.ref, frame.result);
+        break;
+      case "error":
+        this.#refused(frame.ref);
+        break;
+      case "message":
+        this.#message(frame.room, this.#broker.byData.get(frame.data), frame);
+        break;
+      case "live": {
+        const named = this.rooms.get(frame.room);
+        if (named?.position !== undefined && !named.waiting && frame.offset > named.position.offset)
+          named.position = { epoch: named.position.epoch, offset: frame.offset };
+        break;
+      }
+      case "rate": {
+        const named = this.rooms.get(frame.room);
+        if (named === undefined || named.waiting) break;
+        named.rate = frame.rate;
+        this.#streams.set(frame.room, { last: undefined, sinceMs: this.#nowMs, loose: true });
+        break;
+      }
+      case "reset":
+        this.#roomReset(frame.room, { epoch: frame.epoch, offset: frame.offset });
+        break;
+      case "patternReset":
+        this.#patternReset(frame.pattern);
+        break;
+      case "patternEnded":
+        this.refused += 1;
+        this.patterns.delete(frame.pattern);
+        this.#uncover();
+        break;
+    }
+  }
+
+  #message(room: RoomName, stored: Stored | undefined, { offset }: { offset: number }): void {
+    const named = this.rooms.get(room);
+    if (named?.known === true) {
+      if (named.waiting) return;
+      named.position = { epoch: named.position?.epoch ?? "", offset };
+    } else if (!this.#isMeant(room)) return;
+    const stream = this.#streams.get(room);
+    if (stored === undefined || stream === undefined) {
+      this.faults.push(`${this.#name}: ${room} ${offset} came out of nothing`);
+      return;
+    }
+    this.delivered += 1;
+    if (!stream.loose) this.#check(room, stream, stored);
+    stream.last = stored.seq;
+  }
+
+  #check(room: RoomName, stream: Stream, { seq }: Stored): void {
+    const where = `${this.#name}: ${room}`;
+    if (stream.last !== undefined && seq <= stream.last)
+      this.faults.push(`${where} ${seq} came again, after ${stream.last}`);
+    const skipped = this.#stored(room).find((one) => one.seq < seq && this.#isPromised(stream, one));
+    if (skipped !== undefined) this.#hole(`${where} ${skipped.seq} is missing before ${seq}`);
+  }
+
+  /** Only where frames were dropped may the telling come a little later than the hole. */
+  #hole(text: string): void {
+    if ((this.#socket?.drops ?? 0) > 0) this.#holes.push(text);
+    else this.faults.push(text);
+  }
+
+  #isPromised({ last, sinceMs }: Stream, { seq, atMs }: Stored): boolean {
+    return last === undefined ? atMs > sinceMs : seq > last;
+  }
+
+  #answered(ref: number, result: unknown): void {
+    for (const [pattern, entry] of this.patterns)
+      if (entry.ref === ref) this.#patternAnswered(pattern, entry);
+    for (const [room, named] of this.rooms) {
+      if (named.unsubscribing === ref && ref > 0) this.#left(room, named);
+      else if (named.ref === ref && ref > 0) this.#begun(room, named, result as SubscribeResult);
+      // An earlier one: from there on it comes by name.
+      else if (this.#asked.get(ref) === room && ref >= named.firstRef) named.known = true;
+    }
+  }
+
+  #patternAnswered(pattern: RoomPattern, entry: { ref: number; answered: boolean }): void {
+    entry.ref = 0;
+    entry.answered = true;
+    for (const room of this.#allRooms) {
+      if (!matchesRoom(pattern, room) || this.#streams.has(room) || this.rooms.get(room)?.known === true)
+        continue;
+      this.#streams.set(room, { last: undefined, sinceMs: this.#nowMs, loose: false });
+    }
+  }
+
+  #begun(room: RoomName, named: Named, { epoch, offset, recovered, rate }: SubscribeResult): void {
+    const seq = this.#seqAt(room, { epoch, offset });
+    const stream = this.#streams.get(room);
+    const isFresh = named.start.last === undefined && named.start.after === undefined && !recovered;
+    if (!named.known && isFresh && stream !== undefined && !stream.loose) {
+      const skipped = this.#stored(room).find((one) => one.seq <= seq && this.#isPromised(stream, one));
+      if (skipped !== undefined)
+        this.#hole(`${this.#name}: ${room} ${skipped.seq} is missing before it comes by name`);
+    }
+    const wasTwice =
+      !named.known && isFresh && stream?.last !== undefined && !stream.loose && stream.last > seq;
+    if (wasTwice) this.faults.push(`${this.#name}: ${room} comes by name from ${seq}, again`);
+    named.ref = 0;
+    named.waiting = false;
+    named.known = true;
+    named.position = { epoch, offset };
+    named.rate = rate ?? "all";
+    this.changes += 1;
+    this.#streams.set(room, { last: seq, sinceMs: this.#nowMs, loose: named.rate !== "all" });
+  }
+
+  #left(room: RoomName, named: Named): void {
+    this.rooms.delete(room);
+    this.changes += 1;
+    const stream = this.#streams.get(room);
+    const ignored = named.known && named.waiting;
+    if (!this.#isMeant(room)) this.#streams.delete(room);
+    else if (named.told || ignored || stream === undefined)
+      this.#streams.set(room, { last: undefined, sinceMs: this.#nowMs, loose: false });
+    else if (named.known && named.rate !== "all")
+      this.#hole(`${this.#name}: ${room} was conflated, and patterns go on without a word`);
+  }
+
+  #refused(ref: number): void {
+    for (const [pattern, entry] of this.patterns) {
+      if (entry.ref !== ref) continue;
+      this.refused += 1;
+      entry.ref = 0;
+      entry.answered = false;
+      this.#uncover();
+      this.#later(
+        () => this.patterns.get(pattern) === entry && entry.ref === 0 && this.#subscribePattern(pattern),
+      );
+    }
+    for (const [room, named] of this.rooms) {
+      if (named.ref !== ref || ref === 0) continue;
+      named.ref = 0;
+      this.#later(
+        () =>
+          this.rooms.get(room) === named &&
+          named.ref === 0 &&
+          named.waiting &&
+          named.unsubscribing === 0 &&
+          this.#subscribe(room, named),
+      );
+    }
+  }
+
+  #later(run: () => unknown): void {
+    this.#broker.scheduler.soon(100, () => {
+      if (this.#isOpen) run();
+    });
+  }
+
+  #roomReset(room: RoomName, position: Position): void {
+    const named = this.rooms.get(room);
+    if (named?.known !== true || named.waiting) return;
+    this.resets += 1;
+    named.position = position;
+    const loose = named.rate !== "all";
+    this.#streams.set(room, { last: this.#seqAt(room, position), sinceMs: this.#nowMs, loose });
+  }
+
+  #patternReset(pattern: RoomPattern): void {
+    if (this.patterns.get(pattern)?.answered !== true) return;
+    this.resets += 1;
+    for (const [room] of this.#streams) {
+      if (!matchesRoom(pattern, room)) continue;
+      const named = this.rooms.get(room);
+      if (named?.known === true) named.told = true;
+      else this.#streams.set(room, { last: undefined, sinceMs: this.#nowMs, loose: false });
+    }
+  }
+
+  #subscribeAll(): void {
+    const { random } = this.#broker.scheduler;
+    const all: (() => void)[] = [...this.patterns.keys()].map(
+      (pattern) => () => this.#subscribePattern(pattern),
+    );
+    for (const [room, named] of this.rooms) {
+      if (named.unsubscribing > 0) this.rooms.delete(room);
+      else all.push(() => this.#subscribe(room, named));
+    }
+    for (const entry of this.patterns.values()) entry.answered = false;
+    while (all.length > 0) all.splice(random.below(all.length), 1)[0]?.();
+    // What it was leaving when it was told of a loss, it leaves for good.
+    if (this.lags > 0) for (const room of this.#allRooms) this.#leaveForGood(room);
+  }
+
+  #leaveForGood(room: RoomName): void {
+    if (!this.rooms.has(room)) this.#send({ type: "unsubscribe", ref: this.#ref++, room });
+  }
+
+  #subscribePattern(pattern: RoomPattern): void {
+    const answered = this.patterns.get(pattern)?.answered ?? false;
+    const entry = { ref: this.#ref++, answered };
+    this.patterns.set(pattern, entry);
+    this.#send({ type: "subscribePattern", ref: entry.ref, pattern, options: {} });
+  }
+
+  #subscribe(room: RoomName, named: Named): void {
+    named.ref = this.#ref++;
+    this.#asked.set(named.ref, room);
+    named.waiting = true;
+    const options = named.position === undefined ? named.start : { after: named.position };
+    const rate = named.start.rate === undefined ? {} : { rate: named.start.rate };
+    this.#send({ type: "subscribe", ref: named.ref, room, options: { ...options, ...rate } });
+  }
+
+  #isMeant(room: RoomName): boolean {
+    for (const [pattern, { answered }] of this.patterns)
+      if (answered && matchesRoom(pattern, room)) return true;
+    return false;
+  }
+
+  /** Rooms that nothing brings any more. */
+  #uncover(): void {
+    for (const room of [...this.#streams.keys()])
+      if (this.rooms.get(room)?.known !== true && !this.#isMeant(room)) this.#streams.delete(room);
+  }
+
+  #forgetStreams(): void {
+    this.#holes = [];
+    this.#streams.clear();
+    for (const entry of this.patterns.values()) entry.answered = false;
+  }
+
+  #stored(room: RoomName): readonly Stored[] {
+    return this.#broker.byRoom.get(room) ?? [];
+  }
+
+  /** The last that was stored up to this position. */
+  #seqAt(room: RoomName, { epoch, offset }: Position): number {
+    // The broker counts its epochs.
+    const number = Number(epoch.slice(1));
+    const isWithin = (one: Stored): boolean =>
+      Number(one.epoch.slice(1)) < number || (one.epoch === epoch && one.offset <= offset);
+    return this.#stored(room).findLast(isWithin)?.seq ?? -1;
+  }
+
+  get #nowMs(): number {
+    return this.#broker.scheduler.nowMs;
+  }
+
+  #send(frame: ClientFrame): void {
+    this.#socket?.write(encodeClient(frame));
+  }
+}
