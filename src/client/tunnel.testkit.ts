@@ -11,6 +11,10 @@ export class Tunnel {
   readonly #targetPort: number;
   /** "refuse": an answer of its own; "cut": none; "hang": none, and the connection stays. */
   upgrades: Upgrades;
+  /** What it serves itself, under /app/, by name. */
+  files: ReadonlyMap<string, string> = new Map();
+  /** Which of these were asked for. */
+  readonly served: string[] = [];
   /** Batches whose answers are lost, the next so many. */
   lost = 0;
   /** WebSockets that were asked for. */
@@ -61,6 +65,7 @@ export class Tunnel {
     }
     // Handshakes come alone and whole, on connections of their own.
     client.once("data", (bytes) => {
+      if (this.#serves(client, bytes)) return;
       if (/^upgrade: *websocket/im.test(bytes.toString("latin1"))) {
         this.asked += 1;
         if (this.upgrades === "refuse") client.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
@@ -71,9 +76,21 @@ export class Tunnel {
     });
   }
 
+  #serves(client: Socket, bytes: Uint8Array): boolean {
+    const [, name] = /^GET \/app\/(\S+) /.exec(Buffer.from(bytes).toString("latin1")) ?? [];
+    if (name === undefined) return false;
+    this.served.push(name);
+    const body = Buffer.from(this.files.get(name) ?? "");
+    const type = name === "page" ? "text/html" : "text/javascript";
+    const head = `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+    client.end(Buffer.concat([Buffer.from(head), body]));
+    return true;
+  }
+
   #pass(client: Socket, server: Socket, first: Uint8Array): void {
     let isLosing = false;
     const ask = (bytes: Uint8Array): void => {
+      if (this.#serves(client, bytes)) return;
       if (this.lost > 0 && Buffer.from(bytes).toString("latin1").startsWith("POST /v1/messages")) {
         this.lost -= 1;
         isLosing = true;
