@@ -24,6 +24,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Scenario>>> = {
   smoke: async () => (await import("./smoke.js")).smoke,
   deltas: async () => (await import("./deltas.js")).deltas,
   codec: async () => (await import("./codec.js")).codec,
+  patterns: async () => (await import("./patterns.js")).patterns,
 };
 
 export const SCENARIO_NAMES: readonly string[] = Object.keys(LOADERS);

@@ -43,6 +43,23 @@ describe("a server and its commands", () => {
   const pub = (args: string[], options: CliOptions = {}) => fanwire(["pub", ...args], { env, ...options });
   const sub = (...args: string[]) => new Cli(["sub", ...args], { env });
 
+  test("sub follows all rooms of a pattern, and refuses what it cannot promise there", async () => {
+    const follower = sub("--count", "2", "wild.*");
+    await follower.until("stderr", /subscribed to wild\.\*/);
+    for (const room of ["wild.a", "wild.a.b", "wild.b"]) await pub([room, JSON.stringify(room)]);
+    const { code, stdout } = await follower.done();
+    assert.equal(code, 0);
+    assert.deepEqual(
+      linesOf(stdout).map(({ room, data }) => [room, data]),
+      [
+        ["wild.a", "wild.a"],
+        ["wild.b", "wild.b"],
+      ],
+    );
+    const refused = await sub("--last", "3", "wild.*").done();
+    assert.deepEqual([refused.code, /live only/.test(refused.stderr)], [2, true]);
+  });
+
   test("pub prints positions, sub prints messages, live", async () => {
     const follower = sub("--count", "3", "chat.a", "chat.b");
     await follower.until("stderr", /subscribed to chat\.a/);

@@ -8,6 +8,7 @@ import {
 import { CodedError } from "../protocol/errors.js";
 import type { Position } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
+import { hasWildcard, parsePattern } from "../protocol/room-pattern.js";
 import { jsonable } from "../protocol/transcode.js";
 import { parsePosition } from "../server/http-query.js";
 import { serverUrl } from "./endpoint.js";
@@ -21,9 +22,10 @@ const HELP = `Follows rooms and prints a line of JSON a message: {room, offset, 
   fanwire sub --last 10 chat.lobby        the last ten messages first
   fanwire sub --state market.fx           the latest message of every key first
   fanwire sub --after x7f3:42 chat.lobby  everything after a position, as "pub" and the end of "sub" print it
+  fanwire sub 'telemetry.*' 'log.>'       all rooms that a pattern means: * is one token, > one or more; live only
   fanwire sub --count 1 chat.lobby        end after one message
 
-It goes on by itself after breaks, without a gap; where that cannot be, stderr says so. Bytes in data are printed as base64.
+It goes on by itself after breaks, without a gap; where that cannot be (patterns never can), stderr says so. Bytes in data are printed as base64.
 
 Flags:
   --last N
@@ -55,7 +57,8 @@ export const sub: Command = {
     const { values, positionals } = parseFlags(args, FLAGS);
     const rooms = [...new Set(positionals)];
     if (rooms.length === 0) throw new UsageError("a ROOM is missing: fanwire sub ROOM");
-    usage(() => rooms.map(parseRoom));
+    const patterns = rooms.filter(hasWildcard);
+    usage(() => rooms.map((room) => (patterns.includes(room) ? parsePattern(room) : parseRoom(room))));
     const { after } = values;
     const start: Start = {
       ...(values.last !== undefined && { last: countFlag("last", values.last) ?? 1 }),
@@ -64,6 +67,10 @@ export const sub: Command = {
     };
     if (Object.keys(start).length > 1)
       throw new UsageError("--last, --state and --after: at most one of them");
+    if (Object.keys(start).length > 0 && patterns.length > 0)
+      throw new UsageError(
+        `${patterns[0]} is a pattern, and live only: --last, --state and --after are for rooms`,
+      );
     if (start.after !== undefined && rooms.length > 1)
       throw new UsageError("--after is a position in one room");
     return new Follower(io, {
@@ -184,7 +191,8 @@ class Follower {
     });
     subscription.on("reset", ({ reason, position }) => {
       if (position !== undefined) this.#positions.set(room, position);
-      this.#say(`${room}: continuity is lost (${reason}); messages before are gone`);
+      const gone = hasWildcard(room) ? "messages may be missing" : "messages before are gone";
+      this.#say(`${room}: continuity is lost (${reason}); ${gone}`);
     });
     subscription.on("error", (error) => {
       this.#say(`${room}: ${error.code}: ${error.message}`);

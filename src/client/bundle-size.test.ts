@@ -7,10 +7,10 @@ import { createContext, runInContext } from "node:vm";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const GZIPPED_BYTES_MAX = 12_700;
+const GZIPPED_BYTES_MAX = 13_400;
 const LATER_BYTES_MAX = 5_000;
 
-test("the client is at most 12.7 kB gzipped, and needs nothing but itself", async (t) => {
+test("the client is at most 13.4 kB gzipped, and needs nothing but itself", async (t) => {
   // What only clients without a WebSocket need is loaded by them.
   const { outputFiles, metafile } = await build({
     splitting: true,

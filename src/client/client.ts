@@ -1,5 +1,6 @@
 import type { Position, Rate, ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
+import { hasWildcard, parsePattern } from "../protocol/room-pattern.js";
 import { historyPageOf, positionOf, timeOf } from "./answer.js";
 import { Connection } from "./connection.js";
 import type { Effect, Input, RequestBody, SubscriptionEvent } from "./effect.js";
@@ -20,8 +21,9 @@ import { type PresencePage, presencePageOf } from "./presence.js";
 import { SocketHolder, socketUrlOf } from "./socket.js";
 import type { ConnectionState, SubscriptionState } from "./state.js";
 import { StateMap } from "./state-map.js";
-import { rateProblem, requestOf } from "./subscribe-request.js";
+import { patternProblem, rateProblem, refuseForPattern, requestOf } from "./subscribe-request.js";
 import { RoomSubscription, type Subscription } from "./subscription.js";
+import type { Topic } from "./subscription-entry.js";
 import { decodeFrames } from "./wire.js";
 
 const LOOP_QUEUE = 10_000;
@@ -137,6 +139,10 @@ export class Client<Rooms extends object = Record<never, never>> {
 
   /**
    * Follows a room, through every reconnect until it is ended. All subscribes of one turn go out as one request.
+   *
+   * Or all rooms that a pattern means (`telemetry.*.temp`, `telemetry.>`): live only, each message once and under its room's
+   * name, and `reset` before whatever comes after a hole: after every reconnect, too. A room that is subscribed to by its
+   * name as well comes there, and not here.
    * @throws FanwireError `room_invalid`; `bad_request` where options contradict each other or the room is subscribed
    *   already (one subscription a room and client: share it).
    */
@@ -144,8 +150,10 @@ export class Client<Rooms extends object = Record<never, never>> {
     room: R,
     options: SubscribeOptions<DataOf<Rooms, R, T>> = {},
   ): Subscription<DataOf<Rooms, R, T>> {
-    const name = coded(() => parseRoom(room));
+    const isPattern = hasWildcard(room);
+    const name: Topic = coded(() => (isPattern ? parsePattern(room) : parseRoom(room)));
     const request = requestOf(options);
+    if (isPattern) refuseForPattern(room, request);
     this.#refuseSecond(room);
     const id = ++this.#lastId;
     const subscription = new RoomSubscription<DataOf<Rooms, R, T>>(
@@ -239,6 +247,8 @@ export class Client<Rooms extends object = Record<never, never>> {
   #setRate(id: number, rate: Rate): void {
     const problem = rateProblem(rate);
     if (problem !== undefined) throw new FanwireError("bad_request", problem);
+    const { room = "" } = this.#listeners.get(id) ?? {};
+    if (hasWildcard(room) && rate !== "all") throw patternProblem(room);
     if (this.#listeners.has(id)) this.#step({ kind: "rate", id, rate });
   }
 

@@ -2,18 +2,24 @@ import assert from "node:assert/strict";
 import { DEFAULT_LIMITS } from "../core/limits.js";
 import type { ClientInput, ServerFrame } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
+import { hasWildcard, parsePattern, type RoomPattern } from "../protocol/room-pattern.js";
 import { msgpackWire } from "../protocol/wire.js";
 import { Connection } from "./connection.js";
 import type { Effect, Input, RequestBody, SubscribeRequest, SubscriptionEvent } from "./effect.js";
 import type { FanwireError } from "./errors.js";
 import { type ClientOptions, settingsOf } from "./options.js";
 import type { ConnectionState } from "./state.js";
+import type { Topic } from "./subscription-entry.js";
 
 /** A request as the server's own decoder reads it: whatever is sent must pass there. */
 export type Sent = { readonly type: string; readonly ref: number; readonly [field: string]: unknown };
 
 /** A frame's fields, without the room's brand. */
-type Loose<F> = F extends { readonly room: RoomName } ? Omit<F, "room"> & { readonly room: string } : F;
+type Loose<F> = F extends { readonly room: RoomName }
+  ? Omit<F, "room"> & { readonly room: string }
+  : F extends { readonly pattern: RoomPattern }
+    ? Omit<F, "pattern"> & { readonly pattern: string }
+    : F;
 
 const PLAIN: SubscribeRequest = {
   after: undefined,
@@ -78,9 +84,10 @@ export class Rig {
   }
 
   receive(...frames: Loose<ServerFrame>[]): void {
-    const branded = frames.map((frame) =>
-      "room" in frame ? { ...frame, room: parseRoom(frame.room) } : frame,
-    );
+    const branded = frames.map((frame) => {
+      if ("pattern" in frame) return { ...frame, pattern: parsePattern(frame.pattern) };
+      return "room" in frame ? { ...frame, room: parseRoom(frame.room) } : frame;
+    });
     this.step({ kind: "received", frames: branded });
   }
 
@@ -103,7 +110,7 @@ export class Rig {
 
   subscribe(room: string, request: Partial<SubscribeRequest> = {}): number {
     const id = ++this.#lastId;
-    this.step({ kind: "subscribe", id, room: parseRoom(room), request: { ...PLAIN, ...request } });
+    this.step({ kind: "subscribe", id, room: topicOf(room), request: { ...PLAIN, ...request } });
     return id;
   }
 
@@ -189,4 +196,8 @@ export class Rig {
     assert.ok(effect?.kind === "refusal", "the request was refused");
     return effect.error;
   }
+}
+
+function topicOf(text: string): Topic {
+  return hasWildcard(text) ? parsePattern(text) : parseRoom(text);
 }

@@ -176,6 +176,17 @@ export class Connection {
       case "reset":
         this.#subscriptions.reset(frame);
         return;
+      case "patternReset":
+        this.#subscriptions.patternReset(frame);
+        return;
+      case "patternEnded":
+        this.#subscriptions.ended(
+          frame.pattern,
+          new FanwireError(frame.code, frame.text, { retryMs: frame.retryMs }),
+          nowMs,
+        );
+        this.#unsent = true;
+        return;
       case "rate":
         this.#subscriptions.moved(frame);
         return;

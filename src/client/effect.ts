@@ -1,8 +1,8 @@
 import type { ClientFrame, Position, Rate, ServerFrame } from "../protocol/frames.js";
-import type { RoomName } from "../protocol/room-name.js";
 import type { FanwireError } from "./errors.js";
 import type { Message } from "./message.js";
 import type { ConnectionState, Reset, Subscribed, SubscriptionState, Transport } from "./state.js";
+import type { Topic } from "./subscription-entry.js";
 
 /** What a subscription asks for, checked. At most one of `after`, `last` and `state`. */
 export interface SubscribeRequest {
@@ -32,7 +32,7 @@ export type Input =
   | {
       readonly kind: "subscribe";
       readonly id: number;
-      readonly room: RoomName;
+      readonly room: Topic;
       readonly request: SubscribeRequest;
     }
   | { readonly kind: "unsubscribe"; readonly id: number }

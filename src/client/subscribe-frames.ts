@@ -28,6 +28,7 @@ function afterOf(entry: Entry): Position | undefined {
 /** One subscribe, or one for many. */
 export function frameOf(ref: number, entries: readonly Entry[], options: SubscribeOptions): ClientFrame {
   const [only] = entries;
+  if (only?.pattern !== undefined) return { type: "subscribePattern", ref, pattern: only.pattern, options };
   if (only !== undefined && entries.length === 1) {
     const after = afterOf(only);
     return {
@@ -37,7 +38,9 @@ export function frameOf(ref: number, entries: readonly Entry[], options: Subscri
       options: after === undefined ? options : { after, ...options },
     };
   }
-  const rooms: ManyItem[] = entries.map((entry) => ({ room: entry.room, after: afterOf(entry) }));
+  const rooms: ManyItem[] = entries.flatMap((entry) =>
+    entry.pattern === undefined ? [{ room: entry.room, after: afterOf(entry) }] : [],
+  );
   return { type: "subscribeMany", ref, rooms, options };
 }
 

@@ -32,6 +32,18 @@ export function requestOf<T>({
   };
 }
 
+/** A pattern is live only and brings every message. @throws FanwireError `bad_request` */
+export function refuseForPattern(pattern: string, request: SubscribeRequest): void {
+  const { after, last, state, rate, echo, members, info } = request;
+  const isPlain = after === undefined && last === undefined && !state && echo && members !== true;
+  if (!isPlain || info !== undefined || (rate !== undefined && rate !== "all")) throw patternProblem(pattern);
+}
+
+export function patternProblem(pattern: string): FanwireError {
+  const text = "a pattern is live only and takes no options: subscribe to rooms by their names for these";
+  return new FanwireError("bad_request", `${pattern}: ${text}`);
+}
+
 /** What is wrong with a rate; undefined: nothing. */
 export function rateProblem(rate: Rate): string | undefined {
   if (rate === "all" || (typeof rate === "number" && rate > 0 && Number.isFinite(rate))) return undefined;

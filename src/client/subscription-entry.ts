@@ -1,5 +1,6 @@
 import type { Position, Rate, ResetReason } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
+import { hasWildcard, type RoomPattern } from "../protocol/room-pattern.js";
 import type { SubscribeRequest } from "./effect.js";
 import type { FanwireError } from "./errors.js";
 import type { SubscriptionState } from "./state.js";
@@ -15,10 +16,23 @@ export type Phase =
   | { readonly kind: "live" }
   | { readonly kind: "failed"; readonly error: FanwireError };
 
-/** One room of a client. */
-export interface Entry {
+/** What is subscribed to: a room by its name, or those that a pattern means. */
+export type Topic = RoomName | RoomPattern;
+
+/** A room's name has no wildcard. */
+export function isPatternTopic(topic: Topic): topic is RoomPattern {
+  return hasWildcard(topic);
+}
+
+/** One room of a client, or the rooms of a pattern: those are live only, and are told of holes. */
+export type Entry = EntryState &
+  (
+    | { readonly room: RoomName; readonly pattern: undefined }
+    | { readonly room: RoomPattern; readonly pattern: RoomPattern }
+  );
+
+interface EntryState {
   readonly id: number;
-  readonly room: RoomName;
   readonly request: SubscribeRequest;
   /** What the application wants; undefined: the namespace's class. */
   rate: Rate | undefined;
@@ -27,6 +41,8 @@ export interface Entry {
   fresh: boolean;
   epoch: string;
   offset: number;
+  /** The server has taken it once, and not refused it since. */
+  known: boolean;
   /** Continuity was lost and no message since has told so. */
   broken: ResetReason | undefined;
   /** Refusals in a row, and gaps in a row without a message between them. */

@@ -6,12 +6,21 @@ import type {
   ServerFrame,
   SubscribeOptions,
 } from "../protocol/frames.js";
-import type { RoomName } from "../protocol/room-name.js";
+import { matchesRoom } from "../protocol/room-pattern.js";
 import { answerErrorOf, subscribeResultOf } from "./answer.js";
 import type { Push, SubscribeRequest, SubscriptionEvent } from "./effect.js";
 import { FanwireError } from "./errors.js";
 import { frameOf, optionsOf, within } from "./subscribe-frames.js";
-import { type Entry, isAskedBy, type Phase, positionOf, slowsDown, stateOf } from "./subscription-entry.js";
+import {
+  type Entry,
+  isAskedBy,
+  isPatternTopic,
+  type Phase,
+  positionOf,
+  slowsDown,
+  stateOf,
+  type Topic,
+} from "./subscription-entry.js";
 
 type FrameOf<T extends ServerFrame["type"]> = Extract<ServerFrame, { type: T }>;
 
@@ -23,13 +32,17 @@ export class Subscriptions {
   readonly #push: Push;
   readonly #backoffMs: (attempt: number) => number;
   readonly #timeoutMs: number;
-  readonly #byRoom = new Map<RoomName, Entry>();
+  readonly #byRoom = new Map<Topic, Entry>();
+  /** Those that are patterns. */
+  readonly #patterns = new Set<Extract<Entry, { pattern: string }>>();
+  /** Rooms that the server may still hold by name, by the ref of the unsubscribe. */
+  readonly #leaving = new Map<number, Topic>();
   readonly #byId = new Map<number, Entry>();
   /** By ref. An entry leaves with its ref when it is asked for again, so a late answer finds none. */
   readonly #asked = new Map<number, readonly Entry[]>();
   /** Due, asked or waiting. */
   readonly #unsettled = new Set<Entry>();
-  readonly #left = new Set<RoomName>();
+  readonly #left = new Set<Topic>();
   #hidden = false;
 
   constructor(push: Push, backoffMs: (attempt: number) => number, timeoutMs: number) {
@@ -46,23 +59,27 @@ export class Subscriptions {
     return nextMs;
   }
 
-  add(id: number, room: RoomName, request: SubscribeRequest): void {
+  add(id: number, room: Topic, request: SubscribeRequest): void {
     const before = this.#byRoom.get(room);
     if (before !== undefined) this.remove(before.id);
     const { after } = request;
-    const entry: Entry = {
+    const state = {
       id,
-      room,
       request,
       rate: request.rate,
-      phase: { kind: "due" },
+      phase: { kind: "due" } as const,
       fresh: after === undefined,
       epoch: after?.epoch ?? "",
       offset: after?.offset ?? 0,
+      known: false,
       broken: undefined,
       refusals: 0,
       gaps: 0,
     };
+    const entry: Entry = isPatternTopic(room)
+      ? { ...state, room, pattern: room }
+      : { ...state, room, pattern: undefined };
+    if (entry.pattern !== undefined) this.#patterns.add(entry);
     this.#byRoom.set(room, entry);
     this.#byId.set(id, entry);
     this.#unsettled.add(entry);
@@ -74,6 +91,7 @@ export class Subscriptions {
     this.#byId.delete(id);
     this.#byRoom.delete(entry.room);
     this.#unsettled.delete(entry);
+    if (entry.pattern !== undefined) this.#patterns.delete(entry);
     const { kind } = entry.phase;
     // Also where it waits: the server may hold what it answered too late, or what came before the gap.
     if (kind !== "due" && kind !== "failed") this.#left.add(entry.room);
@@ -103,6 +121,7 @@ export class Subscriptions {
   /** The connection is gone: every room that was not refused for good is asked for again on the next one. */
   disconnected(): void {
     this.#asked.clear();
+    this.#leaving.clear();
     this.#left.clear();
     for (const entry of this.#byRoom.values()) {
       if (entry.phase.kind !== "failed") this.#enter(entry, { kind: "due" });
@@ -112,6 +131,7 @@ export class Subscriptions {
   /** Frames were dropped, answers to subscribes perhaps among them: every room is asked for again. */
   lagged(): void {
     this.#asked.clear();
+    this.#leaving.clear();
     for (const entry of this.#byRoom.values()) {
       const { kind } = entry.phase;
       if (kind === "asked" || kind === "replaying" || kind === "live") this.#enter(entry, { kind: "due" });
@@ -147,7 +167,15 @@ export class Subscriptions {
   /** What is to be sent now, rooms with the same options in one frame; they count as asked. */
   take(bytesMax: number, nextRef: () => number, nowMs: number): ClientFrame[] {
     const frames: ClientFrame[] = [];
-    for (const room of this.#left) frames.push({ type: "unsubscribe", ref: 0, room });
+    for (const room of this.#left) {
+      if (isPatternTopic(room)) frames.push({ type: "unsubscribePattern", ref: 0, pattern: room });
+      else {
+        // Until the answer what comes of the room is not a pattern's.
+        const ref = this.#patterns.size > 0 ? nextRef() : 0;
+        if (ref > 0) this.#leaving.set(ref, room);
+        frames.push({ type: "unsubscribe", ref, room });
+      }
+    }
     this.#left.clear();
     for (const [options, entries] of this.#dueByOptions()) {
       for (const some of within(entries, bytesMax)) {
@@ -162,6 +190,7 @@ export class Subscriptions {
 
   /** True where the ref is that of a subscribe. */
   answered(ref: number, result: unknown, nowMs: number): boolean {
+    if (this.#leaving.delete(ref)) return true;
     const entries = this.#asked.get(ref);
     if (entries === undefined) return false;
     this.#asked.delete(ref);
@@ -177,6 +206,7 @@ export class Subscriptions {
 
   /** True where the ref is that of a subscribe. */
   refused(ref: number, error: FanwireError, nowMs: number): boolean {
+    if (this.#leaving.delete(ref)) return true;
     const entries = this.#asked.get(ref);
     if (entries === undefined) return false;
     this.#asked.delete(ref);
@@ -187,7 +217,7 @@ export class Subscriptions {
   }
 
   /** The server ended it: a new token does not allow the room. */
-  ended(room: RoomName, error: FanwireError, nowMs: number): void {
+  ended(room: Topic, error: FanwireError, nowMs: number): void {
     const entry = this.#following(room);
     if (entry !== undefined) this.#refused(entry, error, nowMs);
   }
@@ -195,7 +225,10 @@ export class Subscriptions {
   /** The protocol's rule: drop what is not above the last offset, ask again where something before it is missing. */
   message(frame: FrameOf<"message">, nowMs: number): void {
     const entry = this.#following(frame.room);
-    if (entry === undefined) return;
+    if (entry === undefined) {
+      this.#byPattern(frame);
+      return;
+    }
     if (frame.offset > 0) {
       if (frame.offset <= entry.offset) return;
       if (frame.prev > entry.offset) {
@@ -205,7 +238,27 @@ export class Subscriptions {
       entry.offset = frame.offset;
       entry.gaps = 0;
     }
-    const { room, offset, prev, time, data, key } = frame;
+    this.#hand(entry, frame);
+  }
+
+  /** The rooms of a pattern may have lost something. */
+  patternReset({ pattern, reason }: FrameOf<"patternReset">): void {
+    const entry = this.#following(pattern);
+    if (entry !== undefined) this.#broken(entry, NOWHERE, reason);
+  }
+
+  /** A message of a room that is not had by name: for every pattern that means it. */
+  #byPattern(frame: FrameOf<"message">): void {
+    if (this.#patterns.size === 0 || [...this.#leaving.values()].includes(frame.room)) return;
+    const own = this.#byRoom.get(frame.room);
+    // One that the server had taken is asked for again: what comes of it meanwhile comes once more.
+    if (own?.known === true) return;
+    for (const entry of this.#patterns)
+      if (entry.phase.kind === "live" && matchesRoom(entry.pattern, frame.room))
+        this.#hand(entry, { ...frame, prev: 0 });
+  }
+
+  #hand(entry: Entry, { room, offset, prev, time, data, key }: FrameOf<"message">): void {
     const replayed = entry.phase.kind === "replaying";
     const reset = entry.broken;
     entry.broken = undefined;
@@ -228,7 +281,7 @@ export class Subscriptions {
     if (entry !== undefined) this.#broken(entry, frame, frame.reason);
   }
 
-  #following(room: RoomName): Entry | undefined {
+  #following(room: Topic): Entry | undefined {
     const entry = this.#byRoom.get(room);
     const kind = entry?.phase.kind;
     return kind === "replaying" || kind === "live" ? entry : undefined;
@@ -241,6 +294,9 @@ export class Subscriptions {
       return;
     }
     entry.refusals = 0;
+    // A pattern has no position: what was missed since it was had last is told, never filled.
+    if (entry.pattern !== undefined && entry.known) this.#broken(entry, NOWHERE, "expired");
+    entry.known = true;
     const resumed = !entry.fresh;
     if (resumed && !result.recovered) {
       this.#broken(entry, result, result.epoch === entry.epoch ? "expired" : "epoch");
@@ -250,7 +306,7 @@ export class Subscriptions {
       entry.offset = result.offset;
     }
     entry.fresh = entry.epoch === "";
-    this.#enter(entry, { kind: "replaying" });
+    this.#enter(entry, { kind: entry.pattern === undefined ? "replaying" : "live" });
     this.#tell(entry, {
       kind: "subscribed",
       subscribed: {
@@ -287,6 +343,8 @@ export class Subscriptions {
   }
 
   #refused(entry: Entry, error: FanwireError, nowMs: number): void {
+    // Without an answer the server may hold it all the same. A pattern that was had once stays one that has missed something.
+    if (error.code !== "timeout" && entry.pattern === undefined) entry.known = false;
     if (RETRYABLE.has(error.code)) {
       const delayMs = error.retryMs ?? this.#backoffMs(entry.refusals);
       entry.refusals++;
@@ -315,7 +373,8 @@ export class Subscriptions {
     for (const entry of this.#unsettled) {
       if (entry.phase.kind !== "due") continue;
       const options = optionsOf(entry, this.#hidden);
-      const text = JSON.stringify(options);
+      // A pattern takes a request of its own.
+      const text = entry.pattern ?? JSON.stringify(options);
       const group = byText.get(text);
       if (group === undefined) byText.set(text, [options, [entry]]);
       else group[1].push(entry);
@@ -323,3 +382,5 @@ export class Subscriptions {
     return new Map(byText.values());
   }
 }
+
+const NOWHERE: Position = { epoch: "", offset: 0 };

@@ -134,7 +134,10 @@ export class NatsBroker implements Broker {
   }
 
   async watch(_pattern: RoomPattern, _watcher: Watcher): Promise<void> {
-    throw new CodedError("bad_request", "patterns are not offered with NATS");
+    throw new CodedError(
+      "bad_request",
+      "patterns are not offered with NATS as the broker: subscribe to rooms by their names",
+    );
   }
 
   unwatch(_pattern: RoomPattern): void {}
