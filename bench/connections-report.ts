@@ -1,5 +1,6 @@
 import { describeHandshakes, type Handshakes } from "./fleet/handshakes.js";
 import { describeMs, millis } from "./fleet/latency.js";
+import type { Scrapes } from "./fleet/scrapes.js";
 import { type StormSeen, stormRows, WITNESS_NOTE } from "./fleet/storm-phase.js";
 import type { HistogramData } from "./support/histogram.js";
 import { digits, type Table } from "./support/report.js";
@@ -46,6 +47,8 @@ export interface Held {
   readonly seconds: number;
   readonly pings: number;
   readonly cpuMicrosEachSecond: number;
+  /** Undefined: none were asked for. */
+  readonly scrapes: Scrapes | undefined;
   readonly lost: number;
   readonly troubles: readonly string[];
   /** What makes this part say nothing of the server: its clients could not keep up. */
@@ -140,6 +143,26 @@ function heldRows(held: Held): string[][] {
   return [
     [`held for ${digits(held.seconds)} s`, `${held.lost} lost, ${digits(held.pings)} pings`],
     ["server CPU, idle", `${digits(held.cpuMicrosEachSecond)} µs a connection and second`],
+    ...(held.scrapes === undefined ? [] : scrapeRows(held.scrapes)),
+  ];
+}
+
+/** As often as README says that it may be done. */
+const SCRAPE_SECONDS = 15;
+
+function scrapeRows(scrapes: Scrapes): string[][] {
+  const { count, bytes, medianMs, longestMs, supervisorMicros, othersMicros } = scrapes;
+  const share = (supervisorMicros + Math.max(0, othersMicros)) / 1_000_000 / SCRAPE_SECONDS;
+  return [
+    [
+      `${count} scrapes of /metrics, ${digits(bytes / 1_024)} KiB each`,
+      `${digits(medianMs)} ms each, the longest ${digits(longestMs)}`,
+    ],
+    [
+      "– CPU of one: supervisor; workers and hubs",
+      `${digits(supervisorMicros / 1_000)} ms; ${digits(othersMicros / 1_000)} ms beyond what they use anyway`,
+    ],
+    [`– one every ${SCRAPE_SECONDS} s`, `${digits(share * 100)} % of a core`],
   ];
 }
 

@@ -17,6 +17,7 @@ import { Arena } from "./fleet/arena.js";
 import { handshakesOf } from "./fleet/handshakes.js";
 import { millis } from "./fleet/latency.js";
 import { FLEET_OPTIONS } from "./fleet/remote/open-fleet.js";
+import { measureScrapes } from "./fleet/scrapes.js";
 import { measureStorm, type StormSeen } from "./fleet/storm-phase.js";
 import { clientBound, type Tally, troubles } from "./fleet/tally.js";
 import { delay } from "./support/clock.js";
@@ -41,6 +42,7 @@ const OPTIONS = {
   "warm-up": { default: 200, help: "connections a worker that come and go before" },
   "settle-seconds": { default: 5, help: "rest before memory is read" },
   "hold-seconds": { default: 120, help: "how long everybody is held, with pings" },
+  scrapes: { default: 20, help: "of /metrics, while everybody is held; 0: none" },
   broadcasts: { default: 10, help: "messages to everybody" },
   "broadcast-seconds": { default: 3, help: "rest between them" },
   "storm-share": { default: 0.1, help: "share of the clients that is cut at once; 0: no storm" },
@@ -172,10 +174,16 @@ async function hold(arena: Arena, options: Options): Promise<Held> {
   const cpuMicros = cpuOf(meter);
   const { seconds } = meter;
   const { all: tally } = await fleet.phase();
+  const begin = (): Meter => new Meter(meter.pids);
+  const scrapes =
+    arena.isOurs && options.scrapes > 0
+      ? await measureScrapes(arena.node, await arena.node.processes(), options.scrapes, meter, begin)
+      : undefined;
   return {
     seconds,
     pings: tally.counts.pings,
     cpuMicrosEachSecond: cpuMicros / seconds / options.connections,
+    scrapes,
     lost: tally.counts.lost,
     troubles: troublesOf(tally),
     invalid: invalidOf("holding", tally),

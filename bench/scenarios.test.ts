@@ -57,6 +57,7 @@ test("connections holds everybody, delivers every broadcast, and takes back who 
     ...small,
     ...[
       "--connections=200",
+      "--scrapes=3",
       "--witnesses=20",
       "--rooms=21",
       "--broadcast-seconds=0",
@@ -67,6 +68,9 @@ test("connections holds everybody, delivers every broadcast, and takes back who 
   const rows = new Map(table?.rows.map(([name, value]) => [name, value]));
   assert.match(rows.get("handshakes") ?? "", /: 200 welcomes, \d+ refusals, 0 neither/);
   assert.equal(rows.get("2 broadcasts, deliveries"), "400");
+  const scrape = [...rows].find(([name]) => /^3 scrapes of \/metrics, [\d.,]+ KiB each$/.test(name ?? ""));
+  assert.match(scrape?.[1] ?? "", /^[\d.,]+ ms each, the longest [\d.,]+$/);
+  assert.match(rows.get("– CPU of one: supervisor; workers and hubs") ?? "", /^[\d.,]+ ms; /);
   assert.match(rows.get("– resumed") ?? "", /^120 subscriptions/);
   assert.match(table?.notes[0] ?? "", /^No connection lost, every message delivered/);
 });

@@ -67,6 +67,14 @@ export class ServedNode {
     return (await response.json()) as NodeStatus;
   }
 
+  /** As Prometheus asks for them. */
+  async metrics(): Promise<string> {
+    const response = await fetch(`http://127.0.0.1:${this.#adminPort}/metrics`);
+    const text = await response.text();
+    if (response.status !== 200) throw new Error(`/metrics answered ${response.status}`);
+    return text;
+  }
+
   /** Its processes that run now. */
   async processes(): Promise<NodeProcess[]> {
     const { pid, workers, hubs } = await this.status();

@@ -14,12 +14,21 @@ export {
   type MakeFixture,
 } from "./conformance-rig.testkit.js";
 
+export interface ConformanceOptions {
+  /** Tests at once, for brokers whose tests wait more than they work. Default: 1. */
+  readonly concurrency?: number;
+}
+
 /**
  * Registers the tests that every broker passes. Delivery may be asynchronous and offsets may skip numbers. What a
  * fixture cannot do (move time, renew a room, bound its keys) is skipped and shows as such.
  */
-export function conformance(name: string, makeFixture: MakeFixture): void {
-  describe(`${name} conforms to the broker port`, () => {
+export function conformance(
+  name: string,
+  makeFixture: MakeFixture,
+  { concurrency = 1 }: ConformanceOptions = {},
+): void {
+  describe(`${name} conforms to the broker port`, { concurrency }, () => {
     const check = checkWith(makeFixture);
     flowTests(check);
     historyTests(check);

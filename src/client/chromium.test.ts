@@ -4,8 +4,11 @@ import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { createConfig } from "../server/config.js";
 import { type Rig, startRig } from "../server/gateway-rig.testkit.js";
+import { startServer } from "../server/server.js";
 import { TcpProxy } from "./tcp-proxy.testkit.js";
+import { Tunnel } from "./tunnel.testkit.js";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS = [
@@ -103,6 +106,70 @@ test("in Chromium: cut, half-open and offline, every message arrives once and in
   );
   await arrived(page, 201);
 });
+
+test("in Chromium: where WebSockets are refused it goes by events, over a cut too, and back", async (t) => {
+  assert.ok(existsSync(CHROMIUM), `${CHROMIUM} is missing: apt-get install chromium, or set CHROMIUM`);
+  const limits = { handshakeLagMs: 60_000 };
+  const namespaces = { news: { publish: "client" } } as const;
+  const config = createConfig({ port: 0, log: { level: "fatal" }, limits, namespaces });
+  const server = await startServer(config);
+  t.after(() => server.stop(500));
+  const tunnel = await Tunnel.start(t, server.port, "refuse");
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  const html = "<!doctype html><script type=module src=/app/index.js></script>";
+  // Not by interception: Chromium would let such a page open no WebSocket to this machine.
+  tunnel.files = new Map([...(await parts()), ["page", html]]);
+  await page.goto(`http://127.0.0.1:${tunnel.port}/app/page`);
+  await page.waitForFunction("globalThis.fanwire !== undefined");
+  const isLoaded = () => tunnel.served.some((name) => name.startsWith("fallback"));
+  assert.ok(!isLoaded(), "nobody loads it before it is needed");
+  await page.evaluate(`
+    globalThis.got = [];
+    globalThis.client = new fanwire.Client("/ws", { backoffBaseMs: 10, webSocketRetryMs: 1500 });
+    globalThis.subscription = client.subscribe("news.a", { onMessage: ({ data }) => got.push(data) });
+    subscription.on("reset", ({ reason }) => got.push(reason));
+    globalThis.publish = async (from, to) => {
+      for (let number = from; number <= to; number += 1) await client.publish("news.a", number);
+    };
+  `);
+  const by = (transport: string) =>
+    page.waitForFunction(
+      `subscription.state.kind === "live" && client.state.transport === "${transport}"`,
+      undefined,
+      { timeout: 20_000 },
+    );
+  await by("events");
+  assert.ok(isLoaded());
+  await page.evaluate("publish(1, 100)");
+  await arrived(page, 100);
+  tunnel.cut();
+  await page.evaluate("publish(101, 150)");
+  assert.ok(tunnel.asked >= 3);
+  tunnel.upgrades = "pass";
+  await by("websocket");
+  await page.evaluate("publish(151, 200)");
+  await arrived(page, 200);
+});
+
+/** The client as modules, by name. */
+async function parts(): Promise<ReadonlyMap<string, string>> {
+  const { outputFiles } = await build({
+    stdin: {
+      contents: 'import * as fanwire from "./index.js"; globalThis.fanwire = fanwire;',
+      resolveDir: fileURLToPath(new URL(".", import.meta.url)),
+    },
+    entryNames: "index",
+    bundle: true,
+    splitting: true,
+    write: false,
+    outdir: "out",
+    format: "esm",
+    platform: "browser",
+  });
+  return new Map(outputFiles.map(({ path, text }) => [path.split("/").at(-1) ?? "", text]));
+}
 
 test("in Chromium: back online it tries at once, however long the backoff", async (t) => {
   const { proxy, page, context } = await world(t);

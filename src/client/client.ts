@@ -87,7 +87,9 @@ export class Client<Rooms extends object = Record<never, never>> {
     this.#timeoutMs = settings.timeoutMs;
     this.#connection = new Connection(settings, Math.random);
     this.#state = this.#connection.state;
-    this.#socket = new SocketHolder(socketUrlOf(url), options.WebSocket, options.token, {
+    this.#socket = new SocketHolder(socketUrlOf(url), options, settings, {
+      via: (transport) => this.#step({ kind: "via", transport }),
+      resubscribe: () => this.#step({ kind: "resubscribe" }),
       received: (payload) => this.#received(payload),
       closed: (code, reason) => this.#step({ kind: "closed", code, reason }),
     });

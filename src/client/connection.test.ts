@@ -25,6 +25,7 @@ test("it is open from the welcome on, not from the socket on", () => {
     session: "s1",
     node: "n1",
     sinceMs: 1_000,
+    transport: "websocket",
     leaving: undefined,
   });
   assert.deepEqual(rig.states(), ["connecting", "open"]);

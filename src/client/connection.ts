@@ -9,14 +9,13 @@ import { isStable, LEAVE_GRACE_MS, nextLeaveMs } from "./open-state.js";
 import type { Settings } from "./options.js";
 import { pack } from "./pack.js";
 import { type Repeat, Requests } from "./requests.js";
-import type { ConnectionState } from "./state.js";
+import type { ConnectionState, Transport } from "./state.js";
 import { Subscriptions } from "./subscriptions.js";
 import { encodeFrame } from "./wire.js";
 
 /** A hidden page is in no hurry: its attempts are this much rarer. */
 const HIDDEN_FACTOR = 4;
-/** Refs are 32 bits. */
-const REF_MAX = 0xffffffff;
+const REF_MAX = 0xffffffff; // 32 bits
 /** After a close of a busy server: not the moment to come back at once. */
 const BUSY_ATTEMPT = 3;
 /** What any server takes in one WebSocket message. */
@@ -42,6 +41,7 @@ export class Connection {
   readonly #requests: Requests;
   #effects: Effect[] = [];
   #state: ConnectionState = { kind: "idle" };
+  #transport: Transport = "websocket";
   #heartbeat: Heartbeat | undefined;
   #connectByMs = Number.POSITIVE_INFINITY;
   #bytesMax = BYTES_MIN;
@@ -105,6 +105,13 @@ export class Connection {
       case "request":
         this.#request(input.id, input.body, nowMs + input.timeoutMs);
         return;
+      case "via":
+        this.#transport = input.transport;
+        return;
+      case "resubscribe":
+        this.#subscriptions.lagged();
+        this.#unsent = true;
+        return;
       case "received":
         this.#heartbeat?.heard();
         for (const frame of input.frames) this.#receive(frame, nowMs);
@@ -162,7 +169,8 @@ export class Connection {
         return;
       case "lagged":
         this.#subscriptions.lagged();
-        this.#requests.lagged();
+        // Over HTTP each has an answer of its own.
+        if (this.#transport === "websocket") this.#requests.lagged();
         this.#unsent = true;
         return;
       case "reset":
@@ -198,7 +206,8 @@ export class Connection {
     const intervalMs = Math.min(pingMs, this.#settings.pingMs);
     this.#heartbeat = new Heartbeat(nowMs, intervalMs, this.#settings.deadMs, this.#random);
     const { attempt } = this.#state;
-    this.#enter({ kind: "open", attempt, session, node, sinceMs: nowMs, leaving: undefined });
+    const transport = this.#transport;
+    this.#enter({ kind: "open", attempt, session, node, sinceMs: nowMs, transport, leaving: undefined });
     this.#unsent = true;
   }
 

@@ -1,7 +1,7 @@
 import type { ClientFrame, Position, Rate, ServerFrame } from "../protocol/frames.js";
 import type { FanwireError } from "./errors.js";
 import type { Message } from "./message.js";
-import type { ConnectionState, Reset, Subscribed, SubscriptionState } from "./state.js";
+import type { ConnectionState, Reset, Subscribed, SubscriptionState, Transport } from "./state.js";
 import type { Topic } from "./subscription-entry.js";
 
 /** What a subscription asks for, checked. At most one of `after`, `last` and `state`. */
@@ -38,6 +38,10 @@ export type Input =
   | { readonly kind: "unsubscribe"; readonly id: number }
   | { readonly kind: "rate"; readonly id: number; readonly rate: Rate }
   | { readonly kind: "request"; readonly id: number; readonly body: RequestBody; readonly timeoutMs: number }
+  /** What the connection that is being made goes by, before anything is received on it. */
+  | { readonly kind: "via"; readonly transport: Transport }
+  /** Subscribes of all rooms are to be sent again, in one turn. */
+  | { readonly kind: "resubscribe" }
   /** One WebSocket message, decoded. */
   | { readonly kind: "received"; readonly frames: readonly ServerFrame[] }
   /** The socket is gone, or could not be made. */

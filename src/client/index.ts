@@ -16,6 +16,6 @@ export type {
   TokenSource,
 } from "./options.js";
 export type { Presence, PresenceChange, PresencePage } from "./presence.js";
-export type { ConnectionState, Reset, Subscribed, SubscriptionState } from "./state.js";
+export type { ConnectionState, Reset, Subscribed, SubscriptionState, Transport } from "./state.js";
 export { type StateChange, StateMap, type StateMapEvents } from "./state-map.js";
 export type { Subscription, SubscriptionEvents } from "./subscription.js";

@@ -29,6 +29,13 @@ export interface ClientOptions {
   readonly autoConnect?: boolean | undefined;
   /** Default `globalThis.WebSocket`. Node 20 has none: pass that of the package `ws`. */
   readonly WebSocket?: SocketClass | undefined;
+  /**
+   * "auto": a WebSocket, or where twice in a row nothing comes through one (or it hangs) and the server answers over HTTP, server-sent events and
+   * requests over HTTP, until a WebSocket comes through again. `echo: false` then is refused with `unavailable`. Default "auto".
+   */
+  readonly transport?: "auto" | "websocket" | "events" | undefined;
+  /** How long to stay with events before a WebSocket is tried beside them; up to 16 times as long where none comes through. Default 30,000. */
+  readonly webSocketRetryMs?: number | undefined;
   /** Sent as a sub-protocol item, so that it stays out of URLs and their logs. */
   readonly token?: TokenSource | undefined;
   /** For requests, for the handshake, for a subscribe. Default 10,000. */
@@ -55,6 +62,7 @@ export interface Settings {
   readonly backoffCapMs: number;
   readonly queueMessages: number;
   readonly queueBytes: number;
+  readonly webSocketRetryMs: number;
   /** A refused token is worth another attempt. */
   readonly freshTokens: boolean;
 }
@@ -121,6 +129,7 @@ const NUMBERS = {
   backoffCapMs: 15_000,
   queueMessages: 1_000,
   queueBytes: 1_000_000,
+  webSocketRetryMs: 30_000,
 } as const;
 
 /** Checks and completes. @throws FanwireError `bad_request` that names every problem. */
@@ -139,6 +148,7 @@ export function settingsOf(options: ClientOptions): Settings {
     backoffCapMs: number("backoffCapMs"),
     queueMessages: number("queueMessages"),
     queueBytes: number("queueBytes"),
+    webSocketRetryMs: number("webSocketRetryMs"),
     freshTokens: typeof options.token === "function",
   };
   if (problems.length > 0) throw new FanwireError("bad_request", problems.join("; "));

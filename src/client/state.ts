@@ -1,6 +1,9 @@
 import type { Position, Rate, ResetReason } from "../protocol/frames.js";
 import type { FanwireError } from "./errors.js";
 
+/** What carries a connection: a WebSocket, or where none comes through, server-sent events and requests over HTTP. */
+export type Transport = "websocket" | "events";
+
 /** What the connection is doing. `attempt` counts the failures since it last stood for a while. */
 export type ConnectionState =
   /** Not asked to connect yet, or `disconnect()` was called. */
@@ -13,6 +16,7 @@ export type ConnectionState =
       readonly session: string;
       readonly node: string;
       readonly sinceMs: number;
+      readonly transport: Transport;
       /** The server asked for a move: the connection is left at `atMs`. */
       readonly leaving: { readonly atMs: number; readonly reason: string } | undefined;
     }

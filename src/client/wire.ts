@@ -15,11 +15,17 @@ export function encodeFrame(frame: ClientFrame): Uint8Array {
  */
 export function decodeFrames(payload: Uint8Array): ServerFrame[] {
   const frames: ServerFrame[] = [];
-  for (const reader = new Reader(payload); !reader.done; ) {
-    const elements = reader.value();
+  for (const elements of decode(payload)) {
     if (!Array.isArray(elements)) throw new TypeError("the server sent a value that is no array");
     const frame = parseServerFrame(elements);
     if (frame !== undefined) frames.push(frame);
   }
   return frames;
+}
+
+/** All values that stand back to back. @throws Error where they are not whole, or no MessagePack. */
+export function decode(bytes: Uint8Array): unknown[] {
+  const values: unknown[] = [];
+  for (const reader = new Reader(bytes); !reader.done; ) values.push(reader.value());
+  return values;
 }

@@ -234,6 +234,30 @@ test("replays that a throw kept waiting go on in the next tick", async () => {
   assert.deepEqual(taken([...clients, late]), [["0>1"], ["0>1"], ["ok", "0>1", "1>2", "live 2"]]);
 });
 
+test("while lanes wait for their turn those who catch up have a quarter of a tick's share", async () => {
+  const { rig, clients } = await crowd(3, { replayBytesPerTick: 8 * 4_096 });
+  await rig.publish("chat.a", 1);
+  await rig.settle();
+  const late = Array.from({ length: 10 }, () => rig.connect());
+  taken([...clients, ...late]);
+  await rig.publish("chat.a", 2);
+  for (const client of late) await resume(client, 0);
+  const served: number[][] = [];
+  for (let turn = 0; turn < 3; turn += 1) {
+    tick(rig);
+    const count = (those: readonly TestConnection[]): number =>
+      taken(those).filter(({ length }) => length > 0).length;
+    served.push([count(clients), count(late)]);
+  }
+  // Of ten: two beside each of the first lanes, and the rest when none waits any more.
+  assert.deepEqual(served, [
+    [1, 2],
+    [1, 2],
+    [1, 6],
+  ]);
+  assert.equal(rig.tickAsked, false);
+});
+
 test("a room that closes while lanes wait is opened anew without what was left of it", async () => {
   const { rig, clients } = await crowd(2, { roomLingerMs: 0 });
   await rig.publish("chat.a", 1);

@@ -69,6 +69,12 @@ const NO_OUTAGES: Outages = { isAny: false, outageOf: () => undefined };
 const TURN_BYTES_MIN = 4_096;
 
 /**
+ * The part of `replayBytesPerTick` that replays have while lanes wait for their turn. Each lane waits for one tick more, so
+ * what a tick spends on who catches up comes as often on top of how late everybody else is.
+ */
+const REPLAY_SHARE_BESIDE_LANES = 0.25;
+
+/**
  * One process's rooms and sessions, sans-IO: time comes in as an argument, all output goes through ports. Every `nowMs` is in
  * milliseconds on one clock that never goes back; where it begins does not matter.
  */
@@ -236,9 +242,10 @@ export class Engine implements SessionHost {
     }
   }
 
-  /** Replays in turn, a chunk each, until this tick's bytes are spent; the rest waits for the next tick. */
+  /** Replays in turn, a chunk each, until this tick's bytes are spent; the rest waits for the next tick. What is live goes first. */
   #takeTurns(nowMs: number): void {
-    let left = this.limits.replayBytesPerTick;
+    const share = this.lanes.isWaiting ? REPLAY_SHARE_BESIDE_LANES : 1;
+    let left = this.limits.replayBytesPerTick * share;
     while (this.#turns.length > 0 && left > 0) {
       const turns = this.#turns;
       this.#turns = [];

@@ -11,8 +11,6 @@ import type { SessionHost } from "./session-host.js";
 const LIVE_ONLY =
   "a pattern is live only: for what was before subscribe to rooms by their names, or read history and state over HTTP";
 
-const NO_ROOMS: readonly RoomName[] = Object.freeze([]);
-
 type InputOf<T extends ClientInput["type"]> = Extract<ClientInput, { type: T }>;
 
 /**
@@ -21,7 +19,7 @@ type InputOf<T extends ClientInput["type"]> = Extract<ClientInput, { type: T }>;
  */
 export function whenSettled(asker: Asker, host: SessionHost, ref: number, run: () => void): void {
   if (host.patterns.find(asker)?.isCrowded !== true) {
-    begin(asker, host, NO_ROOMS, run);
+    wait(asker, host, run);
     return;
   }
   host.counters.rateLimited += 1;
@@ -30,12 +28,16 @@ export function whenSettled(asker: Asker, host: SessionHost, ref: number, run: (
 
 /** The same for what has been opened: from then on these rooms come by name. */
 export function begin(asker: Asker, host: SessionHost, rooms: readonly RoomName[], run: () => void): void {
+  wait(asker, host, run, () => !rooms.some((room) => host.patterns.isJustOpened(room)));
+}
+
+function wait(asker: Asker, host: SessionHost, run: () => void, mayRun?: () => boolean): void {
   const patterns = host.patterns.find(asker);
   if (patterns === undefined) run();
   else
     patterns.whenSettled(() => {
       if (!asker.isClosed) run();
-    }, rooms);
+    }, mayRun);
 }
 
 export function subscribePattern(
@@ -102,7 +104,7 @@ export function renewPatterns(asker: Asker, host: SessionHost, nowMs: number): v
 }
 
 function join(asker: Asker, host: SessionHost, ref: number, entry: PatternEntry, nowMs: number): void {
-  whenSettled(asker, host, ref, () => {
+  const answer = (): void => {
     const patterns = host.patterns.find(asker);
     if (patterns?.isCurrent(entry) !== true) {
       const text = `a later request of this connection for pattern ${entry.pattern} took the place of this one`;
@@ -118,7 +120,8 @@ function join(asker: Asker, host: SessionHost, ref: number, entry: PatternEntry,
       }
     }
     asker.answer(ref, { epoch: "", offset: 0, recovered: false });
-  });
+  };
+  wait(asker, host, answer, () => !host.patterns.isFresh(entry.watch));
 }
 
 function tryJoin(

@@ -27,16 +27,15 @@ export interface PatternHouse {
   /** Calls {@link PatternSubscriptions.settle} at the begin of a tick in which they are settled. */
   wait(subscriptions: PatternSubscriptions): void;
   forget(owner: object): void;
-  isJustOpened(room: RoomName): boolean;
 }
 
-/** What waits until the lane has sent everything, and these rooms too all that came before they were opened. */
+/** What waits until the lane has sent everything, and this holds. */
 interface Waiting {
   readonly run: () => void;
-  readonly rooms: readonly RoomName[];
+  readonly mayRun: () => boolean;
 }
 
-const NO_ROOMS: readonly RoomName[] = Object.freeze([]);
+const ALWAYS = (): boolean => true;
 
 /** One pattern of a session. */
 export interface PatternEntry {
@@ -88,7 +87,7 @@ export class PatternSubscriptions {
 
   /** Whether what waits may go on. */
   get isReady(): boolean {
-    return this.isSettled && this.#waiting[0]?.rooms.some((room) => this.#house.isJustOpened(room)) !== true;
+    return this.isSettled && this.#waiting[0]?.mayRun() !== false;
   }
 
   /** Whether no more may wait than does. */
@@ -96,12 +95,10 @@ export class PatternSubscriptions {
     return this.#waiting.length >= this.#limits.requestsInFlight + this.#limits.roomsPerConnection;
   }
 
-  /** Runs this once it is settled, after what waits for that already; at once where it is. `rooms`: that it begins to have by name. */
-  whenSettled(run: () => void, rooms = NO_ROOMS): void {
-    const mayRun =
-      this.#waiting.length === 0 && this.isSettled && !rooms.some((room) => this.#house.isJustOpened(room));
-    if (mayRun) run();
-    else this.#wait(run, rooms);
+  /** Runs this once it is settled, and may run, after what waits for that already; at once where that is so. */
+  whenSettled(run: () => void, mayRun = ALWAYS): void {
+    if (this.#waiting.length === 0 && this.isSettled && mayRun()) run();
+    else this.#wait(run, mayRun);
   }
 
   settle(): void {
@@ -109,8 +106,8 @@ export class PatternSubscriptions {
     this.#waiting = [];
     let done = 0;
     try {
-      for (const { run, rooms } of waiting) {
-        if (rooms.some((room) => this.#house.isJustOpened(room))) break;
+      for (const { run, mayRun } of waiting) {
+        if (!mayRun()) break;
         done += 1;
         run();
       }
@@ -295,8 +292,8 @@ export class PatternSubscriptions {
     for (const frame of resetsOf(group.patterns, "expired")) this.#owner.send(this.#owner.wire.encode(frame));
   }
 
-  #wait(run: () => void, rooms = NO_ROOMS): void {
-    this.#waiting.push({ run, rooms });
+  #wait(run: () => void, mayRun = ALWAYS): void {
+    this.#waiting.push({ run, mayRun });
     this.#house.wait(this);
   }
 }

@@ -36,6 +36,8 @@ export class Patterns implements Watcher, Tap, PatternHouse {
   #pending: Item[] = [];
   /** Rooms that were opened while something was pending: that may be of them, and of before they begin. */
   readonly #justOpened = new Set<RoomName>();
+  /** Watched since the last tick that took in. */
+  readonly #fresh = new Set<Watch>();
   /** Sessions with something that waits for their lane. */
   readonly #unsettled = new Set<PatternSubscriptions>();
 
@@ -67,7 +69,18 @@ export class Patterns implements Watcher, Tap, PatternHouse {
   }
 
   acquire(pattern: RoomPattern): Watch {
-    return this.#watches.acquire(pattern);
+    const isNew = this.#watches.find(pattern) === undefined;
+    const watch = this.#watches.acquire(pattern);
+    if (isNew) {
+      this.#fresh.add(watch);
+      this.#fanout.requestFlush();
+    }
+    return watch;
+  }
+
+  /** Whether rooms may have something to take in that was not looked at for this pattern. */
+  isFresh(watch: Watch): boolean {
+    return this.#fresh.has(watch);
   }
 
   release(watch: Watch, nowMs: number): void {
@@ -88,20 +101,17 @@ export class Patterns implements Watcher, Tap, PatternHouse {
   }
 
   message(message: Message): void {
-    if (this.#flows.size === 0) return;
     const watches = this.#watches.matching(message.room);
     if (watches.length > 0) this.#push({ message, watches });
   }
 
   /** An open room lost its continuity. */
   reset(room: RoomName, reason: ResetReason): void {
-    if (this.#flows.size === 0) return;
     const watches = this.#watches.matching(room);
     if (watches.length > 0) this.#push({ reason, room, watches });
   }
 
   lost(where: LostWhere): void {
-    if (this.#flows.size === 0) return;
     if (where !== "all" && "room" in where) {
       this.reset(where.room, "expired");
       return;
@@ -122,6 +132,7 @@ export class Patterns implements Watcher, Tap, PatternHouse {
     const pending = this.#pending;
     this.#pending = [];
     this.#justOpened.clear();
+    this.#fresh.clear();
     const touched = new Set<PatternFlow>();
     for (const item of pending) {
       for (const { flows } of item.watches) {
@@ -186,8 +197,6 @@ export class Patterns implements Watcher, Tap, PatternHouse {
     this.#counters.patternFlows -= 1;
     this.#flows.delete(name);
     for (const pattern of flow.patterns) this.#watches.find(pattern)?.flows.delete(flow);
-    // What comes from here on is not looked at: whoever comes next must not get some of what was before.
-    if (this.#flows.size === 0) this.#pending = [];
   }
 
   #push(item: Item): void {

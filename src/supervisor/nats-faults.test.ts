@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { flagsAs } from "../broker/nats/nats-accounts.testkit.js";
@@ -13,50 +13,53 @@ const MAIN = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 const ROOMS = ["news.a", "news.b", "quotes.c"];
 const PARTITIONS = ["--nats.partitions", "2"];
 
-test("a node is killed whole: its clients go on at another one without a gap", async (t) => {
-  const server = await NatsServer.start();
-  t.after(() => server.dispose());
-  const args = await provision([server.url]);
-  const one = await TestNode.start(t, { args });
-  const two = await TestNode.start(t, { args });
-  const balancer = await Balancer.start(t, one.port);
-  const audience = await Audience.open(t, balancer.url, 10, ROOMS);
-  const publisher = new Publisher(t, two.url, ROOMS);
-  await publisher.more(50);
-  balancer.target = two.port;
-  await killWhole(one);
-  await publisher.more(100);
-  const last = await publisher.stop();
-  await audience.gotAll(last);
-  t.diagnostic(`longest pause ${audience.longestPauseMs} ms`);
-});
-
-test("three servers: the leader, a hub of one node and a worker of the other are killed at once", async (t) => {
-  const cluster = await NatsCluster.start();
-  t.after(() => cluster.dispose());
-  const args = await provision(cluster.urls);
-  const one = await TestNode.start(t, { args });
-  const two = await TestNode.start(t, { args });
-  const here = await Audience.open(t, one.url, 5, ROOMS);
-  const there = await Audience.open(t, two.url, 5, ROOMS);
-  const publisher = new Publisher(t, one.url, ROOMS);
-  await publisher.more(50);
-  const [hub] = (await one.status()).hubs;
-  const [worker] = await two.workerPids();
-  const leader = await leaderOf(cluster);
-  await leader.kill();
-  kill(hub?.pid ?? 0, "SIGKILL");
-  kill(worker ?? 0, "SIGKILL");
-  await one.until("its hub to be replaced", ({ ready, hubs }) => ready && hubs[0]?.pid !== hub?.pid);
-  await two.until("its worker to be replaced", ({ ready, workers }) => ready && workers[0]?.pid !== worker);
-  await publisher.more(50);
-  await leader.start();
-  await publisher.more(50);
-  const last = await publisher.stop();
-  for (const audience of [here, there]) {
+// At once: each has servers of its own.
+describe("clients go on without a gap where", { concurrency: 2 }, () => {
+  test("a node is killed whole: its clients go on at another one without a gap", async (t) => {
+    const server = await NatsServer.start();
+    t.after(() => server.dispose());
+    const args = await provision([server.url]);
+    const one = await TestNode.start(t, { args });
+    const two = await TestNode.start(t, { args });
+    const balancer = await Balancer.start(t, one.port);
+    const audience = await Audience.open(t, balancer.url, 10, ROOMS);
+    const publisher = new Publisher(t, two.url, ROOMS);
+    await publisher.more(50);
+    balancer.target = two.port;
+    await killWhole(one);
+    await publisher.more(100);
+    const last = await publisher.stop();
     await audience.gotAll(last);
     t.diagnostic(`longest pause ${audience.longestPauseMs} ms`);
-  }
+  });
+
+  test("three servers: the leader, a hub of one node and a worker of the other are killed at once", async (t) => {
+    const cluster = await NatsCluster.start();
+    t.after(() => cluster.dispose());
+    const args = await provision(cluster.urls);
+    const one = await TestNode.start(t, { args });
+    const two = await TestNode.start(t, { args });
+    const here = await Audience.open(t, one.url, 5, ROOMS);
+    const there = await Audience.open(t, two.url, 5, ROOMS);
+    const publisher = new Publisher(t, one.url, ROOMS);
+    await publisher.more(50);
+    const [hub] = (await one.status()).hubs;
+    const [worker] = await two.workerPids();
+    const leader = await leaderOf(cluster);
+    await leader.kill();
+    kill(hub?.pid ?? 0, "SIGKILL");
+    kill(worker ?? 0, "SIGKILL");
+    await one.until("its hub to be replaced", ({ ready, hubs }) => ready && hubs[0]?.pid !== hub?.pid);
+    await two.until("its worker to be replaced", ({ ready, workers }) => ready && workers[0]?.pid !== worker);
+    await publisher.more(50);
+    await leader.start();
+    await publisher.more(50);
+    const last = await publisher.stop();
+    for (const audience of [here, there]) {
+      await audience.gotAll(last);
+      t.diagnostic(`longest pause ${audience.longestPauseMs} ms`);
+    }
+  });
 });
 
 /** By the documented user for that. Returns what nodes are started with. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 /** A way to break the promise, as a change of compiled code; `find` stands there exactly once. */
@@ -92,28 +92,35 @@ const STEPS = 250;
 const DEADLINE_MS = 1_500;
 const dist = fileURLToPath(new URL("../../", import.meta.url));
 
-for (const mutant of MUTANTS) {
-  test(`the model notices: ${mutant.name}`, { timeout: 120_000 }, async (t) => {
-    const home = `${dist}mutants/hub-${MUTANTS.indexOf(mutant)}-${process.pid}/`;
-    t.after(() => rmSync(home, { recursive: true, force: true }));
-    for (const folder of ["broker", "core", "protocol"])
-      cpSync(`${dist}${folder}`, `${home}${folder}`, { recursive: true });
-    const file = `${home}broker/hub/${mutant.file}`;
-    const source = readFileSync(file, "utf8");
-    assert.equal(source.split(mutant.find).length, 2, `${mutant.file} holds the place to break exactly once`);
-    writeFileSync(file, source.replace(mutant.find, mutant.replace));
-    const { World }: typeof import("./hub-world.testkit.js") = await import(
-      `${home}broker/hub/hub-world.testkit.js`
-    );
-    for (let seed = 1; seed <= SEEDS_MAX; seed += 1) {
-      const fault = await new World(seed, DEADLINE_MS).run(STEPS).then(
-        () => undefined,
-        (cause: unknown) => String(cause),
+// What they do most is waiting for what a mutant has lost.
+describe("the model notices", { concurrency: 4 }, () => {
+  for (const mutant of MUTANTS) {
+    test(mutant.name, { timeout: 120_000 }, async (t) => {
+      const home = `${dist}mutants/hub-${MUTANTS.indexOf(mutant)}-${process.pid}/`;
+      t.after(() => rmSync(home, { recursive: true, force: true }));
+      for (const folder of ["broker", "core", "protocol"])
+        cpSync(`${dist}${folder}`, `${home}${folder}`, { recursive: true });
+      const file = `${home}broker/hub/${mutant.file}`;
+      const source = readFileSync(file, "utf8");
+      assert.equal(
+        source.split(mutant.find).length,
+        2,
+        `${mutant.file} holds the place to break exactly once`,
       );
-      if (fault === undefined) continue;
-      t.diagnostic(`seed ${seed}: ${fault.slice(0, 200)}`);
-      return;
-    }
-    assert.fail(`no seed of ${SEEDS_MAX} noticed`);
-  });
-}
+      writeFileSync(file, source.replace(mutant.find, mutant.replace));
+      const { World }: typeof import("./hub-world.testkit.js") = await import(
+        `${home}broker/hub/hub-world.testkit.js`
+      );
+      for (let seed = 1; seed <= SEEDS_MAX; seed += 1) {
+        const fault = await new World(seed, DEADLINE_MS).run(STEPS).then(
+          () => undefined,
+          (cause: unknown) => String(cause),
+        );
+        if (fault === undefined) continue;
+        t.diagnostic(`seed ${seed}: ${fault.slice(0, 200)}`);
+        return;
+      }
+      assert.fail(`no seed of ${SEEDS_MAX} noticed`);
+    });
+  }
+});

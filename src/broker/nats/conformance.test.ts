@@ -13,10 +13,14 @@ after(async () => {
   await (await cluster)?.dispose();
 });
 
-conformance("the NATS broker on one server", async () => {
-  server ??= NatsServer.start();
-  return natsFixture((await server).url, 2);
-});
+conformance(
+  "the NATS broker on one server",
+  async () => {
+    server ??= NatsServer.start();
+    return natsFixture((await server).url, 2);
+  },
+  { concurrency: 2 },
+);
 
 // Three replicas, and connections to whichever server: reads meet replicas that are behind. Streams of three replicas
 // take their time to be made, so those of the next tests are made while one runs.

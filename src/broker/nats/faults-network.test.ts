@@ -11,8 +11,8 @@ before(async () => {
 
 after(() => server.dispose());
 
-/** Two nodes on one server; the way of one of them is troubled while both publish. */
-describe("nothing is missing, doubled or out of order where a node's way to NATS", () => {
+/** Two nodes on one server; the way of one of them is troubled while both publish. At once, as each waits most of its time. */
+describe("nothing is missing, doubled or out of order where a node's way to NATS", { concurrency: 3 }, () => {
   test("is closed for a while", async (t) => {
     const rig = await publishing(t);
     rig.way(1, "closed");

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import { decode, encode } from "@msgpack/msgpack";
 import type { HistoryPage } from "../../core/ports.js";
@@ -7,12 +8,15 @@ import type { Position } from "../../protocol/frames.js";
 import { dataOf } from "../../protocol/message.js";
 import { parseRoom, type RoomName } from "../../protocol/room-name.js";
 import { assertChain, Collector, offsetsOf } from "../conformance-rig.testkit.js";
-import { accessAs } from "./nats-accounts.testkit.js";
+import { NatsLink } from "./connection.js";
+import { Control } from "./control.js";
+import { ACCOUNTS_FILE, accessAs } from "./nats-accounts.testkit.js";
 import type { NatsBroker } from "./nats-broker.js";
 import { CONFORMANCE_NAMESPACES, freshPrefix, startTestBroker } from "./nats-broker.testkit.js";
-import { until } from "./nats-server.testkit.js";
+import { NatsServer, until } from "./nats-server.testkit.js";
 import { type Purging, preparePurge } from "./purge.js";
 import { serverOfFile } from "./server-of-file.testkit.js";
+import { Subjects } from "./subjects.js";
 
 const DEADLINE_MS = 30_000;
 const system = serverOfFile();
@@ -97,6 +101,36 @@ describe("a room that is purged", () => {
       assert.equal((await rig.after(node, first)).kind, "lost");
       assert.equal((await rig.after(node, next)).kind, "page");
     }
+  });
+
+  test("who may not purge is told so, and nothing is announced", async (t) => {
+    const file = readFileSync(ACCOUNTS_FILE, "utf8");
+    const config = file.replace(', "$JS.API.STREAM.PURGE.*"', "");
+    assert.notEqual(config, file);
+    const server = await NatsServer.start({ bare: true, config });
+    t.after(() => server.dispose());
+    const node = await startTestBroker(server.url, { prefix: "fw", partitions: 1 });
+    t.after(() => node.stop(0));
+    const room = parseRoom("log.a");
+    const first = await node.publish({ room, data: encode(1) });
+    await node.publish({ room, data: encode(2) });
+    const access = accessAs("provisioner", server.url);
+    const purging = await preparePurge({
+      ...{ access, settings: CONFORMANCE_NAMESPACES, prefix: "fw", partitions: 1, rooms: [room] },
+      announceMs: 0,
+    });
+    t.after(() => purging.close());
+    await assert.rejects(
+      purging.apply(),
+      (cause) => cause instanceof CodedError && cause.code === "forbidden" && /PURGE/.test(cause.message),
+    );
+    const fresh = await startTestBroker(server.url, { prefix: "fw", partitions: 1 });
+    t.after(() => fresh.stop(0));
+    const page = await fresh.history(room, { after: first }, 10);
+    assert.equal(page.kind, "page", "nobody is told of a purge");
+    const link = await NatsLink.open(access, "test", {}, DEADLINE_MS);
+    t.after(() => link.close());
+    assert.deepEqual((await new Control(link, new Subjects("fw", 1)).readPurges()).value, []);
   });
 
   test("what cannot be purged is said", async () => {

@@ -51,6 +51,8 @@ export const PURGE_ROOMS_MAX = 500;
 
 const DEADLINE_MS = 30_000;
 const JETSTREAM_MS = 15_000;
+/** In the place of a room: none has this token, and nothing is stored under it. */
+const NOBODY = "~nobody";
 /** Others who write the record at the same moment. */
 const WRITE_TRIES = 20;
 
@@ -85,6 +87,7 @@ class Work {
   readonly rooms: readonly Target[];
   readonly #api: JsApi;
   readonly #control: Control;
+  readonly #subjects: Subjects;
   readonly #options: PurgeOptions;
   readonly #deadlineMs: number;
 
@@ -97,6 +100,7 @@ class Work {
   ) {
     this.#api = new JsApi(link);
     this.#control = control;
+    this.#subjects = new Subjects(options.prefix, options.partitions);
     this.#options = options;
     this.#deadlineMs = deadlineMs;
     this.rooms = rooms;
@@ -156,12 +160,24 @@ class Work {
     const { announceMs = ANNOUNCE_MS, signal } = this.#options;
     const targets = this.rooms.filter(({ upTo }) => upTo > 0);
     if (targets.length === 0) return this.rooms.map(() => 0);
+    await this.#try(targets);
     await this.#record(targets, false);
     await pause(announceMs, signal);
     const counts = new Map<Target, number>();
     for (const target of targets) counts.set(target, await this.#purge(target));
     await this.#record(targets, true);
     return this.rooms.map((target) => counts.get(target) ?? 0);
+  }
+
+  /** Whether this user may purge: what is announced is told, also where nothing came of it. Purges what nobody has. */
+  async #try(targets: readonly Target[]): Promise<void> {
+    const places = new Map(targets.map(({ place }) => [place.name, place]));
+    for (const { name, set, partition } of places.values()) {
+      const filter = this.#subjects.filter(set, partition, NOBODY);
+      await insist(`NATS did not purge ${name}`, this.#deadlineMs, (timeoutMs) =>
+        this.#api.call(`STREAM.PURGE.${name}`, { filter }, timeoutMs),
+      );
+    }
   }
 
   /** All of one room up to its last message of before: what came since was not looked at by whoever asked for this. */

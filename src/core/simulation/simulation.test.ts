@@ -4,7 +4,7 @@ import { type Outcome, simulate } from "./world.testkit.js";
 
 /** `FANWIRE_SIM_SEED=n` runs that one seed, `FANWIRE_SIM_SEEDS=n` so many from 1 on. */
 const only = process.env.FANWIRE_SIM_SEED;
-const seeds = only === undefined ? Number(process.env.FANWIRE_SIM_SEEDS ?? 2_000) : 1;
+const seeds = only === undefined ? Number(process.env.FANWIRE_SIM_SEEDS ?? 1_000) : 1;
 const first = only === undefined ? 1 : Number(only);
 
 test(`received = published, in order, none twice, or told: ${seeds} seeds from ${first}`, async (t) => {
