@@ -8,27 +8,16 @@ import { Heartbeat } from "./heartbeat.js";
 import { isStable, LEAVE_GRACE_MS, nextLeaveMs } from "./open-state.js";
 import type { Settings } from "./options.js";
 import { pack } from "./pack.js";
-import { type Repeat, Requests } from "./requests.js";
+import { REPEAT, Requests } from "./requests.js";
 import type { ConnectionState, Transport } from "./state.js";
 import { Subscriptions } from "./subscriptions.js";
 import { encodeFrame } from "./wire.js";
 
-/** A hidden page is in no hurry: its attempts are this much rarer. */
-const HIDDEN_FACTOR = 4;
+const HIDDEN_FACTOR = 4; // a hidden page is in no hurry: its attempts are this much rarer
 const REF_MAX = 0xffffffff; // 32 bits
 /** After a close of a busy server: not the moment to come back at once. */
 const BUSY_ATTEMPT = 3;
-/** What any server takes in one WebSocket message. */
-const BYTES_MIN = 1_024;
-
-/** A token and a round trip belong to their connection. */
-const REPEAT: Readonly<Record<RequestBody["type"], Repeat>> = {
-  publish: "never",
-  history: "any connection",
-  presence: "any connection",
-  authenticate: "same connection",
-  ping: "same connection",
-};
+const BYTES_MIN = 1_024; // any server takes that
 
 /**
  * The client's side of the protocol without socket, clock or randomness: each input returns what is to be done, in

@@ -1,4 +1,4 @@
-import type { Push } from "./effect.js";
+import type { Push, RequestBody } from "./effect.js";
 import { FanwireError } from "./errors.js";
 
 /** Requests under way at once: below what a server takes, so that a burst waits here and is not refused there. */
@@ -6,6 +6,15 @@ const IN_FLIGHT_MAX = 128;
 
 /** Where asking twice does no harm, so that a lost answer does not end the request. */
 export type Repeat = "never" | "same connection" | "any connection";
+
+/** A token and a round trip belong to their connection. */
+export const REPEAT: Readonly<Record<RequestBody["type"], Repeat>> = {
+  publish: "never",
+  history: "any connection",
+  presence: "any connection",
+  authenticate: "same connection",
+  ping: "same connection",
+};
 
 /** One encoded request. */
 export interface Request {
