@@ -209,6 +209,7 @@ function watched(): { rig: EngineRig; watcher: () => Watcher; patterns: Set<Room
       patterns.delete(pattern);
       broker.unwatch(pattern);
     },
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
   });
   return { rig: new EngineRig({}, wrap), watcher: () => found ?? assert.fail("nobody watches"), patterns };
 }
