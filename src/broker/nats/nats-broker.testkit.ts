@@ -94,6 +94,7 @@ export async function natsFixture(
   return {
     broker,
     watches: false,
+    lists: false,
     keysPerRoom: KEYS,
     deadlineMs: 15_000,
     renew: async (room) => {

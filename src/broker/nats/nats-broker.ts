@@ -5,6 +5,7 @@ import type {
   HistoryFrom,
   HistoryPage,
   Outgoing,
+  RoomList,
   Sink,
   Snapshot,
   Watcher,
@@ -168,6 +169,13 @@ export class NatsBroker implements Broker {
       place.stream.set.keyed
         ? this.#parts.desk.state({ room, place, bounds: this.#boundsOf(room) })
         : this.#head(room, place),
+    );
+  }
+
+  async rooms(_prefix: string, _after: string, _limit: number): Promise<RoomList> {
+    throw new CodedError(
+      "bad_request",
+      "a list of rooms is not offered with NATS as the broker: ask NATS itself for the subjects of its streams",
     );
   }
 
