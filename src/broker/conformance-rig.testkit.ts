@@ -45,8 +45,6 @@ export interface BrokerFixture {
   readonly keysPerRoom?: number;
   /** False: it does not watch patterns; those tests are skipped. */
   readonly watches?: false;
-  /** False: it does not list rooms; those tests are skipped. */
-  readonly lists?: false;
   /** Anything awaited comes within this time. Default 5,000. */
   readonly deadlineMs?: number;
   /** Frees everything; the broker may have been stopped before. */

@@ -94,7 +94,6 @@ export async function natsFixture(
   return {
     broker,
     watches: false,
-    lists: false,
     keysPerRoom: KEYS,
     deadlineMs: 15_000,
     renew: async (room) => {
