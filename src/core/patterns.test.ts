@@ -200,6 +200,7 @@ test("a room by its name that is asked for again and refused goes on by patterns
     unwatch: (pattern) => broker.unwatch(pattern),
     history: () => Promise.reject(refused),
     state: (room) => broker.state(room),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
     stop: (ms) => broker.stop(ms),
   });
   const rig = new EngineRig({}, wrap);
@@ -241,6 +242,7 @@ function watched(): { rig: EngineRig; watcher: () => Watcher; patterns: Set<Room
       patterns.delete(pattern);
       broker.unwatch(pattern);
     },
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
   });
   return { rig: new EngineRig({}, wrap), watcher: () => found ?? assert.fail("nobody watches"), patterns };
 }

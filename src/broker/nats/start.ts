@@ -9,7 +9,7 @@ import { EpochKeeper } from "./epoch-keeper.js";
 import { FlowReader } from "./flow-reader.js";
 import { Gate } from "./gate.js";
 import { NatsGossip } from "./gossip.js";
-import { ApiError, ERR_CODE, insist } from "./js-api.js";
+import { ApiError, ERR_CODE, insist, JsApi } from "./js-api.js";
 import { DEFAULT_NATS_LIMITS, type NatsLimits } from "./limits.js";
 import { LiveRooms } from "./live-rooms.js";
 import { NatsBroker } from "./nats-broker.js";
@@ -23,6 +23,7 @@ import { Publisher } from "./publisher.js";
 import { Purges } from "./purges.js";
 import { RevokedLog } from "./revoked-log.js";
 import { mayGossip, RightsKeeper, rightsOfNode } from "./rights.js";
+import { RoomCatalog } from "./room-catalog.js";
 import { RoomReader } from "./room-reader.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
 import type { RevocationBounds } from "./stream-config.js";
@@ -262,6 +263,15 @@ async function assemble(
     keeper,
     revoked,
     rooms,
+    catalog: new RoomCatalog({
+      plan,
+      streams,
+      api: new JsApi(replay),
+      readMs: limits.readMs,
+      onRefused: () => {
+        counters.refusedLists += 1;
+      },
+    }),
     desk: createReadDesk({
       reads,
       rooms,
