@@ -16,13 +16,14 @@ import { NatsBroker } from "./nats-broker.js";
 import { createNatsCounters, type NatsCounters } from "./nats-counters.js";
 import { createReadDesk } from "./nats-reads.js";
 import type { Delivery } from "./open-room.js";
+import { PatternWatch } from "./pattern-watch.js";
 import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { probe } from "./probe.js";
 import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
 import { Purges } from "./purges.js";
 import { RevokedLog } from "./revoked-log.js";
-import { mayGossip, RightsKeeper, rightsOfNode } from "./rights.js";
+import { hasEphemeral, mayGossip, RightsKeeper, rightsOfNode } from "./rights.js";
 import { RoomReader } from "./room-reader.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
 import type { RevocationBounds } from "./stream-config.js";
@@ -181,7 +182,10 @@ async function assemble(
     control,
     counters,
     probe: (stream) => probe(publisher, subjects, stream, nowMs()),
-    onNewEpoch: (stream) => flows.restart(stream),
+    onNewEpoch: (stream) => {
+      flows.restart(stream);
+      patterns.restart(stream);
+    },
     onTrouble,
     wait,
   });
@@ -226,6 +230,10 @@ async function assemble(
   });
   const echoes = new Echoes(limits.graceMs, nowMs, (room, sequence) => flows.exists(room, sequence));
   const ephemeral = new EphemeralRooms(live, subjects, delivery);
+  const patterns: PatternWatch = new PatternWatch({
+    ...{ plan, link: live, reader, subjects, streams, keeper, limits, delivery, flows, ephemeral, onTrouble },
+    hasEphemeral: hasEphemeral(options.settings),
+  });
   const watch: Watch = new Watch({
     live,
     replay,
@@ -235,6 +243,7 @@ async function assemble(
     settings: options.settings,
     publisher,
     flows,
+    patterns,
     ephemeral,
     echoes,
     keeper,
@@ -258,6 +267,7 @@ async function assemble(
         })
       : undefined,
     ephemeral,
+    patterns,
     echoes,
     keeper,
     revoked,
