@@ -1,5 +1,14 @@
 import { PatternIndex } from "../core/pattern-index.js";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot, Watcher } from "../core/ports.js";
+import type {
+  Broker,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  RoomList,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../core/ports.js";
 import type { Position } from "../protocol/frames.js";
 import { createMessage, dataOf, type Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
@@ -68,6 +77,12 @@ class LateSparseBroker implements Broker {
   unwatch(pattern: RoomPattern): void {
     this.#watched.delete(pattern);
     this.#inner.unwatch(pattern);
+  }
+
+  async rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
+    await turns(1);
+    const { rooms, more } = await this.#inner.rooms(prefix, after, limit);
+    return { rooms: rooms.map(({ room }) => ({ room, head: undefined })), more };
   }
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

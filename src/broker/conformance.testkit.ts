@@ -4,6 +4,7 @@ import { gossipTests } from "./conformance-gossip.testkit.js";
 import { historyTests } from "./conformance-history.testkit.js";
 import { publishTests, stateTests } from "./conformance-publish.testkit.js";
 import { checkWith, type MakeFixture } from "./conformance-rig.testkit.js";
+import { roomsTests } from "./conformance-rooms.testkit.js";
 import { watchTests } from "./conformance-watch.testkit.js";
 
 export {
@@ -36,5 +37,6 @@ export function conformance(
     stateTests(check);
     gossipTests(check);
     watchTests(check);
+    roomsTests(check);
   });
 }

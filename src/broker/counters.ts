@@ -22,6 +22,8 @@ export interface BrokerCounters {
   lostPatterns: number;
   /** Patterns refused because of the bound on them. */
   refusedPatterns: number;
+  /** Lists of rooms refused because of the bound on them. */
+  refusedLists: number;
   /** Sinks that threw. Always 0, or a bug. */
   sinkErrors: number;
 }
@@ -39,6 +41,7 @@ export function createBrokerCounters(): BrokerCounters {
     watchedMessages: 0,
     lostPatterns: 0,
     refusedPatterns: 0,
+    refusedLists: 0,
     sinkErrors: 0,
   };
 }

@@ -4,6 +4,7 @@ import type {
   HistoryFrom,
   HistoryPage,
   Outgoing,
+  RoomList,
   Sink,
   Snapshot,
   Watcher,
@@ -129,6 +130,10 @@ export class KeyLeases implements Broker {
 
   unwatch(pattern: RoomPattern): void {
     this.#broker.unwatch(pattern);
+  }
+
+  rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
+    return this.#broker.rooms(prefix, after, limit);
   }
 
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

@@ -1,7 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { ByteBudget } from "../core/byte-budget.js";
 import { PatternIndex } from "../core/pattern-index.js";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot, Watcher } from "../core/ports.js";
+import type {
+  Broker,
+  HistoryFrom,
+  HistoryPage,
+  ListedRoom,
+  Outgoing,
+  RoomList,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import { CodedError } from "../protocol/errors.js";
 import type { Position } from "../protocol/frames.js";
@@ -24,6 +34,7 @@ import {
 } from "./memory-limits.js";
 import { emptyPage } from "./memory-log.js";
 import { MemoryRoom, type Opening, type Shared } from "./memory-room.js";
+import { RoomLists } from "./room-lists.js";
 
 export interface MemoryBrokerOptions {
   readonly settingsOf: SettingsOf;
@@ -53,6 +64,8 @@ export interface MemoryBrokerOptions {
  *   All of it is counted, and readers are told by `lost`, a new epoch or `droppedKeys`. Where every room is open, a
  *   further one is refused as `unavailable`.
  *
+ * - `rooms` lists all that it has not forgotten, and ephemeral ones while they are open.
+ *
  * What nobody has open goes to the watcher in the same way, where a watched pattern means its room.
  *
  * One sink a room: opening an open room rejects. Call {@link MemoryBroker.sweep} about once a second.
@@ -78,6 +91,13 @@ export class MemoryBroker implements Broker {
   readonly #watched = new PatternIndex<true>();
   /** Of all patterns. */
   #watcher: Watcher | undefined;
+  readonly #lists = new RoomLists(
+    () => this.#names(),
+    (room) => this.#listed(room),
+    () => {
+      this.counters.refusedLists += 1;
+    },
+  );
   #delivering = false;
   /** Part of the epoch of rooms that appear from now on; grows with every room that is forgotten. */
   #generation = 0;
@@ -208,6 +228,12 @@ export class MemoryBroker implements Broker {
     return room.state(this.#nowMs());
   }
 
+  /** A look at a room here is no use of it. */
+  async rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
+    this.#refuseIfStopped();
+    return this.#lists.list({ prefix, after, limit });
+  }
+
   /**
    * Drops what is too old, so that quiet rooms give their memory back. Bounded work: a large broker takes several
    * calls for one round. Readers never see what is too old, swept or not.
@@ -231,6 +257,15 @@ export class MemoryBroker implements Broker {
     for (const name of [...this.#rooms.keys(), ...this.#ephemeral.keys()]) this.close(name);
     for (const room of this.#rooms.values()) this.#forget(room);
     this.#ids.expire(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
+  }
+
+  *#names(): Iterable<RoomName> {
+    yield* this.#rooms.keys();
+    yield* this.#ephemeral.keys();
+  }
+
+  #listed(room: RoomName): ListedRoom {
+    return { room, head: this.#rooms.get(room)?.head ?? EPHEMERAL };
   }
 
   #publishEphemeral({ room, data, key, origin }: Outgoing, nowMs: number): Position {

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { type TestContext, test } from "node:test";
+import { after, before, type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Rate } from "../protocol/frames.js";
+import { parseRoom } from "../protocol/room-name.js";
 import { createConfig } from "../server/config.js";
-import { type Rig, startRig } from "../server/gateway-rig.testkit.js";
+import { eventually, type Rig, startRig } from "../server/gateway-rig.testkit.js";
 import { startServer } from "../server/server.js";
 import { TcpProxy } from "./tcp-proxy.testkit.js";
 import { Tunnel } from "./tunnel.testkit.js";
@@ -16,6 +19,17 @@ const FLAGS = [
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
 
+const DEADLINE_MS = 30_000;
+
+let browser: Browser;
+
+before(async () => {
+  assert.ok(existsSync(CHROMIUM), `${CHROMIUM} is missing: apt-get install chromium, or set CHROMIUM`);
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+});
+
+after(() => browser?.close());
+
 interface World {
   readonly rig: Rig;
   readonly proxy: TcpProxy;
@@ -25,7 +39,6 @@ interface World {
 
 /** A page of the server's own origin with the bundled client in it, as `fanwire.Client`. */
 async function world(t: TestContext): Promise<World> {
-  assert.ok(existsSync(CHROMIUM), `${CHROMIUM} is missing: apt-get install chromium, or set CHROMIUM`);
   const script = await bundle();
   const rig = await startRig(t, {
     http: async ({ path }) => ({
@@ -35,9 +48,8 @@ async function world(t: TestContext): Promise<World> {
     }),
   });
   const proxy = await TcpProxy.start(t, rig.port);
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-  t.after(() => browser.close());
   const context = await browser.newContext();
+  t.after(() => context.close());
   const page = await context.newPage();
   await page.goto(`http://127.0.0.1:${proxy.port}/`);
   return { rig, proxy, page, context };
@@ -108,16 +120,14 @@ test("in Chromium: cut, half-open and offline, every message arrives once and in
 });
 
 test("in Chromium: where WebSockets are refused it goes by events, over a cut too, and back", async (t) => {
-  assert.ok(existsSync(CHROMIUM), `${CHROMIUM} is missing: apt-get install chromium, or set CHROMIUM`);
   const limits = { handshakeLagMs: 60_000 };
   const namespaces = { news: { publish: "client" } } as const;
   const config = createConfig({ port: 0, log: { level: "fatal" }, limits, namespaces });
   const server = await startServer(config);
   t.after(() => server.stop(500));
   const tunnel = await Tunnel.start(t, server.port, "refuse");
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-  t.after(() => browser.close());
   const page = await browser.newPage();
+  t.after(() => page.close());
   const html = "<!doctype html><script type=module src=/app/index.js></script>";
   // Not by interception: Chromium would let such a page open no WebSocket to this machine.
   tunnel.files = new Map([...(await parts()), ["page", html]]);
@@ -182,4 +192,139 @@ test("in Chromium: back online it tries at once, however long the backoff", asyn
   await page.waitForFunction("client.state.kind === 'waiting'");
   await context.setOffline(false);
   await page.waitForFunction("client.state.kind === 'open'", undefined, { timeout: 10_000 });
+});
+
+/** What a page of {@link BOARD} says of itself, in its title: a page that Playwright holds is never hidden to its own eyes. */
+interface Told {
+  readonly isHidden: boolean;
+  /** Messages of the room of every message, and whether they are 1, 2, 3 and so on. */
+  readonly news: number;
+  readonly newsInOrder: boolean;
+  /** Messages of the two paced rooms, their latest by key, and whether their offsets only ever went up. */
+  readonly paced: number;
+  readonly kept: number;
+  readonly latest: readonly (number | undefined)[];
+  readonly latestKept: readonly (number | undefined)[];
+  readonly upwards: boolean;
+  readonly resets: readonly string[];
+}
+
+const KEYS = ["k0", "k1", "k2"];
+const [FAST, SLOW] = [30, 4];
+/** Messages of a board while it is hidden: several times what the slow class takes of them, and not what the fast one does. */
+const BURST = 60;
+
+const BOARD = `<!doctype html><script src="/client.js"></script><script>
+  const client = new fanwire.Client("/ws");
+  const told = { news: 0, newsInOrder: true, paced: 0, kept: 0, upwards: true, resets: [] };
+  const boards = [["board.paced", "paced", {}], ["board.kept", "kept", { hidden: "keep" }]].map(([room, name, options]) => {
+    let last = 0;
+    const onMessage = ({ offset }) => {
+      told[name] += 1;
+      told.upwards &&= offset > last;
+      last = offset;
+      say();
+    };
+    return client.stateMap(room, { rate: ${FAST}, onMessage, ...options });
+  });
+  const news = client.subscribe("news.a", {
+    onMessage: ({ data }) => {
+      told.news += 1;
+      told.newsInOrder &&= data === told.news;
+      say();
+    },
+  });
+  for (const one of [news, ...boards.map(({ subscription }) => subscription)])
+    one.on("reset", ({ reason }) => told.resets.push(reason));
+  const say = () => {
+    const [latest, latestKept] = boards.map((board) => ${JSON.stringify(KEYS)}.map((key) => board.get(key)?.data));
+    document.title = JSON.stringify({ ...told, isHidden: document.hidden, latest, latestKept });
+  };
+  document.addEventListener("visibilitychange", say);
+  for (const board of boards) board.on("changes", say);
+  say();
+</script>`;
+
+test("in Chromium: a tab behind another is in the slowest class, and back in its own when it is seen", async (t) => {
+  const script = await bundle();
+  const rig = await startRig(t, {
+    namespaces: { board: { state: true, rates: ["all", FAST, SLOW] }, news: {} },
+    http: async ({ path }) => ({
+      status: 200,
+      headers: { "content-type": path === "/client.js" ? "text/javascript" : "text/html" },
+      body: path === "/client.js" ? script : path === "/board" ? BOARD : "<!doctype html>another tab",
+    }),
+  });
+  // Two tabs of one window, made past Playwright, which tells all its pages that they are seen.
+  const cdp = await browser.newBrowserCDPSession();
+  const open = async (path: string): Promise<string> => {
+    const { targetId } = await cdp.send("Target.createTarget", {
+      url: `http://127.0.0.1:${rig.port}${path}`,
+    });
+    t.after(() => cdp.send("Target.closeTarget", { targetId }));
+    return targetId;
+  };
+  const targetId = await open("/board");
+  const told = async (holds: (told: Told) => boolean, what: string): Promise<Told> => {
+    const endMs = performance.now() + DEADLINE_MS;
+    for (;;) {
+      const { targetInfo } = await cdp.send("Target.getTargetInfo", { targetId });
+      const said: Told | undefined = targetInfo.title.startsWith("{")
+        ? JSON.parse(targetInfo.title)
+        : undefined;
+      if (said !== undefined && holds(said)) return said;
+      assert.ok(performance.now() < endMs, `${what}: ${targetInfo.title}`);
+      await sleep(10);
+    }
+  };
+  // The server's view: who is live in which class.
+  const inClasses = (room: string, rates: readonly Rate[]) => {
+    const found = () =>
+      (rig.engine.inspect(parseRoom(room))?.classes ?? []).filter(({ members }) => members > 0);
+    const isSo = () => JSON.stringify(found().map(({ rate }) => rate)) === JSON.stringify(rates);
+    return eventually(isSo, `${room} in ${rates}`, DEADLINE_MS);
+  };
+  let sent = 0;
+  const publish = async (count: number, pauseMs: number): Promise<void> => {
+    for (const end = sent + count; sent < end; ) {
+      sent += 1;
+      await rig.publish("news.a", sent);
+      for (const room of ["board.paced", "board.kept"])
+        await rig.publish(room, sent, KEYS[sent % KEYS.length]);
+      await sleep(pauseMs);
+    }
+  };
+  const latest = () => JSON.stringify(KEYS.map((_, at) => sent - ((sent - at) % KEYS.length)));
+  const isUpToDate = (told: Told) =>
+    told.news === sent && [told.latest, told.latestKept].every((board) => JSON.stringify(board) === latest());
+
+  await Promise.all(["board.paced", "board.kept"].map((room) => inClasses(room, [FAST])));
+  await publish(6, 1);
+  await told((told) => !told.isHidden && isUpToDate(told), "seen");
+
+  // Messages flow while it changes classes, too.
+  const meanwhile = publish(20, 5);
+  await open("/another");
+  await inClasses("board.paced", [SLOW]);
+  await meanwhile;
+  await inClasses("board.kept", [FAST]);
+  const begin = await told((told) => told.isHidden && isUpToDate(told), "hidden");
+  const startMs = performance.now();
+  await publish(BURST, 10);
+  const hidden = await told(isUpToDate, "the latest of every key while hidden");
+  const windows = ((performance.now() - startMs) / 1_000) * SLOW + 2;
+  const came = hidden.paced - begin.paced;
+  t.diagnostic(
+    `hidden: ${came} of ${BURST} messages, ${hidden.kept - begin.kept} of those of a room that keeps its pace`,
+  );
+  assert.ok(came <= windows * KEYS.length, `${came} messages in ${windows} windows of ${KEYS.length} keys`);
+
+  const again = publish(20, 5);
+  await cdp.send("Target.activateTarget", { targetId });
+  await inClasses("board.paced", [FAST]);
+  await again;
+  await publish(6, 1);
+  const end = await told((told) => !told.isHidden && isUpToDate(told), "seen again");
+  const { newsInOrder, upwards, resets } = end;
+  assert.deepEqual({ newsInOrder, upwards, resets }, { newsInOrder: true, upwards: true, resets: [] });
 });

@@ -25,6 +25,7 @@ class Hand {
     state: (room) => broker.state(room),
     watch: (pattern, watcher) => broker.watch(pattern, watcher),
     unwatch: (pattern) => broker.unwatch(pattern),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
     stop: async () => undefined,
   });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CodedError } from "../protocol/errors.js";
 import type { ClientFrame, ServerFrame, SubscribeOptions } from "../protocol/frames.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import { matchesRoom, parsePattern, type RoomPattern } from "../protocol/room-pattern.js";
@@ -189,6 +190,38 @@ test("a socket that lost frames leaves its patterns, is told, and asks again", a
   assert.deepEqual(told(one.socket.take()), ["chat.a 2"]);
 });
 
+test("a room by its name that is asked for again and refused goes on by patterns, and what came between is told missing", async () => {
+  const refused = new CodedError("unavailable", "on purpose", 20);
+  const wrap = (broker: Broker): Broker => ({
+    publish: (outgoing) => broker.publish(outgoing),
+    open: (room, sink) => broker.open(room, sink),
+    close: (room) => broker.close(room),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
+    history: () => Promise.reject(refused),
+    state: (room) => broker.state(room),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
+    stop: (ms) => broker.stop(ms),
+  });
+  const rig = new EngineRig({}, wrap);
+  const one = await welcomed(rig);
+  await one.ask(subscribe("chat.*"));
+  // Never had by name: the pattern goes on as if nothing had been asked.
+  assert.deepEqual(told(await one.subscribe("chat.a", { last: 9 }, 2)), ["error"]);
+  await rig.publish("chat.a", 1);
+  await rig.settle();
+  assert.deepEqual(told(one.socket.take()), ["chat.a 1"]);
+  assert.deepEqual(told(await one.subscribe("chat.a", {}, 3)), ["ok", "live"]);
+  await rig.publish("chat.a", 2);
+  await rig.settle();
+  assert.deepEqual(told(one.socket.take()), ["chat.a 2"]);
+  assert.deepEqual(told(await one.subscribe("chat.a", { last: 9 }, 4)).sort(), ["error", "patternReset"]);
+  await rig.publish("chat.a", 3);
+  await rig.settle();
+  assert.deepEqual(told(one.socket.take()), ["chat.a 3"]);
+  assert.equal(rig.counters.patternGaps, 1);
+});
+
 /** A broker whose watcher is in the test's hand. */
 function watched(): { rig: EngineRig; watcher: () => Watcher; patterns: Set<RoomPattern> } {
   const patterns = new Set<RoomPattern>();
@@ -209,6 +242,7 @@ function watched(): { rig: EngineRig; watcher: () => Watcher; patterns: Set<Room
       patterns.delete(pattern);
       broker.unwatch(pattern);
     },
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
   });
   return { rig: new EngineRig({}, wrap), watcher: () => found ?? assert.fail("nobody watches"), patterns };
 }

@@ -75,6 +75,20 @@ export interface Snapshot {
   readonly droppedKeys: number;
 }
 
+/** A room that a broker knows of. */
+export interface ListedRoom {
+  readonly room: RoomName;
+  /** Where it stands; undefined where the broker would have to read it from somewhere. */
+  readonly head: Position | undefined;
+}
+
+/** Rooms in the order of their names. */
+export interface RoomList {
+  readonly rooms: readonly ListedRoom[];
+  /** More follow after the last of these. */
+  readonly more: boolean;
+}
+
 /**
  * The source of truth of rooms. Every broker passes the same conformance suite (src/broker/conformance.testkit.ts).
  * An ephemeral room has epoch "" and offset 0 throughout, no history and no state.
@@ -95,6 +109,13 @@ export interface Broker {
   unwatch(pattern: RoomPattern): void;
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage>;
   state(room: RoomName): Promise<Snapshot>;
+  /**
+   * Rooms whose names begin with the prefix and come after `after` ("": all do), in the order of their names' bytes: at most
+   * `limit` of them, and never more than `ROOM_LIST_MAX`. Page by page, each room that is known all the while comes once. A room
+   * that a message is kept of is known; each broker says which others are. Rejects with a CodedError: `unavailable` where it cannot
+   * tell all of them now.
+   */
+  rooms(prefix: string, after: string, limit: number): Promise<RoomList>;
   /** The way to all others who use this broker's rooms. Undefined: there are none. */
   readonly gossip?: Gossip | undefined;
   /** Ends within the deadline; publishes after it reject with `unavailable`. */

@@ -98,6 +98,7 @@ test("a room closes at the broker some time after its last member, and not befor
     state: (name) => broker.state(name),
     watch: (pattern, watcher) => broker.watch(pattern, watcher),
     unwatch: (pattern) => broker.unwatch(pattern),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
     stop: (deadlineMs) => broker.stop(deadlineMs),
     close: (name) => {
       closed.push(name);
@@ -129,6 +130,7 @@ test("what the broker cannot do now is answered with its code and retry time, an
       state: (name) => refuse(() => broker.state(name)),
       watch: (pattern, watcher) => broker.watch(pattern, watcher),
       unwatch: (pattern) => broker.unwatch(pattern),
+      rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
       stop: (deadlineMs) => broker.stop(deadlineMs),
       close: (name) => broker.close(name),
     }),
@@ -291,6 +293,7 @@ test("a history read that fails in the middle of a replay is tried again", async
     state: (name) => broker.state(name),
     watch: (pattern, watcher) => broker.watch(pattern, watcher),
     unwatch: (pattern) => broker.unwatch(pattern),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
     stop: (deadlineMs) => broker.stop(deadlineMs),
     close: (name) => broker.close(name),
   }));

@@ -142,6 +142,7 @@ test("keys of those who leave while the broker is away go when it is back, but o
     state: (name) => broker.state(name),
     watch: (pattern, watcher) => broker.watch(pattern, watcher),
     unwatch: (pattern) => broker.unwatch(pattern),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   }));
   const [leaver, watcher] = (await crowd(2, rig)) as [TestConnection, TestConnection];

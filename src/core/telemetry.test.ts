@@ -187,6 +187,7 @@ test("resumes are counted by what served them and the result", async () => {
     state: (room) => broker.state(room),
     watch: (pattern, watcher) => broker.watch(pattern, watcher),
     unwatch: (pattern) => broker.unwatch(pattern),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   }));
   const client = rig.connect();

@@ -16,7 +16,7 @@ import {
  * The pages of the tests, driven from outside through `globalThis.app`. Bundled by the test; what it counts it counts in
  * the page.
  */
-const counts = { cellRenders: 0, boardRenders: 0, chatRenders: 0, frames: 0 };
+const counts = { cellRenders: 0, boardRenders: 0, gridRenders: 0, chatRenders: 0, frames: 0 };
 const client = new Client("/ws");
 let root: Root | undefined;
 
@@ -32,6 +32,20 @@ function Board({ symbols }: { readonly symbols: readonly string[] }): ReactNode 
   counts.boardRenders += 1;
   const cells = symbols.map((symbol) => createElement(Cell, { key: symbol, symbol }));
   return createElement("table", {}, createElement("tbody", {}, createElement("tr", {}, cells)));
+}
+
+const Square = memo(({ symbol, value }: { readonly symbol: string; readonly value: number | undefined }) =>
+  createElement("td", { id: `cell-${symbol}` }, value ?? "–"),
+);
+
+/** A board that is one component: every change of any key renders it. */
+function Grid({ symbols }: { readonly symbols: readonly string[] }): ReactNode {
+  counts.gridRenders += 1;
+  const { values } = useKeyedState<number>("board.quotes");
+  const squares = symbols.map((symbol) =>
+    createElement(Square, { key: symbol, symbol, value: values.get(symbol)?.data }),
+  );
+  return createElement("table", {}, createElement("tbody", {}, createElement("tr", {}, squares)));
 }
 
 function Total(): ReactNode {
@@ -80,6 +94,8 @@ Object.assign(globalThis, {
     client,
     board: (symbols: readonly string[]) =>
       show(provided(createElement(Board, { symbols }), createElement(Total))),
+    grid: (symbols: readonly string[]) =>
+      show(provided(createElement(Grid, { symbols }), createElement(Total))),
     chats: (rooms: readonly (readonly [string, number])[]) =>
       show(
         provided(

@@ -43,9 +43,24 @@ describe("bad requests", () => {
     headers,
   });
   const state = (query: string): Ask => ({ path: "/v1/rooms/state.a/state", query });
+  const rooms = (query: string): Ask => ({ path: "/v1/rooms", query });
   const cases: Case[] = [
     ["unknown path", { path: "/v2" }, 404, "bad_request", /nothing is at "\/v2"/],
-    ["no room", { path: "/v1/rooms" }, 404, "bad_request", /nothing/],
+    ["no room", { path: "/v1/rooms/" }, 404, "bad_request", /nothing/],
+    ["method of the rooms", { path: "/v1/rooms", method: "POST" }, 405, "bad_request", /GET, HEAD/],
+    ["a prefix of no room", rooms("prefix=a..b"), 400, "bad_request", /prefix is "a\.\.b"/],
+    ["a prefix that begins with a dot", rooms("prefix=.a"), 400, "bad_request", /prefix/],
+    ["a prefix with a wildcard", rooms("prefix=a.*"), 400, "bad_request", /prefix/],
+    ["a prefix of 129", rooms(`prefix=${"a".repeat(129)}`), 400, "bad_request", /prefix/],
+    ["a prefix that leaves no room", rooms(`prefix=${"a".repeat(127)}.`), 400, "bad_request", /prefix/],
+    ["a prefix given twice", rooms("prefix=a&prefix=b"), 400, "bad_request", /twice/],
+    ["rooms after nothing", rooms("after="), 400, "bad_request", /after is ""/],
+    ["rooms after no room", rooms("after=a b"), 400, "bad_request", /after is "a b"/],
+    ["rooms after one elsewhere", rooms("prefix=b.&after=a.b"), 400, "bad_request", /with this prefix/],
+    ["no rooms", rooms("limit=0"), 400, "bad_request", /limit is "0"/],
+    ["less than no rooms", rooms("limit=-1"), 400, "bad_request", /limit/],
+    ["rooms in hex", rooms("limit=0x10"), 400, "bad_request", /limit/],
+    ["the last rooms", rooms("last=5"), 400, "bad_request", /allowed are prefix, after, limit/],
     ["slash at the end", { path: `${room}/` }, 404, "bad_request", /nothing/],
     ["method", { path: room, method: "DELETE" }, 405, "bad_request", /GET, HEAD, POST/],
     ["method of the batch", { path: "/v1/messages" }, 405, "bad_request", /POST/],

@@ -135,6 +135,7 @@ test("what the broker refuses stands in its item's place; faults are told and sa
     close: () => {},
     watch: () => Promise.reject(new Error("unused")),
     unwatch: () => {},
+    rooms: () => Promise.reject(new Error("secret")),
     history: () => Promise.reject(new Error("secret")),
     state: () => Promise.reject(new Error("secret")),
     stop: () => Promise.resolve(),

@@ -16,8 +16,9 @@ import { type Caller, HttpAuth, type HttpAuthOptions, whyNot } from "./http-auth
 import { type AnswerFormat, answerFormatOf, bodyKindOf, JSON_FORMAT, notAcceptable } from "./http-format.js";
 import { encodePage } from "./http-page.js";
 import { type BatchItem, batchOfBody, dataOfBody, keyOfHeader } from "./http-publish.js";
-import { type PageQuery, parsePageQuery, parsePresenceQuery } from "./http-query.js";
+import { type PageQuery, parsePageQuery, parsePresenceQuery, parseRoomsQuery } from "./http-query.js";
 import { bytesReply, errorBody, errorReply, HttpError, valueReply } from "./http-reply.js";
+import { listRooms } from "./http-rooms.js";
 import type { HttpHandler, HttpReply, HttpRequest } from "./http-types.js";
 
 /** What `GET /healthz` tells: 200 where `ok`, else 503. */
@@ -120,6 +121,8 @@ class HttpApi {
       return [{ method: "GET", needs: "nothing", answer: async (call) => this.#health(call) }];
     if (path === "/v1/messages")
       return [{ method: "POST", needs: "writer", answer: (call) => this.#batch(call) }];
+    if (path === "/v1/rooms")
+      return [{ method: "GET", needs: "reader", answer: (call) => this.#rooms(call) }];
     if (path === "/v1/revocations" && this.#options.auth.authority !== undefined)
       return [{ method: "POST", needs: "writer", answer: (call) => this.#revoke(call) }];
     const [, segment = "", tail] = /^\/v1\/rooms\/([^/]*)\/(messages|state|presence)$/.exec(path) ?? [];
@@ -223,6 +226,12 @@ class HttpApi {
       throw new CodedError("bad_request", `the namespace of room ${room} has no presence`);
     const page = presencePage(await this.#options.occupants(room), options);
     return valueReply(format, format.kind === "json" ? jsonable(page) : page);
+  }
+
+  async #rooms({ request, format, caller }: Call): Promise<HttpReply> {
+    const { rights } = caller.access;
+    const query = parseRoomsQuery(request.query);
+    return valueReply(format, await listRooms(this.#options.broker, query, rights));
   }
 
   #coded(cause: unknown, request: HttpRequest): CodedError {

@@ -1,6 +1,7 @@
 import { CodedError } from "../protocol/errors.js";
 import type { Position, PresenceOptions } from "../protocol/frames.js";
 import { positionOf } from "../protocol/parse-request.js";
+import { parseRoom } from "../protocol/room-name.js";
 
 /** Says who asks, not what for. */
 export const TOKEN_PARAMETER = "token";
@@ -43,6 +44,42 @@ export function parsePresenceQuery(query: string): PresenceOptions {
     ...(after === undefined ? {} : { after }),
     ...(limit === undefined ? {} : { limit: limitOf(limit) }),
   };
+}
+
+/** Which rooms are asked for. */
+export interface RoomsQuery {
+  /** "": all. */
+  readonly prefix: string;
+  /** Only those that come after it; "": all. */
+  readonly after: string;
+  /** At most {@link LISTED_ROOMS_MAX}. */
+  readonly limit: number;
+}
+
+/** Rooms in one answer: at most some 90 KB. */
+export const LISTED_ROOMS_MAX = 500;
+
+/** Parses `prefix=TEXT`, `after=ROOM` and `limit=N`, none of which has to be given. @throws CodedError `bad_request` */
+export function parseRoomsQuery(query: string): RoomsQuery {
+  const given = parametersOf(query, ["prefix", "after", "limit"]);
+  const prefix = given.get("prefix") ?? "";
+  const after = given.get("after") ?? "";
+  if (prefix !== "" && !isRoom(prefix.endsWith(".") ? `${prefix}a` : prefix))
+    throw bad(`prefix is ${JSON.stringify(prefix.slice(0, 80))}, with which no room's name begins`);
+  if (given.has("after") && !(isRoom(after) && after.startsWith(prefix)))
+    throw bad(`after is ${JSON.stringify(after.slice(0, 80))}, not the name of a room with this prefix`);
+  const limit = limitOf(given.get("limit") ?? String(LISTED_ROOMS_MAX));
+  return { prefix, after, limit: Math.min(limit, LISTED_ROOMS_MAX) };
+}
+
+function isRoom(text: string): boolean {
+  try {
+    parseRoom(text);
+    return true;
+  } catch (cause) {
+    if (cause instanceof CodedError) return false;
+    throw cause;
+  }
 }
 
 function parametersOf(query: string, allowed: readonly string[]): ReadonlyMap<string, string> {

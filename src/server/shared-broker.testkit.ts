@@ -20,6 +20,7 @@ export class SharedBroker {
       state: (room) => this.#broker.state(room),
       watch: () => Promise.reject(new Error("a shared broker has no patterns")),
       unwatch: () => {},
+      rooms: (prefix, after, limit) => this.#broker.rooms(prefix, after, limit),
       open: (room, sink) => {
         own.set(room, sink);
         const sinks = this.#sinks.get(room) ?? new Set();

@@ -5,6 +5,7 @@ import type {
   HistoryFrom,
   HistoryPage,
   Outgoing,
+  RoomList,
   Sink,
   Snapshot,
   Watcher,
@@ -62,6 +63,10 @@ export class TimedBroker implements Broker {
 
   unwatch(pattern: RoomPattern): void {
     this.#broker.unwatch(pattern);
+  }
+
+  rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
+    return this.#broker.rooms(prefix, after, limit);
   }
 
   history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

@@ -150,6 +150,8 @@ export class Publisher {
   readonly #everyMs: number;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   #running = true;
+  /** The test is over: nothing more will be stored, and nobody waits for it. */
+  #isGivenUp = false;
   readonly #done: Promise<void>;
 
   constructor(t: TestContext, url: string, rooms: readonly string[], { perBatch = 5, everyMs = 5 } = {}) {
@@ -159,7 +161,10 @@ export class Publisher {
     this.#everyMs = everyMs;
     for (const room of rooms) this.last.set(room, 0);
     this.#done = this.#publishForever();
-    t.after(() => this.stop());
+    t.after(() => {
+      this.#isGivenUp = true;
+      return this.stop();
+    });
   }
 
   /** Resolves with the last number of each room, stored. */
@@ -200,7 +205,7 @@ export class Publisher {
   async #store(batch: readonly object[]): Promise<void> {
     const endMs = Date.now() + DEADLINE_MS;
     for (;;) {
-      if (await this.#post(batch)) return;
+      if ((await this.#post(batch)) || this.#isGivenUp) return;
       this.retries += 1;
       if (Date.now() > endMs) throw new Error("a batch could not be stored");
       await sleep(20);

@@ -243,6 +243,7 @@ const BROKER_NAMES: NamesOf<BrokerCounters> = {
   watchedMessages: counter("fanwire_watched_messages_total", { at: "broker" }),
   lostPatterns: counter("fanwire_lost_patterns_total", { at: "broker" }),
   refusedPatterns: limit("patterns"),
+  refusedLists: limit("roomLists"),
   sinkErrors: bug("brokerSink"),
 };
 

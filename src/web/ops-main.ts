@@ -45,6 +45,8 @@ const inspector = new Inspector(api, askForKey);
 const roomsView = new RoomsView((room) => inspector.open(room));
 
 const client = new Client("ws", {
+  // The admin port has no streams of events.
+  transport: "websocket",
   token: async () => {
     try {
       return await api.ticket();

@@ -58,7 +58,8 @@ export class Station {
 
   constructor(url: string, events: StationEvents) {
     this.#events = events;
-    this.client = new Client(url, { WebSocket: this.line.Socket });
+    // What this page shows, and cuts, is a WebSocket: the client is not to go round it.
+    this.client = new Client(url, { WebSocket: this.line.Socket, transport: "websocket" });
     this.client.on("state", (state) => this.#enter(state));
   }
 

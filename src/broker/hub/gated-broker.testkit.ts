@@ -3,6 +3,7 @@ import type {
   HistoryFrom,
   HistoryPage,
   Outgoing,
+  RoomList,
   Sink,
   Snapshot,
   Watcher,
@@ -50,6 +51,10 @@ export class GatedBroker implements Broker {
 
   unwatch(pattern: RoomPattern): void {
     this.#inner.unwatch(pattern);
+  }
+
+  rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
+    return this.#gated(this.#inner.rooms(prefix, after, limit));
   }
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

@@ -277,6 +277,7 @@ test("a checkpoint comes to every worker in its place, and the link resumes from
     state: (room) => broker.state(room),
     watch: (pattern, watcher) => broker.watch(pattern, watcher),
     unwatch: (pattern) => broker.unwatch(pattern),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   });
   const kit = new HubKit({ wrap });
@@ -334,6 +335,7 @@ test("who comes back after a position behind which nothing is stored has lost no
     state: (room) => broker.state(room),
     watch: (pattern, watcher) => broker.watch(pattern, watcher),
     unwatch: (pattern) => broker.unwatch(pattern),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
     stop: (deadlineMs) => broker.stop(deadlineMs),
   });
   const kit = new HubKit({ wrap });

@@ -4,6 +4,7 @@ import type {
   HistoryFrom,
   HistoryPage,
   Outgoing,
+  RoomList,
   Sink,
   Snapshot,
   Watcher,
@@ -205,6 +206,12 @@ class Link implements HubLink {
     return this.#requests.state(output, room, this.#dueMs());
   }
 
+  rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
+    const output = this.#usable();
+    if (output instanceof CodedError) return Promise.reject(output);
+    return this.#requests.rooms(output, { prefix, after, limit }, this.#dueMs());
+  }
+
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping ??= this.#stop(deadlineMs);
     await this.#stopping;
@@ -286,6 +293,7 @@ class Link implements HubLink {
         return;
       case "page":
       case "snapshot":
+      case "roomList":
         this.#requests.answered(output, record);
         return;
       case "failed":

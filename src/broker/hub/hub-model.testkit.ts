@@ -5,6 +5,7 @@ import type {
   HistoryFrom,
   HistoryPage,
   Outgoing,
+  RoomList,
   Sink,
   Snapshot,
   Watcher,
@@ -132,6 +133,10 @@ export class TruthBroker implements Broker {
 
   unwatch(pattern: RoomPattern): void {
     this.#inner.unwatch(pattern);
+  }
+
+  rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
+    return this.#inner.rooms(prefix, after, limit);
   }
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {

@@ -208,6 +208,7 @@ export class HubPeer implements RoomPeer, WatchingPeer {
         return;
       case "history":
       case "state":
+      case "rooms":
         this.#reads.request(record);
         return;
     }

@@ -1,4 +1,5 @@
-import type { HistoryFrom, HistoryPage, Outgoing, Snapshot } from "../../core/ports.js";
+import type { HistoryFrom, HistoryPage, Outgoing, RoomList, Snapshot } from "../../core/ports.js";
+import type { RoomQuery } from "../../core/room-list.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { Message } from "../../protocol/message.js";
@@ -8,7 +9,7 @@ import { FrameArena } from "./frame-arena.js";
 import type { HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS, type HubLimits } from "./hub-limits.js";
 import { numberOf, readMessage, writePublish } from "./message-record.js";
-import type { HubRecord, RecordTarget, WorkerRecord } from "./record.js";
+import { type HubRecord, MalformedRecord, type RecordTarget, type WorkerRecord } from "./record.js";
 import { writeRecord } from "./record-codec.js";
 
 export interface LinkRequestsOptions {
@@ -24,11 +25,11 @@ interface Publish {
   readonly reject: (cause: CodedError) => void;
 }
 
-type ReadAnswer = Extract<HubRecord, { type: "page" | "snapshot" }>;
+type ReadAnswer = Extract<HubRecord, { type: "page" | "snapshot" | "roomList" }>;
 
-/** A history page or a snapshot that is asked for. */
+/** A history page, a snapshot or a list of rooms that is asked for. */
 interface Read {
-  readonly record: Extract<WorkerRecord, { type: "history" | "state" }>;
+  readonly record: Extract<WorkerRecord, { type: "history" | "state" | "rooms" }>;
   readonly dueMs: number;
   readonly messages: Message[];
   readonly frames: FrameArena;
@@ -92,10 +93,13 @@ export class LinkRequests {
         messages,
         frames: new FrameArena(),
         resolve: (answer) => {
-          const { head } = answer;
-          if (answer.type !== "page") reject(wrongAnswer());
-          else if (answer.lost !== undefined) resolve({ kind: "lost", reason: answer.lost, head });
-          else resolve({ kind: "page", messages, more: answer.more, head });
+          if (answer.type !== "page") return reject(wrongAnswer());
+          const { head, lost, more } = answer;
+          resolve(
+            lost === undefined
+              ? { kind: "page", messages, more, head }
+              : { kind: "lost", reason: lost, head },
+          );
         },
         reject,
       });
@@ -120,6 +124,23 @@ export class LinkRequests {
     });
   }
 
+  rooms(target: RecordTarget, query: RoomQuery, dueMs: number): Promise<RoomList> {
+    const ref = this.#options.nextRef();
+    return new Promise((resolve, reject) => {
+      this.#read(target, {
+        record: { type: "rooms", ref, ...query },
+        dueMs,
+        messages: [],
+        frames: new FrameArena(),
+        resolve: (answer) => {
+          if (answer.type !== "roomList") reject(wrongAnswer());
+          else resolve({ rooms: answer.rooms, more: answer.more });
+        },
+        reject,
+      });
+    });
+  }
+
   published(ref: number, position: Position): void {
     const publish = this.#takePublish(ref);
     if (publish === undefined) return;
@@ -132,6 +153,7 @@ export class LinkRequests {
     const read = this.#reads.get(numberOf(view, start, end));
     // Given up meanwhile.
     if (read === undefined) return;
+    if (read.record.type === "rooms") throw new MalformedRecord("a message in a list of rooms");
     read.messages.push(readMessage(bytes, view, start, end, read.record.room, read.frames));
   }
 

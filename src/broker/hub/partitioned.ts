@@ -1,4 +1,5 @@
 import type { Broker } from "../../core/ports.js";
+import { mergeRooms } from "../../core/room-list.js";
 import type { RoomName } from "../../protocol/room-name.js";
 
 /**
@@ -30,6 +31,11 @@ export function partitioned(brokers: readonly Broker[]): Broker {
     },
     history: (room, from, limit) => of(room).history(room, from, limit),
     state: (room) => of(room).state(room),
+    // Of all or of none: a page that lacks the rooms of one that is away would look whole.
+    rooms: async (prefix, after, limit) => {
+      const lists = await Promise.all(parts.map((broker) => broker.rooms(prefix, after, limit)));
+      return mergeRooms({ prefix, after, limit }, lists);
+    },
     stop: async (deadlineMs) => {
       await Promise.all(parts.map((broker) => broker.stop(deadlineMs)));
     },

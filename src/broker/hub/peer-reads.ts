@@ -21,10 +21,10 @@ export interface ReadsOwner {
   fault(cause: unknown): void;
 }
 
-type ReadRequest = Extract<WorkerRecord, { type: "history" | "state" }>;
+type ReadRequest = Extract<WorkerRecord, { type: "history" | "state" | "rooms" }>;
 
 /**
- * What is read from the broker for one worker: replays of its rooms, and the pages and snapshots that it asks for. A few
+ * What is read from the broker for one worker: replays of its rooms, and the pages, snapshots and lists that it asks for. A few
  * of each at once, and sent on only while little waits for the worker: one that does not read makes the hub hold no more
  * than these few pages.
  */
@@ -97,8 +97,14 @@ export class PeerReads {
     await this.#calm();
     if (this.#closed) return;
     this.#owner.counters.historyReads += 1;
-    const { ref, room } = request;
+    const { ref } = request;
     try {
+      if (request.type === "rooms") {
+        const { prefix, after, limit } = request;
+        const { rooms, more } = await this.#owner.broker.rooms(prefix, after, limit);
+        return this.#write({ type: "roomList", ref, rooms, more });
+      }
+      const { room } = request;
       if (request.type === "state") {
         const { head, messages, droppedKeys } = await this.#owner.broker.state(room);
         if (!(await this.#hold(messages, () => this.#send(ref, messages))))

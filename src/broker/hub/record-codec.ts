@@ -1,21 +1,17 @@
-import type { HistoryFrom, LostWhere } from "../../core/ports.js";
+import type { HistoryFrom, ListedRoom, LostWhere } from "../../core/ports.js";
+import { ROOM_LIST_MAX } from "../../core/room-list.js";
 import { CodedError, ERROR_STATUS, type ErrorCode } from "../../protocol/errors.js";
-import type { Position, ResetReason } from "../../protocol/frames.js";
-import { isPattern, type RoomPattern } from "../../protocol/room-pattern.js";
-import { utf8Length, writeUtf8 } from "../../protocol/text.js";
-import { readPublish, readRoom, readText, writePublish } from "./message-record.js";
+import { readPublish, writePublish } from "./message-record.js";
 import {
   type HubRecord,
   isCount,
   MalformedRecord,
   RECORD,
-  RECORD_HEAD_BYTES,
   type RecordTarget,
   type WorkerRecord,
 } from "./record.js";
+import { Fields, REASONS, writeFields } from "./record-fields.js";
 
-const REASONS: readonly (ResetReason | undefined)[] = [undefined, "expired", "epoch", "purged"];
-const REASON_BITS = 3;
 const HAS_MORE = 4;
 const HAS_AFTER = 1;
 const IS_AVAILABLE = 1;
@@ -26,6 +22,8 @@ const LOST_PATTERNS = 2;
 const FROM_OLDEST = 0;
 const FROM_LAST = 1;
 const FROM_AFTER = 2;
+/** For "no head": any other is at least 0. */
+const NO_HEAD = -1;
 /** For "no retry time": any other is at least 0. */
 const NO_RETRY = -1;
 
@@ -33,16 +31,16 @@ const NO_RETRY = -1;
 export function writeRecord(target: RecordTarget, record: WorkerRecord | HubRecord): void {
   switch (record.type) {
     case "hello":
-      write(target, RECORD.hello, 0, [record.version], [], [record.worker]);
+      writeFields(target, RECORD.hello, 0, [record.version], [], [record.worker]);
       return;
     case "open": {
       const { ref, room, after } = record;
       const flags = after === undefined ? 0 : HAS_AFTER;
-      write(target, RECORD.open, flags, [ref], [after?.offset ?? 0], [room, after?.epoch ?? ""]);
+      writeFields(target, RECORD.open, flags, [ref], [after?.offset ?? 0], [room, after?.epoch ?? ""]);
       return;
     }
     case "close":
-      write(target, RECORD.close, 0, [], [], [record.room]);
+      writeFields(target, RECORD.close, 0, [], [], [record.room]);
       return;
     case "publish":
       writePublish(target, record.ref, record.outgoing);
@@ -51,61 +49,74 @@ export function writeRecord(target: RecordTarget, record: WorkerRecord | HubReco
       writeHistory(target, record);
       return;
     case "state":
-      write(target, RECORD.state, 0, [record.ref], [], [record.room]);
+      writeFields(target, RECORD.state, 0, [record.ref], [], [record.room]);
+      return;
+    case "rooms":
+      writeFields(target, RECORD.rooms, 0, [record.ref], [record.limit], [record.prefix, record.after]);
       return;
     case "watch":
-      write(target, RECORD.watch, 0, [record.ref], [], [record.patterns.join(" ")]);
+      writeFields(target, RECORD.watch, 0, [record.ref], [], [record.patterns.join(" ")]);
       return;
     case "unwatch":
-      write(target, RECORD.unwatch, 0, [record.ref], [], [record.pattern]);
+      writeFields(target, RECORD.unwatch, 0, [record.ref], [], [record.pattern]);
       return;
     case "welcome":
-      write(target, RECORD.welcome, 0, [record.version], [], []);
+      writeFields(target, RECORD.welcome, 0, [record.version], [], []);
       return;
     case "opened": {
       const { ref, number, head, lost } = record;
-      write(target, RECORD.opened, REASONS.indexOf(lost), [ref, number], [head.offset], [head.epoch]);
+      writeFields(target, RECORD.opened, REASONS.indexOf(lost), [ref, number], [head.offset], [head.epoch]);
       return;
     }
     case "reset": {
       const { number, head, reason } = record;
-      write(target, RECORD.reset, REASONS.indexOf(reason), [number], [head.offset], [head.epoch]);
+      writeFields(target, RECORD.reset, REASONS.indexOf(reason), [number], [head.offset], [head.epoch]);
       return;
     }
     case "checkpoint":
-      write(target, RECORD.checkpoint, 0, [record.number], [record.offset], []);
+      writeFields(target, RECORD.checkpoint, 0, [record.number], [record.offset], []);
       return;
     case "status":
-      write(target, RECORD.status, record.available ? IS_AVAILABLE : 0, [], [], [record.away.join(" ")]);
+      writeFields(
+        target,
+        RECORD.status,
+        record.available ? IS_AVAILABLE : 0,
+        [],
+        [],
+        [record.away.join(" ")],
+      );
       return;
     case "lagged":
-      write(target, RECORD.lagged, 0, [], [], []);
+      writeFields(target, RECORD.lagged, 0, [], [], []);
       return;
     case "published": {
       const { ref, position } = record;
-      write(target, RECORD.published, 0, [ref], [position.offset], [position.epoch]);
+      writeFields(target, RECORD.published, 0, [ref], [position.offset], [position.epoch]);
       return;
     }
     case "page": {
       const { ref, head, more, lost } = record;
       const flags = REASONS.indexOf(lost) | (more ? HAS_MORE : 0);
-      write(target, RECORD.page, flags, [ref], [head.offset], [head.epoch]);
+      writeFields(target, RECORD.page, flags, [ref], [head.offset], [head.epoch]);
       return;
     }
     case "snapshot": {
       const { ref, head, droppedKeys } = record;
-      write(target, RECORD.snapshot, 0, [ref], [head.offset, droppedKeys], [head.epoch]);
+      writeFields(target, RECORD.snapshot, 0, [ref], [head.offset, droppedKeys], [head.epoch]);
       return;
     }
+    case "roomList":
+      writeRoomList(target, record);
+      return;
     case "watching":
-      write(target, RECORD.watching, 0, [record.ref], [], []);
+      writeFields(target, RECORD.watching, 0, [record.ref], [], []);
       return;
     case "watchLost":
       writeLost(target, record.where);
       return;
     case "failed": {
       const { code, message, retryMs } = record.error;
-      write(target, RECORD.failed, CODES.indexOf(code), [record.ref], [retryMs ?? NO_RETRY], [message]);
+      writeFields(target, RECORD.failed, CODES.indexOf(code), [record.ref], [retryMs ?? NO_RETRY], [message]);
       return;
     }
   }
@@ -133,57 +144,32 @@ export function readHubRecord(bytes: Uint8Array, view: DataView, start: number, 
   return record;
 }
 
-/** All numbers come before all texts, so that a record's fields need no description. */
-function write(
-  target: RecordTarget,
-  type: number,
-  flags: number,
-  integers: readonly number[],
-  floats: readonly number[],
-  texts: readonly string[],
-): void {
-  let size = RECORD_HEAD_BYTES + 4 * integers.length + 8 * floats.length;
-  for (const text of texts) size += 4 + utf8Length(text);
-  let at = target.reserve(size);
-  const { bytes, view } = target;
-  view.setUint32(at, size, true);
-  view.setUint8(at + 4, type);
-  view.setUint8(at + 5, flags);
-  at += RECORD_HEAD_BYTES;
-  for (const integer of integers) {
-    view.setUint32(at, integer, true);
-    at += 4;
-  }
-  for (const float of floats) {
-    view.setFloat64(at, float, true);
-    at += 8;
-  }
-  for (const text of texts) {
-    const length = utf8Length(text);
-    view.setUint32(at, length, true);
-    at = writeUtf8(bytes, at + 4, text, length);
-  }
-}
-
 function writeHistory(target: RecordTarget, record: Extract<WorkerRecord, { type: "history" }>): void {
   const { ref, room, from, limit } = record;
   if (from === "oldest") {
-    write(target, RECORD.history, FROM_OLDEST, [ref], [limit, 0], [room, ""]);
+    writeFields(target, RECORD.history, FROM_OLDEST, [ref], [limit, 0], [room, ""]);
     return;
   }
   if ("last" in from) {
-    write(target, RECORD.history, FROM_LAST, [ref], [limit, from.last], [room, ""]);
+    writeFields(target, RECORD.history, FROM_LAST, [ref], [limit, from.last], [room, ""]);
     return;
   }
   const { epoch, offset } = from.after;
-  write(target, RECORD.history, FROM_AFTER, [ref], [limit, offset], [room, epoch]);
+  writeFields(target, RECORD.history, FROM_AFTER, [ref], [limit, offset], [room, epoch]);
   return;
 }
 
+function writeRoomList(target: RecordTarget, record: Extract<HubRecord, { type: "roomList" }>): void {
+  const { ref, rooms, more } = record;
+  const offsets = rooms.map(({ head }) => head?.offset ?? NO_HEAD);
+  const texts = rooms.flatMap(({ room, head }) => [room, head?.epoch ?? ""]);
+  writeFields(target, RECORD.roomList, more ? HAS_MORE : 0, [ref, rooms.length], offsets, texts);
+}
+
 function writeLost(target: RecordTarget, where: LostWhere): void {
-  if (where === "all") write(target, RECORD.watchLost, LOST_ALL, [], [], [""]);
-  else if ("room" in where) write(target, RECORD.watchLost, LOST_ROOM, [], [], [where.room]);
-  else write(target, RECORD.watchLost, LOST_PATTERNS, [], [], [where.patterns.join(" ")]);
+  if (where === "all") writeFields(target, RECORD.watchLost, LOST_ALL, [], [], [""]);
+  else if ("room" in where) writeFields(target, RECORD.watchLost, LOST_ROOM, [], [], [where.room]);
+  else writeFields(target, RECORD.watchLost, LOST_PATTERNS, [], [], [where.patterns.join(" ")]);
 }
 
 function readWorkerFields(fields: Fields): WorkerRecord {
@@ -208,6 +194,11 @@ function readWorkerFields(fields: Fields): WorkerRecord {
     }
     case RECORD.state:
       return { type: "state", ref: fields.integer(), room: fields.room() };
+    case RECORD.rooms: {
+      const ref = fields.integer();
+      const limit = fields.count();
+      return { type: "rooms", ref, prefix: fields.text(), after: fields.text(), limit };
+    }
     case RECORD.watch:
       return { type: "watch", ref: fields.integer(), patterns: fields.patterns() };
     case RECORD.unwatch: {
@@ -273,6 +264,8 @@ function readHubFields(fields: Fields): HubRecord {
       const droppedKeys = fields.count();
       return { type: "snapshot", ref, head: { epoch: fields.text(), offset }, droppedKeys };
     }
+    case RECORD.roomList:
+      return readRoomList(fields);
     case RECORD.watching:
       return { type: "watching", ref: fields.integer() };
     case RECORD.watchLost:
@@ -282,6 +275,21 @@ function readHubFields(fields: Fields): HubRecord {
     default:
       throw new MalformedRecord(`a record of type ${fields.type}, which no hub sends`);
   }
+}
+
+function readRoomList(fields: Fields): HubRecord {
+  const ref = fields.integer();
+  const count = fields.integer();
+  if (count > ROOM_LIST_MAX) throw new MalformedRecord(`a list of ${count} rooms`);
+  const offsets = Array.from({ length: count }, () => fields.float());
+  const rooms = offsets.map((offset): ListedRoom => {
+    const room = fields.room();
+    const epoch = fields.text();
+    if (offset === NO_HEAD && epoch === "") return { room, head: undefined };
+    if (!isCount(offset)) throw new MalformedRecord("a room at an offset that is none");
+    return { room, head: { epoch, offset } };
+  });
+  return { type: "roomList", ref, rooms, more: (fields.flags & HAS_MORE) !== 0 };
 }
 
 function readLost(fields: Fields): LostWhere {
@@ -296,83 +304,4 @@ function readError(fields: Fields): CodedError {
   if (code === undefined) throw new MalformedRecord(`error code ${fields.flags}, which is none`);
   const retryMs = fields.float();
   return new CodedError(code, fields.text(), retryMs === NO_RETRY ? undefined : retryMs);
-}
-
-/** Reads a record's fields one after the other, never beyond its end. */
-class Fields {
-  readonly type: number;
-  readonly flags: number;
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  readonly #end: number;
-  #at: number;
-
-  constructor(bytes: Uint8Array, view: DataView, start: number, end: number) {
-    this.#bytes = bytes;
-    this.#view = view;
-    this.#at = start + RECORD_HEAD_BYTES;
-    this.#end = end;
-    if (this.#at > end) throw new MalformedRecord("a record without its head");
-    this.type = view.getUint8(start + 4);
-    this.flags = view.getUint8(start + 5);
-  }
-
-  integer(): number {
-    return this.#view.getUint32(this.#take(4), true);
-  }
-
-  float(): number {
-    return this.#view.getFloat64(this.#take(8), true);
-  }
-
-  /** An offset, or a number of things. */
-  count(): number {
-    const value = this.float();
-    if (!isCount(value)) throw new MalformedRecord("an offset or count that is none");
-    return value;
-  }
-
-  text(): string {
-    const length = this.integer();
-    const start = this.#take(length);
-    return readText(this.#bytes, start, start + length);
-  }
-
-  room(): ReturnType<typeof readRoom> {
-    const length = this.integer();
-    const start = this.#take(length);
-    return readRoom(this.#bytes, start, start + length);
-  }
-
-  /** Patterns have no spaces. */
-  patterns(): RoomPattern[] {
-    return this.text()
-      .split(" ")
-      .map((text) => {
-        if (!isPattern(text)) throw new MalformedRecord("text that is no pattern of rooms");
-        return text;
-      });
-  }
-
-  position(): Position {
-    const offset = this.count();
-    return { epoch: this.text(), offset };
-  }
-
-  reason(): ResetReason | undefined {
-    return REASONS[this.flags & REASON_BITS];
-  }
-
-  /** Nothing may be left over. */
-  finish(): void {
-    if (this.#at !== this.#end)
-      throw new MalformedRecord(`${this.#end - this.#at} bytes too many in a record`);
-  }
-
-  #take(size: number): number {
-    const at = this.#at;
-    if (at + size > this.#end) throw new MalformedRecord("a record cut short");
-    this.#at = at + size;
-    return at;
-  }
 }

@@ -65,6 +65,7 @@ const workerRecord: fc.Arbitrary<WorkerRecord> = fc.oneof(
     limit: count,
   }),
   fc.record({ type: fc.constant("state" as const), ref: uint32, room }),
+  fc.record({ type: fc.constant("rooms" as const), ref: uint32, prefix: text, after: text, limit: count }),
   fc.record({ type: fc.constant("watch" as const), ref: uint32, patterns }),
   fc.record({ type: fc.constant("unwatch" as const), ref: uint32, pattern }),
 );
@@ -90,6 +91,12 @@ const hubRecord: fc.Arbitrary<HubRecord> = fc.oneof(
   }),
   fc.record({ type: fc.constant("snapshot" as const), ref: uint32, head: position, droppedKeys: count }),
   fc.record({ type: fc.constant("failed" as const), ref: uint32, error }),
+  fc.record({
+    type: fc.constant("roomList" as const),
+    ref: uint32,
+    rooms: fc.array(fc.record({ room, head: maybe(position) }), { maxLength: 5 }),
+    more: fc.boolean(),
+  }),
   fc.record({ type: fc.constant("watching" as const), ref: uint32 }),
   fc.record({
     type: fc.constant("watchLost" as const),

@@ -1,4 +1,4 @@
-import type { HistoryFrom, LostWhere, Outgoing } from "../../core/ports.js";
+import type { HistoryFrom, ListedRoom, LostWhere, Outgoing } from "../../core/ports.js";
 import type { CodedError } from "../../protocol/errors.js";
 import type { Position, ResetReason } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
@@ -18,6 +18,7 @@ export const RECORD = {
   presence: 7,
   watch: 8,
   unwatch: 9,
+  rooms: 10,
   welcome: 16,
   opened: 17,
   message: 18,
@@ -34,10 +35,11 @@ export const RECORD = {
   watching: 29,
   watched: 30,
   watchLost: 31,
+  roomList: 32,
 } as const;
 
 /** Hub and worker of different builds meet in a rolling replacement; they must not misread each other. */
-export const WIRE_VERSION = 5;
+export const WIRE_VERSION = 6;
 
 /** Length, type and flags, with which every record begins. */
 export const RECORD_HEAD_BYTES = 6;
@@ -74,6 +76,13 @@ export type WorkerRecord =
       readonly limit: number;
     }
   | { readonly type: "state"; readonly ref: number; readonly room: RoomName }
+  | {
+      readonly type: "rooms";
+      readonly ref: number;
+      readonly prefix: string;
+      readonly after: string;
+      readonly limit: number;
+    }
   /** Wants what comes for rooms that these mean and that it does not have open. */
   | { readonly type: "watch"; readonly ref: number; readonly patterns: readonly RoomPattern[] }
   | { readonly type: "unwatch"; readonly ref: number; readonly pattern: RoomPattern };
@@ -120,6 +129,13 @@ export type HubRecord =
       readonly ref: number;
       readonly head: Position;
       readonly droppedKeys: number;
+    }
+  /** A page of the broker's rooms, whole. */
+  | {
+      readonly type: "roomList";
+      readonly ref: number;
+      readonly rooms: readonly ListedRoom[];
+      readonly more: boolean;
     }
   /** Answers watch and unwatch: it is so from here on. */
   | { readonly type: "watching"; readonly ref: number }

@@ -5,6 +5,7 @@ import type {
   HistoryFrom,
   HistoryPage,
   Outgoing,
+  RoomList,
   Sink,
   Snapshot,
   Watcher,
@@ -37,6 +38,7 @@ const EPHEMERAL: Position = Object.freeze({ epoch: "", offset: 0 });
  *   way at the very moment when a stream changes its leader: who cannot bear that waits for one before the next.
  * - What comes before the first message of a room, and the position of a room of which nothing is kept, is the number
  *   that its stream had come to.
+ * - `rooms` lists those of which a stream keeps a message, without heads (room-catalog.ts).
  * - State of more keys than the limit leaves out the least recently updated, and says so.
  *
  * One sink a room: opening an open room rejects.
@@ -177,6 +179,11 @@ export class NatsBroker implements Broker {
         ? this.#parts.desk.state({ room, place, bounds: this.#boundsOf(room) })
         : this.#head(room, place),
     );
+  }
+
+  async rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
+    this.#refuseIfUnable();
+    return this.#parts.catalog.list({ prefix, after, limit });
   }
 
   /** {@link RevokedLog.post}. @throws CodedError `bad_request` where this node does not share revocations. */

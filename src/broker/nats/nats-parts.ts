@@ -10,6 +10,7 @@ import type { PatternWatch } from "./pattern-watch.js";
 import type { Publisher } from "./publisher.js";
 import type { ReadDesk } from "./read-desk.js";
 import type { RevokedLog } from "./revoked-log.js";
+import type { RoomCatalog } from "./room-catalog.js";
 import type { RoomReader } from "./room-reader.js";
 import type { StreamPlan } from "./stream-plan.js";
 import type { Streams } from "./streams.js";
@@ -31,6 +32,7 @@ export interface NatsParts {
   /** Undefined: this node has no right to it. */
   readonly gossip: Gossip | undefined;
   readonly rooms: RoomReader;
+  readonly catalog: RoomCatalog;
   readonly desk: ReadDesk;
   /** Holds back reads when there are many at once. */
   readonly gate: Gate;

@@ -9,7 +9,7 @@ import { EpochKeeper } from "./epoch-keeper.js";
 import { FlowReader } from "./flow-reader.js";
 import { Gate } from "./gate.js";
 import { NatsGossip } from "./gossip.js";
-import { ApiError, ERR_CODE, insist } from "./js-api.js";
+import { insist, JsApi } from "./js-api.js";
 import { DEFAULT_NATS_LIMITS, type NatsLimits } from "./limits.js";
 import { LiveRooms } from "./live-rooms.js";
 import { NatsBroker } from "./nats-broker.js";
@@ -22,14 +22,15 @@ import { probe } from "./probe.js";
 import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
 import { Purges } from "./purges.js";
+import { readStreams } from "./read-streams.js";
 import { RevokedLog } from "./revoked-log.js";
 import { hasEphemeral, mayGossip, RightsKeeper, rightsOfNode } from "./rights.js";
+import { RoomCatalog } from "./room-catalog.js";
 import { RoomReader } from "./room-reader.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
 import type { RevocationBounds } from "./stream-config.js";
-import { type NamespaceSettings, planStreams, type StreamPlan } from "./stream-plan.js";
+import { type NamespaceSettings, planStreams } from "./stream-plan.js";
 import { StreamReader } from "./stream-reader.js";
-import { messagesMinOf, Stream, Streams } from "./streams.js";
 import { Subjects } from "./subjects.js";
 import { Watch } from "./watch.js";
 
@@ -272,6 +273,15 @@ async function assemble(
     keeper,
     revoked,
     rooms,
+    catalog: new RoomCatalog({
+      plan,
+      streams,
+      api: new JsApi(replay),
+      readMs: limits.readMs,
+      onRefused: () => {
+        counters.refusedLists += 1;
+      },
+    }),
     desk: createReadDesk({
       reads,
       rooms,
@@ -355,42 +365,6 @@ async function provision(
       `nothing is provisioned in NATS: run "fanwire nats provision" as a user who may, which this node's may not: ${cause.message}`,
     );
   }
-}
-
-/** What every stream's leader says. @throws CodedError `bad_request` where one is missing. */
-async function readStreams(
-  plan: StreamPlan,
-  record: PlanRecord,
-  control: Control,
-  reads: StreamReader,
-  gate: Gate,
-  startMs: number,
-): Promise<Streams> {
-  const { subjects } = plan;
-  const { value: marks } = await insist("NATS did not give the epochs", startMs, (timeoutMs) =>
-    control.readEpochs(timeoutMs),
-  );
-  const places = plan.sets.flatMap((set) =>
-    Array.from({ length: subjects.partitions }, (_, partition) => ({ set, partition })),
-  );
-  const streams = places.map(({ set, partition }) =>
-    gate.run(async () => {
-      const name = subjects.stream(set.set, partition);
-      try {
-        const info = await insist(`NATS did not tell of ${name}`, startMs, (timeoutMs) =>
-          reads.info({ name }, timeoutMs),
-        );
-        const identity = { generation: record.generation, mark: marks.get(name) ?? "" };
-        const messagesMin = messagesMinOf(record, set.set, set.messages);
-        return new Stream(subjects, set.set, partition, info, identity, messagesMin);
-      } catch (cause) {
-        if (cause instanceof ApiError && cause.errCode === ERR_CODE.streamNotFound)
-          throw new CodedError("bad_request", `stream ${name} is missing: run "fanwire nats provision"`);
-        throw cause;
-      }
-    }),
-  );
-  return new Streams(plan, await Promise.all(streams));
 }
 
 function warn(cause: unknown, room: RoomName): void {

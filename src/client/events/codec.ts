@@ -24,5 +24,7 @@ export class Refusal {
 
 /** What a thrown value says. */
 export function textOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  if (!(cause instanceof Error)) return String(cause);
+  // Node's fetch only says that it failed, and has why beneath.
+  return cause.cause instanceof Error && cause.cause.message !== "" ? cause.cause.message : cause.message;
 }

@@ -5,7 +5,16 @@ import { createMessage, isRemoval, type Message } from "../../protocol/message.j
 import type { RoomName } from "../../protocol/room-name.js";
 import type { RoomPattern } from "../../protocol/room-pattern.js";
 import { PatternIndex } from "../pattern-index.js";
-import type { Broker, HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot, Watcher } from "../ports.js";
+import type {
+  Broker,
+  HistoryFrom,
+  HistoryPage,
+  Outgoing,
+  RoomList,
+  Sink,
+  Snapshot,
+  Watcher,
+} from "../ports.js";
 import type { SettingsOf } from "../settings.js";
 import type { Scheduler } from "./scheduler.testkit.js";
 
@@ -200,6 +209,11 @@ export class Link implements Broker {
   unwatch(pattern: RoomPattern): void {
     this.#watched.delete(pattern);
     for (const room of this.#queues.keys()) if (this.#isUnwanted(room)) this.#queues.delete(room);
+  }
+
+  /** Nobody asks for it here. */
+  async rooms(): Promise<RoomList> {
+    return { rooms: [], more: false };
   }
 
   /** Nothing of it is under way that anybody wants. */

@@ -10,6 +10,7 @@ import type {
 import type { RoomName } from "../../protocol/room-name.js";
 import { matchesRoom, type RoomPattern } from "../../protocol/room-pattern.js";
 import type { SimulatedBroker, Stored } from "./broker.testkit.js";
+import { PatternStreams } from "./pattern-streams.testkit.js";
 import type { SimulatedSocket, SimulatedWorker, SocketPeer } from "./worker.testkit.js";
 
 /** A room that the client has by name. */
@@ -29,37 +30,24 @@ interface Named {
   told: boolean;
 }
 
-/** What comes of a room by whatever way: everything after `last`, or where nothing came yet everything stored after this time. */
-interface Stream {
-  last: number | undefined;
-  sinceMs: number;
-  /** Conflated: messages may be left out. */
-  loose: boolean;
-}
-
 /**
  * A client of patterns and rooms, written from PROTOCOL.md. It checks as messages come: of each room it has all there are,
  * each once on the wire, over every change between patterns and names, unless it is told.
  */
 export class PatternClient implements SocketPeer {
-  readonly faults: string[] = [];
   readonly patterns = new Map<RoomPattern, { ref: number; answered: boolean }>();
   readonly rooms = new Map<RoomName, Named>();
-  readonly #streams = new Map<RoomName, Stream>();
-  readonly #name: string;
+  readonly #streams: PatternStreams;
   readonly #broker: SimulatedBroker;
   readonly #workers: readonly SimulatedWorker[];
   readonly #allRooms: readonly RoomName[];
   /** Which room a subscribe asked for. */
   readonly #asked = new Map<number, RoomName>();
-  /** Holes that `lagged`, or the end of the connection, has still to tell of. */
-  #holes: string[] = [];
   #socket: SimulatedSocket | undefined;
   #isOpen = false;
   #isReading = false;
   #slow = false;
   #ref = 1;
-  delivered = 0;
   resets = 0;
   lags = 0;
   changes = 0;
@@ -72,10 +60,18 @@ export class PatternClient implements SocketPeer {
     allRooms: readonly RoomName[],
   ) {
     this.#allRooms = allRooms;
-    this.#name = name;
     this.#broker = broker;
+    this.#streams = new PatternStreams(name, broker, () => (this.#socket?.drops ?? 0) > 0);
     this.#workers = workers;
     this.#connect();
+  }
+
+  get faults(): readonly string[] {
+    return this.#streams.faults;
+  }
+
+  get delivered(): number {
+    return this.#streams.delivered;
   }
 
   readable(): void {
@@ -153,12 +149,7 @@ export class PatternClient implements SocketPeer {
 
   /** Everything that it was promised has come by now. */
   checkEnd(): void {
-    this.faults.push(...this.#holes);
-    for (const [room, stream] of this.#streams) {
-      if (stream.loose) continue;
-      const missing = this.#stored(room).find((stored) => this.#isPromised(stream, stored));
-      if (missing !== undefined) this.faults.push(`${this.#name}: ${room} ${missing.seq} never came`);
-    }
+    this.#streams.checkEnd();
   }
 
   #connect(): void {
@@ -195,7 +186,7 @@ export class PatternClient implements SocketPeer {
         const named = this.rooms.get(frame.room);
         if (named === undefined || named.waiting) break;
         named.rate = frame.rate;
-        this.#streams.set(frame.room, { last: undefined, sinceMs: this.#nowMs, loose: true });
+        this.#streams.beginNow(frame.room, true);
         break;
       }
       case "reset":
@@ -218,32 +209,7 @@ export class PatternClient implements SocketPeer {
       if (named.waiting) return;
       named.position = { epoch: named.position?.epoch ?? "", offset };
     } else if (!this.#isMeant(room)) return;
-    const stream = this.#streams.get(room);
-    if (stored === undefined || stream === undefined) {
-      this.faults.push(`${this.#name}: ${room} ${offset} came out of nothing`);
-      return;
-    }
-    this.delivered += 1;
-    if (!stream.loose) this.#check(room, stream, stored);
-    stream.last = stored.seq;
-  }
-
-  #check(room: RoomName, stream: Stream, { seq }: Stored): void {
-    const where = `${this.#name}: ${room}`;
-    if (stream.last !== undefined && seq <= stream.last)
-      this.faults.push(`${where} ${seq} came again, after ${stream.last}`);
-    const skipped = this.#stored(room).find((one) => one.seq < seq && this.#isPromised(stream, one));
-    if (skipped !== undefined) this.#hole(`${where} ${skipped.seq} is missing before ${seq}`);
-  }
-
-  /** Only where frames were dropped may the telling come a little later than the hole. */
-  #hole(text: string): void {
-    if ((this.#socket?.drops ?? 0) > 0) this.#holes.push(text);
-    else this.faults.push(text);
-  }
-
-  #isPromised({ last, sinceMs }: Stream, { seq, atMs }: Stored): boolean {
-    return last === undefined ? atMs > sinceMs : seq > last;
+    this.#streams.take(room, stored, offset);
   }
 
   #answered(ref: number, result: unknown): void {
@@ -263,41 +229,30 @@ export class PatternClient implements SocketPeer {
     for (const room of this.#allRooms) {
       if (!matchesRoom(pattern, room) || this.#streams.has(room) || this.rooms.get(room)?.known === true)
         continue;
-      this.#streams.set(room, { last: undefined, sinceMs: this.#nowMs, loose: false });
+      this.#streams.beginNow(room);
     }
   }
 
   #begun(room: RoomName, named: Named, { epoch, offset, recovered, rate }: SubscribeResult): void {
-    const seq = this.#seqAt(room, { epoch, offset });
-    const stream = this.#streams.get(room);
+    const position = { epoch, offset };
     const isFresh = named.start.last === undefined && named.start.after === undefined && !recovered;
-    if (!named.known && isFresh && stream !== undefined && !stream.loose) {
-      const skipped = this.#stored(room).find((one) => one.seq <= seq && this.#isPromised(stream, one));
-      if (skipped !== undefined)
-        this.#hole(`${this.#name}: ${room} ${skipped.seq} is missing before it comes by name`);
-    }
-    const wasTwice =
-      !named.known && isFresh && stream?.last !== undefined && !stream.loose && stream.last > seq;
-    if (wasTwice) this.faults.push(`${this.#name}: ${room} comes by name from ${seq}, again`);
+    if (!named.known && isFresh) this.#streams.checkHandover(room, position);
     named.ref = 0;
     named.waiting = false;
     named.known = true;
-    named.position = { epoch, offset };
+    named.position = position;
     named.rate = rate ?? "all";
     this.changes += 1;
-    this.#streams.set(room, { last: seq, sinceMs: this.#nowMs, loose: named.rate !== "all" });
+    this.#streams.beginAfter(room, position, named.rate !== "all");
   }
 
   #left(room: RoomName, named: Named): void {
     this.rooms.delete(room);
     this.changes += 1;
-    const stream = this.#streams.get(room);
     const ignored = named.known && named.waiting;
-    if (!this.#isMeant(room)) this.#streams.delete(room);
-    else if (named.told || ignored || stream === undefined)
-      this.#streams.set(room, { last: undefined, sinceMs: this.#nowMs, loose: false });
-    else if (named.known && named.rate !== "all")
-      this.#hole(`${this.#name}: ${room} was conflated, and patterns go on without a word`);
+    if (!this.#isMeant(room)) this.#streams.end(room);
+    else if (named.told || ignored || !this.#streams.has(room)) this.#streams.beginNow(room);
+    else if (named.known && named.rate !== "all") this.#streams.wentOnConflated(room);
   }
 
   #refused(ref: number): void {
@@ -336,18 +291,17 @@ export class PatternClient implements SocketPeer {
     if (named?.known !== true || named.waiting) return;
     this.resets += 1;
     named.position = position;
-    const loose = named.rate !== "all";
-    this.#streams.set(room, { last: this.#seqAt(room, position), sinceMs: this.#nowMs, loose });
+    this.#streams.beginAfter(room, position, named.rate !== "all");
   }
 
   #patternReset(pattern: RoomPattern): void {
     if (this.patterns.get(pattern)?.answered !== true) return;
     this.resets += 1;
-    for (const [room] of this.#streams) {
+    for (const room of this.#streams.rooms()) {
       if (!matchesRoom(pattern, room)) continue;
       const named = this.rooms.get(room);
       if (named?.known === true) named.told = true;
-      else this.#streams.set(room, { last: undefined, sinceMs: this.#nowMs, loose: false });
+      else this.#streams.beginNow(room);
     }
   }
 
@@ -394,31 +348,13 @@ export class PatternClient implements SocketPeer {
 
   /** Rooms that nothing brings any more. */
   #uncover(): void {
-    for (const room of [...this.#streams.keys()])
-      if (this.rooms.get(room)?.known !== true && !this.#isMeant(room)) this.#streams.delete(room);
+    for (const room of this.#streams.rooms())
+      if (this.rooms.get(room)?.known !== true && !this.#isMeant(room)) this.#streams.end(room);
   }
 
   #forgetStreams(): void {
-    this.#holes = [];
-    this.#streams.clear();
+    this.#streams.forget();
     for (const entry of this.patterns.values()) entry.answered = false;
-  }
-
-  #stored(room: RoomName): readonly Stored[] {
-    return this.#broker.byRoom.get(room) ?? [];
-  }
-
-  /** The last that was stored up to this position. */
-  #seqAt(room: RoomName, { epoch, offset }: Position): number {
-    // The broker counts its epochs.
-    const number = Number(epoch.slice(1));
-    const isWithin = (one: Stored): boolean =>
-      Number(one.epoch.slice(1)) < number || (one.epoch === epoch && one.offset <= offset);
-    return this.#stored(room).findLast(isWithin)?.seq ?? -1;
-  }
-
-  get #nowMs(): number {
-    return this.#broker.scheduler.nowMs;
   }
 
   #send(frame: ClientFrame): void {
