@@ -32,7 +32,7 @@ test("a list of many rooms lets others go on, and rooms that come and go meanwhi
     await broker.publish({ room: name(turns % 2 === 0 ? 30_000 + turns : turns), data: encode(0) });
     await new Promise((resolve) => setImmediate(resolve));
   }
-  assert.ok(turns >= 4, `${turns} turns`);
+  assert.ok(turns >= 10, `${turns} turns`);
   const { rooms, more } = await list;
   const names = rooms.map(({ room }) => room);
   assert.deepEqual([names.length, more, new Set(names).size], [10, true, 10]);

@@ -24,15 +24,28 @@ interface World {
   publish(room: string, data: unknown, key?: string): Promise<void>;
 }
 
-async function world(t: TestContext, upgrades: Upgrades, secret?: string): Promise<World> {
+/** Who may do what; default: everybody everything. */
+interface Doors {
+  readonly secret?: string;
+  readonly apiKeys?: readonly string[];
+  /** Rights in news of whoever has no token, where tokens are asked for. */
+  readonly anonymous?: string;
+}
+
+async function world(
+  t: TestContext,
+  upgrades: Upgrades,
+  { secret, apiKeys = [], anonymous = "" }: Doors = {},
+): Promise<World> {
   const server = await startServer(
     createConfig({
       port: 0,
       log: { level: "fatal" },
+      apiKeys,
       ...(secret !== undefined && { auth: { secret } }),
       limits: { handshakeLagMs: 60_000 },
       namespaces: {
-        news: { publish: "client" },
+        news: { publish: "client", anonymous },
         board: { publish: "client", state: true },
         lobby: { presence: "members" },
       },
@@ -104,8 +117,20 @@ for (const upgrades of ["refuse", "cut"] as const) {
     await hold();
     tunnel.upgrades = "pass";
     const going = more(150);
+    // There is always one under way when the WebSocket takes over.
+    const own: number[] = [];
+    const publishing = (async () => {
+      while (transportOf(client) !== "websocket" || own.length % 20 !== 0)
+        own.push((await client.publish("news.own", own.length + 1)).offset);
+    })();
     await until(() => transportOf(client) === "websocket", "a WebSocket");
-    await going;
+    await Promise.all([going, publishing]);
+    assert.deepEqual(own, upTo(own.length));
+    const stored = await client.history("news.own");
+    assert.deepEqual(
+      stored.messages.map(({ data }) => data),
+      own,
+    );
     await hold();
     tunnel.upgrades = upgrades;
     tunnel.cut();
@@ -180,6 +205,31 @@ test("over events: publishes in order with their positions, state at a pace, his
   assert.deepEqual(resets, []);
 });
 
+test("over events: a pattern, live, and told of what may be missing where another stream takes over", async (t) => {
+  const { connect, publish } = await world(t, "refuse");
+  const client = connect();
+  const got: string[] = [];
+  const pattern = client.subscribe("news.*.x", {
+    onMessage: ({ room, data }) => got.push(`${room} ${data}`),
+  });
+  pattern.on("reset", ({ reason }) => got.push(`reset ${reason}`));
+  await until(() => pattern.state.kind === "live", "the pattern to be live");
+  assert.equal(transportOf(client), "events");
+  await publish("news.a.x", 1);
+  await publish("news.a.y", 2);
+  await publish("news.b.x", 3);
+  await until(() => got.length >= 2, "both");
+  // Another room, another stream: what has a position goes on, and a pattern has none.
+  const book = new Book(client, "news.c");
+  await book.live();
+  await until(() => pattern.state.kind === "live", "the pattern to be live again");
+  await publish("news.c.x", 4);
+  await publish("news.c", 1);
+  await book.holds(1);
+  await until(() => got.includes("news.c.x 4"), "what came later");
+  assert.deepEqual(got, ["news.a.x 1", "news.b.x 3", "reset expired", "news.c.x 4"]);
+});
+
 test("over events: a publish whose answer is lost is stored once", async (t) => {
   const { connect, tunnel } = await world(t, "refuse");
   const client = connect();
@@ -197,7 +247,7 @@ test("over events: a publish whose answer is lost is stored once", async (t) => 
 });
 
 test("over events: a token in force is replaced, and one that is refused changes nothing", async (t) => {
-  const { connect } = await world(t, "cut", SECRET);
+  const { connect } = await world(t, "cut", { secret: SECRET });
   const client = connect({ token: await tokenOf({ rooms: [["news.>", "sp"]] }) });
   const book = new Book(client, "news.a");
   await book.live();
@@ -213,6 +263,29 @@ test("over events: a token in force is replaced, and one that is refused changes
   const refused = connect({ token: "nonsense" });
   await until(() => refused.state.kind === "closed", "the end");
   assert.equal(refused.state.kind === "closed" && refused.state.code, 4401);
+});
+
+test("over events: where writing needs a key, a publish is refused without one, unless everybody has the right to it", async (t) => {
+  const apiKeys = ["0123456789abcdef"];
+  const closed = await world(t, "refuse", { apiKeys });
+  const client = closed.connect();
+  const book = new Book(client, "news.a");
+  await book.live();
+  assert.equal(transportOf(client), "events");
+  await assert.rejects(client.publish("news.a", 1), { code: "unauthenticated" });
+  // It is the publish alone that is refused; by WebSocket the same is taken.
+  assert.equal(client.state.kind, "open");
+  closed.tunnel.upgrades = "pass";
+  assert.equal((await closed.connect().publish("news.a", 1)).offset, 1);
+  await book.holds(1);
+
+  const open = await world(t, "refuse", { apiKeys, secret: SECRET, anonymous: "sp" });
+  const other = open.connect();
+  const same = new Book(other, "news.a");
+  await same.live();
+  assert.equal(transportOf(other), "events");
+  assert.equal((await other.publish("news.a", 1)).offset, 1);
+  await same.holds(1);
 });
 
 test("an nginx that knows nothing of WebSocket", async (t) => {

@@ -21,7 +21,7 @@ export class RoomPage {
   readonly #after: string;
   readonly #limit: number;
   #found = new Map<string, ListedRoom>();
-  /** Nothing from here on is among the first. */
+  /** Nothing from here on is among the first; where there is one, more follow. */
   #bound: string | undefined;
   #isMore = false;
 
@@ -34,9 +34,7 @@ export class RoomPage {
   /** Whether a room of this name would be on the page as it is now; saves the work of making one that is not. */
   wants(name: string): boolean {
     if (name <= this.#after || !name.startsWith(this.#prefix)) return false;
-    if (this.#bound === undefined || name < this.#bound) return true;
-    this.#isMore = true;
-    return false;
+    return this.#bound === undefined || name < this.#bound;
   }
 
   offer(listed: ListedRoom): void {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DEFAULT_ROOM_SETTINGS } from "../../core/settings.js";
 import { parseRoom } from "../../protocol/room-name.js";
+import { MemoryBroker } from "../memory.js";
 import { partitioned, partitionOf } from "./partitioned.js";
 
 test("a room's partition is what it has always been", () => {
@@ -27,6 +29,23 @@ test("similar names spread evenly, over any number of partitions", () => {
     assert.equal(sizes.length, count);
     for (const size of sizes) assert.ok(size > 1_700 && size < 2_300, `${size} of ${rooms} in ${count}`);
   }
+});
+
+test("a list of rooms is of all brokers or of none: one that is away would be missing unseen", async () => {
+  const brokers = [0, 1].map(() => new MemoryBroker({ settingsOf: () => DEFAULT_ROOM_SETTINGS }));
+  const [one, other] = brokers;
+  const whole = partitioned(brokers);
+  const names = Array.from({ length: 20 }, (_, index) => parseRoom(`r.${index}`));
+  for (const room of names) await whole.publish({ room, data: Uint8Array.of(1) });
+  for (const broker of brokers) {
+    const { length } = (await broker.rooms("", "", 100)).rooms;
+    assert.ok(length > 0 && length < names.length, `${length} in one`);
+  }
+  const { rooms, more } = await whole.rooms("r.", "", 100);
+  assert.deepEqual([rooms.map(({ room }) => room), more], [[...names].sort(), false]);
+  await one?.stop(0);
+  await assert.rejects(whole.rooms("r.", "", 100), { code: "unavailable" });
+  await other?.stop(0);
 });
 
 test("without brokers there is nothing to part", () => {
