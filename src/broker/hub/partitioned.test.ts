@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Watcher } from "../../core/ports.js";
 import { DEFAULT_ROOM_SETTINGS } from "../../core/settings.js";
+import { createMessage } from "../../protocol/message.js";
 import { parseRoom } from "../../protocol/room-name.js";
+import { parsePattern } from "../../protocol/room-pattern.js";
 import { MemoryBroker } from "../memory.js";
 import { partitioned, partitionOf } from "./partitioned.js";
 
@@ -50,4 +53,31 @@ test("a list of rooms is of all brokers or of none: one that is away would be mi
 
 test("without brokers there is nothing to part", () => {
   assert.throws(() => partitioned([]), /at least one/);
+});
+
+test("where all brokers see every room, a watched message is taken from its room's broker only", async () => {
+  const watchers: Watcher[] = [];
+  const brokers = [0, 1, 2].map(() => {
+    const broker = new MemoryBroker({ settingsOf: () => DEFAULT_ROOM_SETTINGS });
+    broker.watch = async (_pattern, watcher) => {
+      watchers.push(watcher);
+    };
+    return broker;
+  });
+  const come: string[] = [];
+  await partitioned(brokers).watch(parsePattern(">"), {
+    message: ({ room }) => come.push(room),
+    lost: (where) => come.push(`lost ${JSON.stringify(where)}`),
+  });
+  assert.equal(watchers.length, 3);
+  const rooms = ["a", "b.c", "d", "e", "f.g"].map(parseRoom);
+  for (const room of rooms) {
+    const message = createMessage({ room, offset: 1, prev: 0, time: 1, data: Uint8Array.of(1) });
+    for (const watcher of watchers) watcher.message(message);
+    for (const watcher of watchers) watcher.lost({ room });
+  }
+  assert.deepEqual(
+    come,
+    rooms.flatMap((room) => [room, `lost {"room":"${room}"}`]),
+  );
 });

@@ -20,7 +20,17 @@ export function partitioned(brokers: readonly Broker[]): Broker {
     open: (room, sink) => of(room).open(room, sink),
     close: (room) => of(room).close(room),
     watch: async (pattern, watcher) => {
-      const watches = await Promise.allSettled(parts.map((broker) => broker.watch(pattern, watcher)));
+      const watch = (broker: Broker): Promise<void> =>
+        broker.watch(pattern, {
+          // Brokers that share what is behind them all see every room.
+          message: (message) => {
+            if (of(message.room) === broker) watcher.message(message);
+          },
+          lost: (where) => {
+            if (where === "all" || !("room" in where) || of(where.room) === broker) watcher.lost(where);
+          },
+        });
+      const watches = await Promise.allSettled(parts.map(watch));
       const failed = watches.find((watch) => watch.status === "rejected");
       if (failed === undefined) return;
       for (const broker of parts) broker.unwatch(pattern);
