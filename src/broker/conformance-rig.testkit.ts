@@ -43,8 +43,6 @@ export interface BrokerFixture {
   readonly loseContinuity?: (room: RoomName) => Promise<void>;
   /** The bound on keys of a room's state, where it is small enough to be reached. Left out: that test is skipped. */
   readonly keysPerRoom?: number;
-  /** False: it does not watch patterns; those tests are skipped. */
-  readonly watches?: false;
   /** Anything awaited comes within this time. Default 5,000. */
   readonly deadlineMs?: number;
   /** Frees everything; the broker may have been stopped before. */

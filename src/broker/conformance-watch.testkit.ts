@@ -87,12 +87,7 @@ class Family {
 }
 
 /** What every broker does with patterns. */
-export function watchTests(register: Check): void {
-  const check: Check = (title, body) =>
-    register(title, async (rig, t) => {
-      if (rig.fixture.watches === false) t.skip("this broker does not watch patterns");
-      else await body(rig, t);
-    });
+export function watchTests(check: Check): void {
   check(
     "watch: every message of rooms that a pattern means comes, in order, and of no others",
     async (rig) => {

@@ -41,6 +41,8 @@ export interface NatsLimits extends ContentLimits {
   readonly keysPerRoom: number;
   /** Rooms open at once. */
   readonly openRooms: number;
+  /** Patterns watched at once. */
+  readonly patterns: number;
 }
 
 export const DEFAULT_NATS_LIMITS: NatsLimits = Object.freeze({
@@ -79,4 +81,5 @@ export const DEFAULT_NATS_LIMITS: NatsLimits = Object.freeze({
   tailMessages: 256,
   keysPerRoom: 10_000,
   openRooms: 200_000,
+  patterns: 50_000,
 });

@@ -8,6 +8,7 @@ import type { Ask, FlowPort, PartitionId } from "./flow/flow-port.js";
 import { FlowRoom } from "./flow/flow-room.js";
 import { LiveFlow } from "./flow/live-flow.js";
 import type { Partition } from "./flow/partition.js";
+import { WholePartition } from "./flow/whole-partition.js";
 import type { FlowReader } from "./flow-reader.js";
 import { isTransient, reasonOf } from "./js-api.js";
 import { keepMessage, type LiveMessage, markOf } from "./live-message.js";
@@ -127,6 +128,15 @@ export class LiveRooms {
   /** Also while it is being opened. */
   room(name: RoomName): OpenRoom | undefined {
     return this.#open.get(name)?.room;
+  }
+
+  /** Open rooms of the stream of which something up to a number is known to be missing still. */
+  behind(stream: Stream, upTo: number): OpenRoom[] {
+    const partition = this.#partitions.get(stream);
+    const isBehind = partition instanceof WholePartition && partition.reached < upTo;
+    return [...this.#open.values()]
+      .filter(({ room, flow }) => room.stream === stream && (isBehind || flow.state === "repairing"))
+      .map(({ room }) => room);
   }
 
   /** Resolves with the room once everything after its start flows. @throws CodedError `unavailable` */

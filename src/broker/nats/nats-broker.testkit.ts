@@ -93,7 +93,6 @@ export async function natsFixture(
   const subjects = new Subjects(prefix, partitions);
   return {
     broker,
-    watches: false,
     keysPerRoom: KEYS,
     deadlineMs: 15_000,
     renew: async (room) => {

@@ -106,6 +106,7 @@ export class NatsBroker implements Broker {
       if (stream.epoch === epoch) stream.anchors.noteOwn(sequence, messageId, length, first, token);
     }
     stream.see(sequence);
+    if (stream.epoch === epoch) this.#parts.patterns.expect(stream, sequence);
     const open = flows.room(room);
     if (open !== undefined && sequence > open.last) this.#parts.echoes.expect(open, sequence);
     return stream.position(sequence);
@@ -113,7 +114,7 @@ export class NatsBroker implements Broker {
 
   async open(room: RoomName, sink: Sink): Promise<Position> {
     this.#refuseIfUnable();
-    const { plan, flows, ephemeral, delivery } = this.#parts;
+    const { plan, flows, ephemeral, delivery, patterns } = this.#parts;
     if (flows.has(room) || ephemeral.has(room)) throw new Error(`room ${room} is open already`);
     const { openRooms } = delivery.limits;
     if (flows.size + ephemeral.size >= openRooms)
@@ -125,24 +126,31 @@ export class NatsBroker implements Broker {
     }
     if (this.#isAway)
       throw new CodedError("unavailable", `room ${room} cannot be opened: NATS is away`, 1_000);
-    this.#refuseIfAway(room, this.#parts.streams.at(place.set, plan.subjects.partitionOf(encodeRoom(room))));
-    const opened = await flows.open(room, sink, place);
+    const stream = this.#parts.streams.at(place.set, plan.subjects.partitionOf(encodeRoom(room)));
+    this.#refuseIfAway(room, stream);
+    const opened = await patterns.open(room, stream, sink, (given) => flows.open(room, given, place));
     return opened.start ?? opened.stream.position(opened.last);
   }
 
   close(room: RoomName): void {
-    this.#parts.ephemeral.close(room);
-    this.#parts.flows.close(room);
+    const { ephemeral, flows, patterns } = this.#parts;
+    ephemeral.close(room);
+    const open = flows.room(room);
+    flows.close(room);
+    if (open !== undefined) patterns.close(open);
   }
 
-  async watch(_pattern: RoomPattern, _watcher: Watcher): Promise<void> {
-    throw new CodedError(
-      "bad_request",
-      "patterns are not offered with NATS as the broker: subscribe to rooms by their names",
-    );
+  /** Takes all that the pattern's rooms could be in whole, on this node's connection (see pattern-watch.ts). */
+  async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    this.#refuseIfUnable();
+    if (this.#isAway)
+      throw new CodedError("unavailable", `pattern ${pattern} cannot be watched: NATS is away`, 1_000);
+    await this.#parts.patterns.watch(pattern, watcher);
   }
 
-  unwatch(_pattern: RoomPattern): void {}
+  unwatch(pattern: RoomPattern): void {
+    this.#parts.patterns.unwatch(pattern);
+  }
 
   async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     this.#refuseIfUnable();

@@ -6,6 +6,7 @@ import type { EpochKeeper } from "./epoch-keeper.js";
 import type { Gate } from "./gate.js";
 import type { LiveRooms } from "./live-rooms.js";
 import type { Delivery } from "./open-room.js";
+import type { PatternWatch } from "./pattern-watch.js";
 import type { Publisher } from "./publisher.js";
 import type { ReadDesk } from "./read-desk.js";
 import type { RevokedLog } from "./revoked-log.js";
@@ -24,6 +25,7 @@ export interface NatsParts {
   readonly publisher: Publisher;
   readonly flows: LiveRooms;
   readonly ephemeral: EphemeralRooms;
+  readonly patterns: PatternWatch;
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
   readonly revoked: RevokedLog | undefined;

@@ -12,6 +12,11 @@ export interface Rights {
   readonly subscribe: readonly string[];
 }
 
+/** Whether any namespace is ephemeral. */
+export function hasEphemeral({ defaults, byName }: NamespaceSettings): boolean {
+  return defaults.ephemeral || Object.values(byName).some(({ ephemeral }) => ephemeral);
+}
+
 /**
  * What a node needs, by one example of each kind: what it may on one partition, it may on all.
  * @param revokes Whether it shares revocations of tokens with others.
@@ -39,9 +44,10 @@ export function rightsOfNode(
       publish.push(`$JS.API.CONSUMER.${call}.${stream}.${NO_CONSUMER}`);
     subscribe.push(subjects.liveIn(set, 0));
   }
-  if (settings.defaults.ephemeral || Object.values(settings.byName).some(({ ephemeral }) => ephemeral)) {
+  if (hasEphemeral(settings)) {
     publish.push(subjects.ephemeralOf(0, NO_ROOM));
-    subscribe.push(subjects.ephemeralOf(0, NO_ROOM));
+    // Patterns mean rooms of any partition.
+    subscribe.push(subjects.ephemeralIn);
   }
   if (talks) {
     publish.push(subjects.presence);

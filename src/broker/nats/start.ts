@@ -9,27 +9,28 @@ import { EpochKeeper } from "./epoch-keeper.js";
 import { FlowReader } from "./flow-reader.js";
 import { Gate } from "./gate.js";
 import { NatsGossip } from "./gossip.js";
-import { ApiError, ERR_CODE, insist, JsApi } from "./js-api.js";
+import { insist, JsApi } from "./js-api.js";
 import { DEFAULT_NATS_LIMITS, type NatsLimits } from "./limits.js";
 import { LiveRooms } from "./live-rooms.js";
 import { NatsBroker } from "./nats-broker.js";
 import { createNatsCounters, type NatsCounters } from "./nats-counters.js";
 import { createReadDesk } from "./nats-reads.js";
 import type { Delivery } from "./open-room.js";
+import { PatternWatch } from "./pattern-watch.js";
 import { differences, differenceText, namespacesOf, type PlanRecord } from "./plan-record.js";
 import { probe } from "./probe.js";
 import { prepareProvisioning } from "./provision.js";
 import { Publisher } from "./publisher.js";
 import { Purges } from "./purges.js";
+import { readStreams } from "./read-streams.js";
 import { RevokedLog } from "./revoked-log.js";
-import { mayGossip, RightsKeeper, rightsOfNode } from "./rights.js";
+import { hasEphemeral, mayGossip, RightsKeeper, rightsOfNode } from "./rights.js";
 import { RoomCatalog } from "./room-catalog.js";
 import { RoomReader } from "./room-reader.js";
 import { SERVER_MIN, serverFeatures } from "./server-version.js";
 import type { RevocationBounds } from "./stream-config.js";
-import { type NamespaceSettings, planStreams, type StreamPlan } from "./stream-plan.js";
+import { type NamespaceSettings, planStreams } from "./stream-plan.js";
 import { StreamReader } from "./stream-reader.js";
-import { messagesMinOf, Stream, Streams } from "./streams.js";
 import { Subjects } from "./subjects.js";
 import { Watch } from "./watch.js";
 
@@ -182,7 +183,10 @@ async function assemble(
     control,
     counters,
     probe: (stream) => probe(publisher, subjects, stream, nowMs()),
-    onNewEpoch: (stream) => flows.restart(stream),
+    onNewEpoch: (stream) => {
+      flows.restart(stream);
+      patterns.restart(stream);
+    },
     onTrouble,
     wait,
   });
@@ -227,6 +231,10 @@ async function assemble(
   });
   const echoes = new Echoes(limits.graceMs, nowMs, (room, sequence) => flows.exists(room, sequence));
   const ephemeral = new EphemeralRooms(live, subjects, delivery);
+  const patterns: PatternWatch = new PatternWatch({
+    ...{ plan, link: live, reader, subjects, streams, keeper, limits, delivery, flows, ephemeral, onTrouble },
+    hasEphemeral: hasEphemeral(options.settings),
+  });
   const watch: Watch = new Watch({
     live,
     replay,
@@ -236,6 +244,7 @@ async function assemble(
     settings: options.settings,
     publisher,
     flows,
+    patterns,
     ephemeral,
     echoes,
     keeper,
@@ -259,6 +268,7 @@ async function assemble(
         })
       : undefined,
     ephemeral,
+    patterns,
     echoes,
     keeper,
     revoked,
@@ -355,42 +365,6 @@ async function provision(
       `nothing is provisioned in NATS: run "fanwire nats provision" as a user who may, which this node's may not: ${cause.message}`,
     );
   }
-}
-
-/** What every stream's leader says. @throws CodedError `bad_request` where one is missing. */
-async function readStreams(
-  plan: StreamPlan,
-  record: PlanRecord,
-  control: Control,
-  reads: StreamReader,
-  gate: Gate,
-  startMs: number,
-): Promise<Streams> {
-  const { subjects } = plan;
-  const { value: marks } = await insist("NATS did not give the epochs", startMs, (timeoutMs) =>
-    control.readEpochs(timeoutMs),
-  );
-  const places = plan.sets.flatMap((set) =>
-    Array.from({ length: subjects.partitions }, (_, partition) => ({ set, partition })),
-  );
-  const streams = places.map(({ set, partition }) =>
-    gate.run(async () => {
-      const name = subjects.stream(set.set, partition);
-      try {
-        const info = await insist(`NATS did not tell of ${name}`, startMs, (timeoutMs) =>
-          reads.info({ name }, timeoutMs),
-        );
-        const identity = { generation: record.generation, mark: marks.get(name) ?? "" };
-        const messagesMin = messagesMinOf(record, set.set, set.messages);
-        return new Stream(subjects, set.set, partition, info, identity, messagesMin);
-      } catch (cause) {
-        if (cause instanceof ApiError && cause.errCode === ERR_CODE.streamNotFound)
-          throw new CodedError("bad_request", `stream ${name} is missing: run "fanwire nats provision"`);
-        throw cause;
-      }
-    }),
-  );
-  return new Streams(plan, await Promise.all(streams));
 }
 
 function warn(cause: unknown, room: RoomName): void {

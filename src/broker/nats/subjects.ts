@@ -91,6 +91,11 @@ export class Subjects {
     return `${this.prefix}.eph.${partition}.${token}`;
   }
 
+  /** What all ephemeral rooms get. */
+  get ephemeralIn(): string {
+    return `${this.prefix}.eph.*.*`;
+  }
+
   stream({ keyed, name }: SetName, partition: number): string {
     const set = name === "" ? "" : `_${name.toUpperCase()}`;
     return `${this.prefix.toUpperCase()}${keyed ? "_KEY" : ""}${set}_${partition}`;

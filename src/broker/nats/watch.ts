@@ -7,6 +7,7 @@ import { reasonOf } from "./js-api.js";
 import type { NatsLimits } from "./limits.js";
 import type { LiveRooms } from "./live-rooms.js";
 import type { NatsCounters } from "./nats-counters.js";
+import type { PatternWatch } from "./pattern-watch.js";
 import { differences, differenceText, namespacesOf } from "./plan-record.js";
 import type { Publisher } from "./publisher.js";
 import type { Purges } from "./purges.js";
@@ -25,6 +26,7 @@ export interface WatchOptions {
   readonly settings: NamespaceSettings;
   readonly publisher: Publisher;
   readonly flows: LiveRooms;
+  readonly patterns: PatternWatch;
   readonly ephemeral: EphemeralRooms;
   readonly echoes: Echoes;
   readonly keeper: EpochKeeper;
@@ -84,21 +86,23 @@ export class Watch {
   }
 
   disconnected(): void {
-    const { publisher, keeper, flows, counters, onStatus } = this.#options;
+    const { publisher, keeper, flows, patterns, counters, onStatus } = this.#options;
     counters.disconnects += 1;
     this.#awaySinceMs ??= performance.now();
     keeper.disconnected();
     flows.disconnected();
+    patterns.disconnected();
     publisher.disconnected();
     this.#warn("the connection to NATS is lost");
     onStatus("away");
   }
 
   reconnected(server: string): void {
-    const { publisher, keeper, flows, revoked, onStatus, notice } = this.#options;
+    const { publisher, keeper, flows, patterns, revoked, onStatus, notice } = this.#options;
     this.#awaySinceMs = undefined;
     publisher.reconnected();
     flows.connected();
+    patterns.connected();
     notice({ level: "info", text: `connected to NATS again, at ${server}` });
     onStatus("back");
     void keeper.verifyAll();
@@ -129,11 +133,12 @@ export class Watch {
   }
 
   async stop(deadlineMs: number): Promise<void> {
-    const { publisher, flows, ephemeral, keeper, live, replay } = this.#options;
+    const { publisher, flows, patterns, ephemeral, keeper, live, replay } = this.#options;
     this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
     keeper.stop();
     flows.stop();
+    patterns.stop();
     ephemeral.closeAll();
     await publisher.stop(deadlineMs);
     await Promise.all([live.close(), replay.close()]);
@@ -141,12 +146,13 @@ export class Watch {
 
   /** A stream has another leader, was created, deleted, restored, …: live messages may be lost. */
   #advised(name: string): void {
-    const { streams, keeper, flows, publisher } = this.#options;
+    const { streams, keeper, flows, patterns, publisher } = this.#options;
     const stream = streams.named(name);
     if (stream === undefined) return;
     publisher.leaderChanged(name);
     void keeper.verify(stream);
     flows.leaderChanged(stream);
+    patterns.leaderChanged(stream);
   }
 
   #readLater(): void {

@@ -34,6 +34,13 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
   #dueMs = Number.POSITIVE_INFINITY;
   /** Gaps that there had been when the read under way was asked for. */
   #askedGaps = 0;
+  /** Gets the messages of rooms that are not open, too, in the stream's order. Must not throw. */
+  onlooker: ((token: string, message: M) => void) | undefined;
+
+  /** How far all was seen. */
+  get reached(): number {
+    return this.#reached;
+  }
 
   /** A live message of the stream, whether its room is open or not. */
   live(token: string, message: M, nowMs: number): void {
@@ -167,7 +174,10 @@ export class WholePartition<M extends FlowMessage> extends Partition<M> {
   #take(token: string, message: M, nowMs?: number): void {
     this.#reached = message.sequence;
     const room = this.room(token);
-    if (room === undefined) return;
+    if (room === undefined) {
+      this.onlooker?.(token, message);
+      return;
+    }
     if (room.state !== "opening") {
       if (message.sequence > room.head) room.deliver(message, nowMs);
     } else room.hold(message, 0);
