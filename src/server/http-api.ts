@@ -214,8 +214,13 @@ class HttpApi {
     const { auth, settingsOf } = this.#options;
     const refusal = whyNot(caller, "publish", room);
     if (refusal !== undefined || caller.by === "key" || auth.authority === undefined) return refusal;
-    if (settingsOf(room).publish === "client") return undefined;
-    return new CodedError("forbidden", `room ${room} takes messages of API keys only`);
+    const { publish, key } = settingsOf(room);
+    if (publish !== "client")
+      return new CodedError("forbidden", `room ${room} takes messages of API keys only`);
+    if (key !== "sender") return undefined;
+    // Over HTTP nobody is connected: the key could be anybody's, and would stay.
+    const text = `keys of room ${room} are its senders', whom HTTP does not know: publish over a WebSocket, or with an API key`;
+    return new CodedError("forbidden", text);
   }
 
   async #presence({ request, format, caller }: Call, room: RoomName): Promise<HttpReply> {

@@ -209,7 +209,11 @@ test("tokens hold over HTTP too, room by room, and a client is a client there", 
   const { url } = await startTestServer(t, {
     auth: { secret: SECRET },
     apiKeys: ["backend-key-0123456789"],
-    namespaces: { chat: { publish: "client" }, news: { state: true, anonymous: "h" } },
+    namespaces: {
+      chat: { publish: "client" },
+      news: { state: true, anonymous: "h" },
+      cursors: { publish: "client", key: "sender" },
+    },
   });
   const ask = async (path: string, credential?: string, body?: unknown) => {
     const answer = await fetch(`${url}/v1/${path}`, {
@@ -225,6 +229,7 @@ test("tokens hold over HTTP too, room by room, and a client is a client there", 
   const rooms = [
     ["chat.a", "ph"],
     ["news.a", "p"],
+    ["cursors.a", "p"],
   ];
   const token = await tokenOf({ rooms });
   assert.equal((await ask("rooms/chat.a/messages", token, 1))[0], 200);
@@ -237,17 +242,23 @@ test("tokens hold over HTTP too, room by room, and a client is a client there", 
   // What the namespace leaves to backends stays theirs, whatever a token says.
   assert.equal((await ask("rooms/news.a/messages", token, 1))[0], 403);
   assert.equal((await ask("rooms/news.a/messages", "backend-key-0123456789", 1))[0], 200);
+  // Nor does anybody take another's key by a way on which the server puts in none.
+  const [status, refusal] = await ask("rooms/cursors.a/messages", token, 1);
+  assert.equal(status, 403);
+  assert.match(refusal.error.message, /its senders'.*WebSocket/);
+  assert.equal((await ask("rooms/cursors.a/messages", "backend-key-0123456789", 1))[0], 200);
   assert.equal((await ask("rooms/news.a/messages"))[0], 200);
   assert.equal((await ask("rooms/news.a/state"))[0], 200);
   const batch = [
     { room: "chat.a", data: 1 },
     { room: "chat.b", data: 1 },
     { room: "news.a", data: 1 },
+    { room: "cursors.a", data: 1 },
   ];
   const [, results] = await ask("messages", token, batch);
   assert.deepEqual(
     results.map((result: { error?: { code: string } }) => result.error?.code),
-    [undefined, "forbidden", "forbidden"],
+    [undefined, "forbidden", "forbidden", "forbidden"],
   );
 });
 
