@@ -56,7 +56,8 @@ run_tests() {
 echo "== testing"
 FAILED=dist/failed-test-files
 mapfile -d '' FILES < <(find dist -name '*.test.js' -not -path 'dist/mutants/*' -print0 | sort -z)
-if run_tests 2 "$FAILED" "${FILES[@]}"; then exit 0; fi
+# Three at once on two cores: tests wait more than they work.
+if run_tests 3 "$FAILED" "${FILES[@]}"; then exit 0; fi
 
 # These tests drive real processes against deadlines, beside one another and whatever else the machine does. What is broken fails
 # again when it is alone; what only ran late does not. Both are told.
