@@ -28,7 +28,9 @@ async function world(t: TestContext, limits = {}): Promise<World> {
   const rig = await startRig(t, { namespaces: NAMESPACES, limits: { ringMessages: 64, ...limits } });
   const proxy = await TcpProxy.start(t, rig.port);
   const client = (options: Partial<ClientOptions> = {}): Client => {
-    const made = new Client(`ws://127.0.0.1:${proxy.port}/ws`, { WebSocket, backoffBaseMs: 20, ...options });
+    // It is resuming that is tested here, and not what else a client tries.
+    const always = { WebSocket, backoffBaseMs: 20, transport: "websocket" } as const;
+    const made = new Client(`ws://127.0.0.1:${proxy.port}/ws`, { ...always, ...options });
     t.after(() => made.close());
     return made;
   };

@@ -110,7 +110,11 @@ test("the Python example follows rooms over cuts, and is told what it cannot hav
   for (let number = 7; number <= 306; number += 1) {
     // In the middle of a frame, and between frames.
     if (number === 100) proxy.cutAfter(37);
-    if (number === 200) proxy.cut();
+    if (number === 200) {
+      const isBack = () => Number(all.messages.at(-1)?.data) >= 100;
+      await all.until(isBack, "to be back after the first cut");
+      proxy.cut();
+    }
     await publish(node, "board.a", number, `k${number % 3}`);
   }
   await publish(node, "cursors.a", { x: 1 });

@@ -11,7 +11,9 @@ export interface SourceEvents {
 
 /** The server says something in every 10 s. */
 const SILENCE_MS = 25_000;
-const LOOK_MS = 5_000;
+/** It answers at once. Node's fetch never ends, once in a while, where the connection closes as it opens. */
+const ANSWER_MS = 5_000;
+const LOOK_MS = 1_000;
 /** No close frame was received: the code that WebSockets report for it. */
 const CODE_ABNORMAL = 1006;
 const CLOSE_CODES: Readonly<Record<string, number>> = {
@@ -27,13 +29,15 @@ export class FrameSource {
   readonly #abort = new AbortController();
   readonly #watch: ReturnType<typeof setInterval>;
   #heardMs = performance.now();
+  #isAnswered = false;
   #isOver = false;
 
   constructor(http: Http, requests: Uint8Array<ArrayBuffer>, events: SourceEvents) {
     this.#events = events;
     this.#watch = setInterval(() => {
-      if (performance.now() - this.#heardMs > SILENCE_MS)
-        this.#end(CODE_ABNORMAL, "the stream of events is silent");
+      const silentMs = performance.now() - this.#heardMs;
+      if (!this.#isAnswered && silentMs > ANSWER_MS) this.#end(CODE_ABNORMAL, "nothing answers");
+      else if (silentMs > SILENCE_MS) this.#end(CODE_ABNORMAL, "the stream of events is silent");
     }, LOOK_MS);
     this.#run(http, requests).then(
       () => this.#end(CODE_ABNORMAL, "the stream of events ended"),
@@ -50,6 +54,7 @@ export class FrameSource {
 
   async #run(http: Http, requests: Uint8Array<ArrayBuffer>): Promise<void> {
     const response = await http.post("/v1/events", requests, this.#abort.signal);
+    this.#isAnswered = true;
     if (!response.ok) {
       const { code, message } = await refusalOf(response, http.codec);
       this.#end(CLOSE_CODES[code] ?? CODE_ABNORMAL, message);
