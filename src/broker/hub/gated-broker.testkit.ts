@@ -20,7 +20,10 @@ export class GatedBroker implements Broker {
   waitingMax = 0;
   /** So many requests of each kind fail from now on. */
   readonly failing = { open: 0, history: 0 };
+  /** While true, patterns wait before they are watched. */
+  holdsWatches = false;
   readonly #inner: Broker;
+  #watches: (() => void)[] = [];
   #isShut = false;
   #held: (() => void)[] = [];
 
@@ -45,7 +48,8 @@ export class GatedBroker implements Broker {
     this.#inner.close(room);
   }
 
-  watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+  async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+    if (this.holdsWatches) await new Promise<void>((resolve) => this.#watches.push(resolve));
     return this.#inner.watch(pattern, watcher);
   }
 
@@ -76,6 +80,11 @@ export class GatedBroker implements Broker {
     const held = this.#held;
     this.#held = [];
     for (const go of held) go();
+  }
+
+  releaseWatches(): void {
+    this.holdsWatches = false;
+    for (const go of this.#watches.splice(0)) go();
   }
 
   #fail(kind: "open" | "history"): void {

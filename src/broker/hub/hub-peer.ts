@@ -142,6 +142,8 @@ export class HubPeer implements RoomPeer, WatchingPeer {
   }
 
   opened({ ref, room }: RoomMember, head: Position, lost: ResetReason | undefined): void {
+    // Its patterns lack what was dropped before this position, and must be told first; then it opens every room again.
+    if (this.#flow !== "flowing") return;
     if (lost !== undefined) this.#owner.counters.resets += 1;
     this.#write({ type: "opened", ref, number: room.number, head, lost });
   }

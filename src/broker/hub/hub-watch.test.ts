@@ -9,6 +9,7 @@ import { parsePattern } from "../../protocol/room-pattern.js";
 import { Collector } from "../conformance-rig.testkit.js";
 import { GatedBroker } from "./gated-broker.testkit.js";
 import { DEADLINE_MS, HubKit, type HubKitOptions, until } from "./hub.testkit.js";
+import type { HubLink } from "./hub-link.js";
 import { SocketProxy } from "./socket-proxy.testkit.js";
 
 const ROOM = parseRoom("log.a");
@@ -32,6 +33,34 @@ function makeKit(t: TestContext, options: HubKitOptions = {}): HubKit {
   const kit = new HubKit(options);
   t.after(() => kit.dispose());
   return kit;
+}
+
+/** A broker behind a gate that stays over the hubs before it. */
+function gatedKit(t: TestContext, options: HubKitOptions = {}): { kit: HubKit; gate: () => GatedBroker } {
+  let gate: GatedBroker | undefined;
+  const kit = makeKit(t, {
+    ...options,
+    wrap: (broker) => {
+      gate ??= new GatedBroker(broker);
+      return gate;
+    },
+  });
+  return {
+    kit,
+    gate: () => {
+      assert.ok(gate !== undefined);
+      return gate;
+    },
+  };
+}
+
+/** A link whose socket can be troubled. */
+async function troubled(t: TestContext, kit: HubKit): Promise<{ link: HubLink; proxy: SocketProxy }> {
+  const proxy = new SocketProxy(kit.path);
+  t.after(() => proxy.dispose());
+  const socketPath = kit.folder.at("troubled");
+  await proxy.listen(socketPath);
+  return { link: await kit.linked({ socketPath }), proxy };
 }
 
 function publish(kit: HubKit, value: unknown, room = ROOM) {
@@ -118,13 +147,7 @@ test("each message goes once to each worker that watches or has the room open, b
 });
 
 test("a room that is closed while it is still being replayed has lost what it was owed, and that is told", async (t) => {
-  let gate: GatedBroker | undefined;
-  const kit = makeKit(t, {
-    wrap: (broker) => {
-      gate ??= new GatedBroker(broker);
-      return gate;
-    },
-  });
+  const { kit, gate } = gatedKit(t);
   await kit.start();
   const link = await kit.linked();
   const onlooker = new Onlooker();
@@ -134,16 +157,86 @@ test("a room that is closed while it is still being replayed has lost what it wa
   await until(() => !link.linked);
   for (let n = 0; n < 5; n += 1) await publish(kit, n);
   // The broker lets nothing through: the room is asked for again, and nothing of it has come.
-  gate?.shut();
+  gate().shut();
   await kit.start();
-  await until(() => (gate?.waiting ?? 0) > 0 && onlooker.told.includes("all"));
+  await until(() => gate().waiting > 0 && onlooker.told.includes("all"));
   link.close(ROOM);
   await until(() => onlooker.told.length === 2);
-  gate?.release();
+  gate().release();
   await until(() => kit.counters.rooms === 0);
   await publish(kit, 9);
   await until(() => onlooker.told.at(-1) === 9);
   assert.deepEqual(onlooker.told, ["all", { room: ROOM }, 9]);
+});
+
+test("a room that is closed while it is asked for again: nothing of it comes twice or late, and what was left out is told", async (t) => {
+  const { kit, gate } = gatedKit(t);
+  await kit.start();
+  const { link, proxy } = await troubled(t, kit);
+  const onlooker = new Onlooker();
+  await link.watch(ALL, onlooker);
+  await link.open(ROOM, new Collector(DEADLINE_MS));
+  proxy.cut();
+  await until(() => !link.linked);
+  await publish(kit, 0);
+  await until(() => kit.counters.links === 0);
+  gate().shut();
+  await until(() => gate().waiting > 0 && onlooker.told.includes("all"));
+  const before = link.counters.ignored;
+  await publish(kit, 1);
+  await until(() => link.counters.ignored > before);
+  // The hub does not hear that it is closed, and means to replay it.
+  proxy.holdRequests(true);
+  link.close(ROOM);
+  for (const n of [2, 3]) await publish(kit, n);
+  await until(() => onlooker.told.includes(3));
+  gate().release();
+  await until(() => kit.counters.replayedMessages === 4);
+  proxy.holdRequests(false);
+  await until(() => kit.counters.rooms === 0);
+  await publish(kit, 4);
+  await until(() => onlooker.told.includes(4));
+  assert.deepEqual(
+    onlooker.told.filter((told) => typeof told === "number"),
+    [2, 3, 4],
+  );
+  assert.deepEqual(onlooker.told.slice(0, 3), ["all", { room: ROOM }, 2]);
+});
+
+test("a room that opens while a worker's flow is cut: what is missing before it is told first", async (t) => {
+  const { kit, gate } = gatedKit(t, { limits: { bufferBytes: 100_000, lowWatermarkBytes: 10_000 } });
+  await kit.start();
+  const link = await kit.linked();
+  const onlooker = new Onlooker();
+  await link.watch(ALL, onlooker);
+  gate().shut();
+  const opened = link.open(ROOM, new Collector(DEADLINE_MS)).then(() => [...onlooker.told]);
+  await until(() => gate().waiting > 0);
+  for (let turn = 0; turn < 100 && kit.counters.lagged === 0; turn += 1)
+    await kit.broker.publish({ room: ROOM, data: encode([turn, new Uint8Array(4_000)]) });
+  // In the same turn of the loop as the cut.
+  gate().release();
+  assert.ok((await opened).includes("all"));
+  assert.equal(kit.counters.lagged, 1);
+});
+
+test("a room that opens before patterns are watched again: what is missing before it is told first", async (t) => {
+  const { kit, gate } = gatedKit(t);
+  await kit.start();
+  const link = await kit.linked();
+  const onlooker = new Onlooker();
+  await link.watch(ALL, onlooker);
+  await kit.stopHub();
+  await until(() => !link.linked);
+  await publish(kit, 1);
+  gate().holdsWatches = true;
+  await kit.start();
+  await link.ready(DEADLINE_MS);
+  await link.open(ROOM, new Collector(DEADLINE_MS));
+  assert.deepEqual(onlooker.told, [{ room: ROOM }]);
+  gate().releaseWatches();
+  await until(() => onlooker.told.length === 2);
+  assert.deepEqual(onlooker.told, [{ room: ROOM }, "all"]);
 });
 
 test("patterns beyond a worker's bound are refused and counted, and one that the broker refuses is said so", async (t) => {

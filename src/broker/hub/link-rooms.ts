@@ -18,7 +18,7 @@ export interface LinkRoomsOwner {
   /** Told what a sink threw. */
   fault(cause: unknown): void;
   /** Where what comes for closed rooms goes. */
-  readonly patterns: Pick<LinkWatch, "concerns" | "message" | "lostRoom">;
+  readonly patterns: Pick<LinkWatch, "concerns" | "opening" | "message" | "lostRoom">;
 }
 
 /** A room that the caller has opened; its place in the numbering is what its sink was handed last. */
@@ -28,6 +28,8 @@ interface LinkRoom {
   epoch: string;
   offset: number;
   state: LinkRoomState;
+  /** Messages came for patterns while it was away, and were left out for its replay. */
+  leftOut: boolean;
   readonly frames: FrameArena;
 }
 
@@ -59,6 +61,8 @@ export class LinkRooms {
   #flowing: (LinkRoom | undefined)[] = [];
   /** By the ref of the request that the hub has not answered. */
   readonly #asked = new Map<number, LinkRoom>();
+  /** Those of #asked that were closed before the hub has begun to replay them. */
+  readonly #ghosts = new Map<RoomName, LinkRoom>();
   #retry: NodeJS.Timeout | undefined;
   /** Of rooms that are not open. */
   readonly #watchedFrames = new FrameArena();
@@ -75,7 +79,8 @@ export class LinkRooms {
     if (this.#rooms.has(name)) return Promise.reject(new Error(`room ${name} is open already`));
     return new Promise((resolve, reject) => {
       const state: LinkRoomState = { kind: "opening", ref: 0, dueMs, resolve, reject };
-      const room: LinkRoom = { name, sink, epoch: "", offset: 0, state, frames: new FrameArena() };
+      const frames = new FrameArena();
+      const room: LinkRoom = { name, sink, epoch: "", offset: 0, state, leftOut: false, frames };
       this.#rooms.set(name, room);
       this.#ask(room);
     });
@@ -101,6 +106,7 @@ export class LinkRooms {
     this.#retry = undefined;
     this.#flowing = [];
     this.#asked.clear();
+    this.#ghosts.clear();
     for (const room of this.#rooms.values()) {
       if (room.state.kind === "opening") {
         this.#rooms.delete(room.name);
@@ -121,20 +127,23 @@ export class LinkRooms {
     const room = this.#asked.get(ref);
     // Closed meanwhile, or asked for again.
     if (room === undefined) return;
-    this.#asked.delete(ref);
+    this.#answered(ref, room);
     const { state } = room;
     this.#flowing[number] = room;
     if (state.kind === "closed") {
-      if (room.epoch !== "" && (lost !== undefined || head.epoch !== room.epoch))
-        this.#owner.patterns.lostRoom(room.name);
+      const goesOn = lost === undefined && head.epoch === room.epoch;
+      if (room.epoch !== "" && !goesOn) this.#owner.patterns.lostRoom(room.name);
       room.epoch = head.epoch;
-      room.offset = head.offset;
+      // The watcher may be further on.
+      room.offset = goesOn ? Math.max(room.offset, head.offset) : head.offset;
       return;
     }
     room.state = { kind: "flowing", number };
+    room.leftOut = false;
     if (state.kind === "opening") {
       room.epoch = head.epoch;
       room.offset = head.offset;
+      this.#owner.patterns.opening(room.name);
       state.resolve(head);
     } else if (lost !== undefined) this.#reset(room, head, lost);
   }
@@ -143,7 +152,7 @@ export class LinkRooms {
   failed({ ref, error }: Extract<HubRecord, { type: "failed" }>): boolean {
     const room = this.#asked.get(ref);
     if (room === undefined) return false;
-    this.#asked.delete(ref);
+    this.#answered(ref, room);
     if (room.state.kind === "closed") {
       if (room.epoch !== "") this.#owner.patterns.lostRoom(room.name);
     } else if (room.state.kind === "opening") {
@@ -194,11 +203,16 @@ export class LinkRooms {
     const name = roomIn(bytes, view, start, end);
     const room = this.#rooms.get(name);
     if (room === undefined || room.state.kind === "opening") {
-      this.#owner.patterns.message(readMessage(bytes, view, start, end, name, this.#watchedFrames));
+      const message = readMessage(bytes, view, start, end, name, this.#watchedFrames);
+      const ghost = this.#ghosts.get(name);
+      // Its replay is not to bring it again, nor what lies before it.
+      if (ghost !== undefined) ghost.offset = Math.max(ghost.offset, message.offset);
+      this.#owner.patterns.message(message);
       return;
     }
     // It is opened anew. What is numbered comes by its replay; of what is not, this is all that comes.
     if (room.epoch !== "") {
+      room.leftOut = true;
       this.#owner.counters.ignored += 1;
       return;
     }
@@ -239,7 +253,7 @@ export class LinkRooms {
     for (const [ref, room] of this.#asked) {
       const { state } = room;
       // The hub never took that request: it was not reading then.
-      if (state.kind === "closed" && state.dueMs <= nowMs) this.#asked.delete(ref);
+      if (state.kind === "closed" && state.dueMs <= nowMs) this.#answered(ref, room);
       if (state.kind !== "opening" || state.dueMs > nowMs) continue;
       this.#owner.counters.timeouts += 1;
       this.#leave(room);
@@ -298,13 +312,25 @@ export class LinkRooms {
       if (room.epoch !== "") this.#owner.patterns.lostRoom(room.name);
     } else {
       this.#unmap(room);
-      if (state.kind !== "closed") this.#haunt(room, state.ref, performance.now() + GHOST_MS);
+      if (state.kind === "closed") return;
+      // Before any message that follows them may come.
+      if (room.leftOut) this.#owner.patterns.lostRoom(room.name);
+      const ghost = this.#haunt(room, state.ref, performance.now() + GHOST_MS);
+      if (state.kind === "reopening") this.#ghosts.set(room.name, ghost);
     }
   }
 
   /** Leaves a closed room in the place of one whose request the hub may still answer. */
-  #haunt({ name, sink, epoch, offset, frames }: LinkRoom, ref: number, dueMs: number): void {
-    this.#asked.set(ref, { name, sink, epoch, offset, frames, state: { kind: "closed", dueMs } });
+  #haunt(room: LinkRoom, ref: number, dueMs: number): LinkRoom {
+    const ghost: LinkRoom = { ...room, state: { kind: "closed", dueMs } };
+    this.#asked.set(ref, ghost);
+    return ghost;
+  }
+
+  /** Or will not be. */
+  #answered(ref: number, room: LinkRoom): void {
+    this.#asked.delete(ref);
+    if (this.#ghosts.get(room.name) === room) this.#ghosts.delete(room.name);
   }
 
   #forget(room: LinkRoom): void {

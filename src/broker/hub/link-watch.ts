@@ -132,9 +132,16 @@ export class LinkWatch {
     return true;
   }
 
-  /** Whether a message of the room, which nobody has open, is to come here. */
+  /** Whether messages of the room are to come here while it is not open. */
   concerns(room: RoomName): boolean {
-    return this.#recovery.kind === "none" && this.#patterns.matches(room);
+    return this.#patterns.matches(room);
+  }
+
+  /** A room is open from a position on. What was missed before it is told now, where that is still to be told of all. */
+  opening(room: RoomName): void {
+    if (this.#recovery.kind === "none" || !this.#patterns.matches(room)) return;
+    this.#owner.counters.lostPatterns += 1;
+    this.#tell((watcher) => watcher.lost({ room }));
   }
 
   /** A message that the hub has found a pattern to mean, of a room that is not open. */
