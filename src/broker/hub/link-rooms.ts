@@ -266,9 +266,9 @@ export class LinkRooms {
   #ask(room: LinkRoom): void {
     const { state } = room;
     const ref = this.#owner.nextRef();
+    this.#unmap(room);
     // What comes under an earlier request of this kind lies before the answer to this one.
     if (state.kind === "opening" && state.ref !== 0) this.#haunt(room, state.ref, state.dueMs);
-    this.#unmap(room);
     this.#asked.set(ref, room);
     if (state.kind === "opening") {
       state.ref = ref;
