@@ -187,7 +187,9 @@ export class LinkRooms {
       room.offset = message.offset;
     }
     if (room.state.kind === "closed") {
-      this.#owner.patterns.message(message);
+      // No pattern may ever have meant it, or none does any more.
+      if (this.#owner.patterns.concerns(room.name)) this.#owner.patterns.message(message);
+      else counters.ignored += 1;
       return;
     }
     counters.received += 1;
