@@ -47,14 +47,33 @@ export function numberIn(message: Message): number {
   return number;
 }
 
+/** One message. */
+export interface Stored {
+  readonly number: number;
+  /** When it was published, over all rooms. */
+  readonly place: number;
+  readonly position: Position;
+}
+
 /** Everything that was ever stored, by any of the hubs that came one after the other. */
 export class Truth {
   readonly #numbers = new Map<string, number>();
   readonly #places = new Map<number, number>();
   readonly #heads = new Map<RoomName, Position>();
+  readonly #byRoom = new Map<RoomName, Stored[]>();
+  readonly #epochs = new Map<string, number>();
+
+  /** How much is stored. */
+  get size(): number {
+    return this.#places.size;
+  }
 
   stored(room: RoomName, position: Position, data: Uint8Array): void {
     const [number] = decode(data) as [number];
+    if (!this.#epochs.has(position.epoch)) this.#epochs.set(position.epoch, this.#epochs.size);
+    const list = this.#byRoom.get(room) ?? [];
+    list.push({ number, place: this.#places.size, position });
+    this.#byRoom.set(room, list);
     this.#places.set(number, this.#places.size);
     this.#numbers.set(`${room} ${position.epoch} ${position.offset}`, number);
     const head = this.#heads.get(room);
@@ -75,6 +94,24 @@ export class Truth {
   headOf(room: RoomName): Position | undefined {
     return this.#heads.get(room);
   }
+
+  /** All of a room, of one hub after the other. */
+  inOrder(room: RoomName): readonly Stored[] {
+    return (this.#byRoom.get(room) ?? []).toSorted(
+      (one, other) => this.#compare(one.position, other.position) || one.place - other.place,
+    );
+  }
+
+  /** Of the last that was stored in the room up to this position, its index in {@link Truth.inOrder}; -1: none. */
+  indexUpTo(room: RoomName, position: Position): number {
+    return this.inOrder(room).findLastIndex((one) => this.#compare(one.position, position) <= 0);
+  }
+
+  /** Where nothing is stored of an epoch it is the latest. */
+  #compare(one: Position, other: Position): number {
+    const [first, second] = [one, other].map(({ epoch }) => this.#epochs.get(epoch) ?? this.#epochs.size);
+    return (first ?? 0) - (second ?? 0) || one.offset - other.offset;
+  }
 }
 
 /** What a broker is troubled with; none of it once `calm` is true. */
@@ -92,6 +129,11 @@ export class TruthBroker implements Broker {
   readonly #inner: Broker;
   readonly #truth: Truth;
   readonly #trouble: Trouble;
+  /** Another hub has the broker: what this one still asks for, or gives up, is not for it. */
+  isRetired = false;
+  /** Rooms of which messages were left out, and no `reset` has followed. */
+  readonly #owed = new Set<RoomName>();
+  #watcher: Watcher | undefined;
 
   constructor(inner: Broker, truth: Truth, trouble: Trouble) {
     this.#inner = inner;
@@ -122,17 +164,20 @@ export class TruthBroker implements Broker {
 
   close(room: RoomName): void {
     this.#inner.close(room);
+    if (this.#owed.delete(room)) this.#watcher?.lost({ room });
   }
 
   async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
     await this.#linger();
     this.#fail();
-    await this.#inner.watch(pattern, watcher);
+    if (this.isRetired) throw new CodedError("unavailable", "of a hub that is gone", 20);
+    this.#watcher = watcher;
+    await this.#inner.watch(pattern, this.#losing(watcher));
     await this.#linger();
   }
 
   unwatch(pattern: RoomPattern): void {
-    this.#inner.unwatch(pattern);
+    if (!this.isRetired) this.#inner.unwatch(pattern);
   }
 
   rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
@@ -168,11 +213,27 @@ export class TruthBroker implements Broker {
         if (lost === 0 && (this.#trouble.calm || offset === 0 || this.#trouble.random() > 0.005))
           return sink.message(message);
         lost += 1;
+        this.#owed.add(room);
         if (lost < 4 && !this.#trouble.calm) return;
         lost = 0;
+        this.#owed.delete(room);
         sink.reset(room, { epoch, offset }, "purged");
       },
       reset: (...args) => sink.reset(...args),
+    };
+  }
+
+  /** Now and then a message never comes, and `lost` takes its place. */
+  #losing(watcher: Watcher): Watcher {
+    return {
+      message: (message) => {
+        if (this.#trouble.calm || this.#trouble.random() > 0.003) {
+          watcher.message(message);
+          return;
+        }
+        watcher.lost(this.#trouble.random() < 0.5 ? { room: message.room } : "all");
+      },
+      lost: (where) => watcher.lost(where),
     };
   }
 
@@ -190,10 +251,17 @@ export class TruthBroker implements Broker {
 
 type FlowEvent = { readonly message: Message } | { readonly head: Position; readonly reason: ResetReason };
 
+/** Hears what followers are handed, as it comes. */
+export interface FlowLog {
+  received(message: Message): void;
+  reset(room: RoomName): void;
+}
+
 /** One time that a worker has a room open: everything that its sink was handed, checked against the truth. */
 export class Follower implements Sink {
   readonly room: RoomName;
   readonly #truth: Truth;
+  readonly #log: FlowLog;
   readonly #events: FlowEvent[] = [];
   /** Where the flow stands, once the room is open. */
   position: Position | undefined;
@@ -202,17 +270,20 @@ export class Follower implements Sink {
   readonly resets = { expired: 0, epoch: 0, purged: 0 };
   #isClosed = false;
 
-  constructor(room: RoomName, truth: Truth) {
+  constructor(room: RoomName, truth: Truth, log: FlowLog) {
     this.room = room;
     this.#truth = truth;
+    this.#log = log;
   }
 
   message(message: Message): void {
+    this.#log.received(message);
     this.#take({ message });
   }
 
   reset(room: RoomName, head: Position, reason: ResetReason): void {
     assert.equal(room, this.room);
+    this.#log.reset(room);
     this.#take({ head, reason });
   }
 

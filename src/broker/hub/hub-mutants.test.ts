@@ -84,6 +84,24 @@ const MUTANTS: readonly Mutant[] = [
     find: "if (room.isEmpty && room.isOpen)",
     replace: "if (room.isEmpty && !room.isOpen)",
   },
+  {
+    name: "patterns that are watched again after a lost link do not tell what they missed",
+    file: "link-watch.js",
+    find: 'this.#recovery = NONE;\n            this.lost("all");\n            return;',
+    replace: "this.#recovery = NONE;\n            return;",
+  },
+  {
+    name: "patterns are not told that a worker's flow was cut",
+    file: "link-watch.js",
+    find: 'if (this.#patterns.size > 0)\n            this.lost("all");',
+    replace: "",
+  },
+  {
+    name: "what the broker has lost of a room is not told to those who watch it",
+    file: "hub-watch.js",
+    find: "this.#tell(peer, { room });",
+    replace: ";",
+  },
 ];
 
 const SEEDS_MAX = 60;

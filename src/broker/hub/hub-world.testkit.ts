@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import { parseRoom, type RoomName } from "../../protocol/room-name.js";
+import { parsePattern, type RoomPattern } from "../../protocol/room-pattern.js";
 import { HubKit, until } from "./hub.testkit.js";
 import type { HubLink } from "./hub-link.js";
 import {
@@ -14,9 +15,11 @@ import {
   TruthBroker,
 } from "./hub-model.testkit.js";
 import { SocketProxy } from "./socket-proxy.testkit.js";
+import { WatchLog } from "./watch-log.testkit.js";
 
 const WORKERS = 3;
 const ROOMS = ["long.a", "long.b", "long.c", "short.a", "short.b", "bare.a", "eph.a"].map(parseRoom);
+const PATTERNS = [">", "long.*", "*.a", "short.>", "eph.a"].map(parsePattern);
 
 const LIMITS = {
   bufferBytes: 65_536,
@@ -33,6 +36,7 @@ interface Worker {
   readonly link: HubLink;
   readonly proxy: SocketProxy;
   readonly followers: Map<RoomName, Follower>;
+  readonly log: WatchLog;
 }
 
 /**
@@ -49,6 +53,7 @@ export class World {
   /** Requests under way. */
   readonly #pending = new Set<Promise<void>>();
   readonly #deadlineMs: number;
+  #broker: TruthBroker | undefined;
   #number = 0;
   /** Hubs that there were. */
   #hubs = 0;
@@ -61,7 +66,11 @@ export class World {
     this.#kit = new HubKit({
       limits: LIMITS,
       broker: { settingsOf: modelSettings },
-      wrap: (broker) => new TruthBroker(broker, this.#truth, this.#trouble),
+      wrap: (broker) => {
+        if (this.#broker !== undefined) this.#broker.isRetired = true;
+        this.#broker = new TruthBroker(broker, this.#truth, this.#trouble);
+        return this.#broker;
+      },
     });
   }
 
@@ -70,6 +79,7 @@ export class World {
     try {
       await this.#start();
       for (let step = 0; step < steps; step += 1) await this.#step();
+      if ((seen.timeouts ?? 0) === 0) await this.#standStill();
       await this.#settle();
       this.#check();
       await this.#leave();
@@ -85,13 +95,15 @@ export class World {
       const proxy = new SocketProxy(this.#kit.path);
       const socketPath = this.#kit.folder.at(`proxy-${index}`);
       await proxy.listen(socketPath);
-      this.#workers.push({ link: this.#kit.connect({ socketPath }), proxy, followers: new Map() });
+      const link = this.#kit.connect({ socketPath });
+      this.#workers.push({ link, proxy, followers: new Map(), log: new WatchLog(this.#truth) });
     }
   }
 
   async #step(): Promise<void> {
     const worker = this.#pick(this.#workers);
     const room = this.#pick(ROOMS);
+    if (this.#random() < 0.06) this.#watchOrNot(worker, this.#pick(PATTERNS));
     const dice = this.#random();
     if (dice < 0.3) this.#open(worker, room);
     else if (dice < 0.36) this.#close(worker, room);
@@ -106,6 +118,20 @@ export class World {
     if (this.#random() < 0.5) await new Promise((resolve) => setImmediate(resolve));
   }
 
+  /** The hub takes no requests until one is given up. */
+  async #standStill(): Promise<void> {
+    const worker = this.#pick(this.#workers);
+    const { counters } = worker.link;
+    for (let turn = 0; turn < 20 && counters.timeouts === 0; turn += 1) {
+      worker.proxy.holdFlow(false);
+      worker.proxy.holdRequests(false);
+      await worker.link.ready(this.#deadlineMs);
+      worker.proxy.holdRequests(true);
+      this.#read(worker, this.#pick(ROOMS));
+      await this.#until(() => this.#pending.size === 0, "an end of every request");
+    }
+  }
+
   /** Ends all trouble, and waits until everybody has everything. */
   async #settle(): Promise<void> {
     this.#trouble.calm = true;
@@ -117,6 +143,14 @@ export class World {
     await this.#until(() => this.#pending.size === 0, "an answer to every request");
     // The last message of each room in this hub's numbering.
     for (const room of ROOMS) await this.#publishDirectly(room);
+    await this.#watchersAre((log, room) => log.hasAllOrLost(room), "everything, or told");
+    // Whoever was told only now, that these were lost, gets the next ones.
+    for (const room of ROOMS) await this.#publishDirectly(room);
+    await this.#watchersAre((log, room) => log.hasAll(room), "everything");
+    await this.#followersAreThere();
+  }
+
+  async #followersAreThere(): Promise<void> {
     for (const { followers } of this.#workers)
       for (const [room, follower] of followers) {
         if (room.startsWith("eph.")) continue;
@@ -127,12 +161,21 @@ export class World {
       }
   }
 
+  /** Waits until it is so for all rooms that patterns bring to a worker. */
+  async #watchersAre(isSo: (log: WatchLog, room: RoomName) => boolean, what: string): Promise<void> {
+    for (const { followers, log } of this.#workers)
+      for (const room of ROOMS)
+        if (!followers.has(room) && log.isMeant(room))
+          await this.#until(() => isSo(log, room), `${room} by patterns: ${what}`);
+  }
+
   #check(): void {
     for (const follower of this.#all) {
       follower.compare();
       assert.ok(follower.resets.epoch <= this.#hubs - 1);
     }
     assert.deepEqual(this.#kit.errors, []);
+    for (const { log } of this.#workers) assert.deepEqual(log.faults(ROOMS).slice(0, 5), []);
     for (const { link } of this.#workers) {
       const { malformed, sinkErrors, chainBroken } = link.counters;
       assert.deepEqual([malformed, sinkErrors, chainBroken], [0, 0, 0]);
@@ -156,6 +199,8 @@ export class World {
         publishErrors,
         refused,
         timeouts,
+        watchedMessages,
+        lostPatterns,
       } = link.counters;
       const counted = {
         lost,
@@ -168,6 +213,8 @@ export class World {
         publishErrors,
         refused,
         timeouts,
+        watchedMessages,
+        lostPatterns,
       };
       for (const [name, times] of Object.entries(counted)) add(name, times);
     }
@@ -178,9 +225,13 @@ export class World {
       for (const reason of ["epoch", "expired"] as const) add(`reset ${reason}`, resets[reason]);
   }
 
-  /** When all rooms are closed, nothing is left at the hub. */
+  /** When all rooms are closed and no pattern is watched, nothing is left at the hub. */
   async #leave(): Promise<void> {
-    for (const worker of this.#workers) for (const room of ROOMS) this.#close(worker, room);
+    for (const worker of this.#workers) {
+      for (const room of ROOMS) this.#close(worker, room);
+      for (const pattern of worker.log.patterns) this.#unwatch(worker, pattern);
+    }
+    await this.#until(() => this.#kit.broker.counters.watchedPatterns === 0, "the last pattern's end");
     await this.#until(() => this.#kit.hub.counters.rooms === 0, "the last room's end");
   }
 
@@ -189,26 +240,59 @@ export class World {
     for (const { proxy } of this.#workers) await proxy.dispose();
   }
 
-  #open({ link, followers }: Worker, room: RoomName): void {
+  #open({ link, followers, log }: Worker, room: RoomName): void {
     if (followers.has(room)) return;
-    const follower = new Follower(room, this.#truth);
+    const follower = new Follower(room, this.#truth, log);
     followers.set(room, follower);
+    log.opening(room);
     this.#all.push(follower);
     this.#expect(
       link.open(room, follower).then(
-        (position) => follower.opened(position),
+        (position) => {
+          follower.opened(position);
+          if (followers.get(room) === follower) log.opened(room, position);
+        },
         (cause: unknown) => {
-          if (followers.get(room) === follower) followers.delete(room);
+          if (followers.get(room) === follower) {
+            followers.delete(room);
+            log.closed(room);
+          }
           throw cause;
         },
       ),
     );
   }
 
-  #close({ link, followers }: Worker, room: RoomName): void {
+  #close({ link, followers, log }: Worker, room: RoomName): void {
+    const follower = followers.get(room);
+    // What it was handed by then is its own.
+    if (follower !== undefined) log.closed(room);
     link.close(room);
-    followers.get(room)?.closed();
+    follower?.closed();
     followers.delete(room);
+  }
+
+  #watchOrNot(worker: Worker, pattern: RoomPattern): void {
+    const { link, log } = worker;
+    if (log.patterns.includes(pattern)) {
+      this.#unwatch(worker, pattern);
+      return;
+    }
+    const settled = log.asked(pattern);
+    this.#expect(
+      link.watch(pattern, log).then(
+        () => settled(true),
+        (cause: unknown) => {
+          settled(false);
+          throw cause;
+        },
+      ),
+    );
+  }
+
+  #unwatch({ link, log }: Worker, pattern: RoomPattern): void {
+    link.unwatch(pattern);
+    log.over(pattern);
   }
 
   #publish({ link }: Worker, room: RoomName): void {
