@@ -22,6 +22,8 @@ export class GatedBroker implements Broker {
   readonly failing = { open: 0, history: 0 };
   /** While true, patterns wait before they are watched. */
   holdsWatches = false;
+  /** Where each room's flow went last. */
+  readonly sinks = new Map<RoomName, Sink>();
   readonly #inner: Broker;
   #watches: (() => void)[] = [];
   #isShut = false;
@@ -41,6 +43,7 @@ export class GatedBroker implements Broker {
 
   async open(room: RoomName, sink: Sink): Promise<Position> {
     this.#fail("open");
+    this.sinks.set(room, sink);
     return this.#gated(this.#inner.open(room, sink));
   }
 

@@ -96,12 +96,6 @@ const MUTANTS: readonly Mutant[] = [
     find: 'if (this.#patterns.size > 0)\n            this.lost("all");',
     replace: "",
   },
-  {
-    name: "what the broker has lost of a room is not told to those who watch it",
-    file: "hub-watch.js",
-    find: "this.#tell(peer, { room });",
-    replace: ";",
-  },
 ];
 
 const SEEDS_MAX = 60;

@@ -239,6 +239,20 @@ test("a room that opens before patterns are watched again: what is missing befor
   assert.deepEqual(onlooker.told, [{ room: ROOM }, "all"]);
 });
 
+test("a room that has lost its continuity at the broker: who only watches it is told, who has it open is reset", async (t) => {
+  const { kit, gate } = gatedKit(t);
+  await kit.start();
+  const [member, watcher] = [await kit.linked(), await kit.linked()];
+  const [sink, onlooker, both] = [new Collector(DEADLINE_MS), new Onlooker(), new Onlooker()];
+  await watcher.watch(ALL, onlooker);
+  await member.watch(ALL, both);
+  await member.open(ROOM, sink);
+  gate().sinks.get(ROOM)?.reset(ROOM, { epoch: "another", offset: 0 }, "epoch");
+  await until(() => onlooker.told.length > 0 && sink.resets.length > 0);
+  assert.deepEqual(onlooker.told, [{ room: ROOM }]);
+  assert.deepEqual(both.told, []);
+});
+
 test("patterns beyond a worker's bound are refused and counted, and one that the broker refuses is said so", async (t) => {
   const kit = makeKit(t, { limits: { patterns: 2 }, broker: { limits: { patterns: 1 } } });
   await kit.start();

@@ -79,7 +79,7 @@ export class World {
     try {
       await this.#start();
       for (let step = 0; step < steps; step += 1) await this.#step();
-      if ((seen.timeouts ?? 0) === 0) await this.#standStill();
+      if ((seen.timeouts ?? 0) === 0 || (seen.refused ?? 0) === 0) await this.#standStill();
       await this.#settle();
       this.#check();
       await this.#leave();
@@ -118,7 +118,7 @@ export class World {
     if (this.#random() < 0.5) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** The hub takes no requests until one is given up. */
+  /** The hub takes no requests until more wait than may, and one is given up. */
   async #standStill(): Promise<void> {
     const worker = this.#pick(this.#workers);
     const { counters } = worker.link;
@@ -127,7 +127,7 @@ export class World {
       worker.proxy.holdRequests(false);
       await worker.link.ready(this.#deadlineMs);
       worker.proxy.holdRequests(true);
-      this.#read(worker, this.#pick(ROOMS));
+      for (let count = 0; count <= LIMITS.publishes; count += 1) this.#publish(worker, this.#pick(ROOMS));
       await this.#until(() => this.#pending.size === 0, "an end of every request");
     }
   }
