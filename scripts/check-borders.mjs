@@ -7,9 +7,9 @@ import { join } from "node:path";
 const RULES = [
   {
     folders: ["src"],
-    except: ["src/server/gateway.ts", "src/server/gateway-listener.ts"],
+    except: ["src/server/gateway-uws.ts"],
     pattern: /["']uWebSockets\.js["']|["']uwebsockets["']/,
-    why: "only src/server/gateway.ts and gateway-listener.ts load uWebSockets.js",
+    why: "only src/server/gateway-uws.ts loads uWebSockets.js",
   },
   {
     folders: ["src/protocol", "src/core"],

@@ -1,21 +1,6 @@
-import uWS, { type TemplatedApp, type us_listen_socket } from "uWebSockets.js";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { whyNotListening } from "./gateway-port.js";
-
-declare module "uWebSockets.js" {
-  /** Declared by the package as a member of an enum that does not exist when it runs. */
-  const LIBUS_LISTEN_DEFAULT: number;
-  const LIBUS_LISTEN_EXCLUSIVE_PORT: number;
-  interface TemplatedApp {
-    /** The form with host and options, which the package's types leave out. */
-    listen(
-      host: string,
-      port: number,
-      options: number,
-      cb: (listenSocket: us_listen_socket | false) => void,
-    ): TemplatedApp;
-  }
-}
+import { type TemplatedApp, type us_listen_socket, uWS } from "./gateway-uws.js";
 
 export interface ListenOptions {
   readonly host: string;

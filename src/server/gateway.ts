@@ -1,10 +1,3 @@
-import uWS, {
-  type HttpRequest,
-  type HttpResponse,
-  type TemplatedApp,
-  type us_socket_context_t,
-  type WebSocket,
-} from "uWebSockets.js";
 import type { CodedError } from "../protocol/errors.js";
 import { Admission } from "./gateway-admission.js";
 import { Cors } from "./gateway-cors.js";
@@ -23,6 +16,14 @@ import type { EngineFace, Gateway, GatewayOptions } from "./gateway-options.js";
 import { writeReply } from "./gateway-reply.js";
 import type { Connection } from "./gateway-socket.js";
 import { Ticks } from "./gateway-ticks.js";
+import {
+  type HttpRequest,
+  type HttpResponse,
+  type TemplatedApp,
+  type us_socket_context_t,
+  uWS,
+  type WebSocket,
+} from "./gateway-uws.js";
 import { HandshakeGate, PROBE_MS } from "./handshake-gate.js";
 import { JSON_FORMAT } from "./http-format.js";
 import { errorReply } from "./http-reply.js";
