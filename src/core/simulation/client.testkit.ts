@@ -9,6 +9,7 @@ import type {
   SubscribeResult,
 } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import { PaceWatch } from "./pace-watch.testkit.js";
 import type { Scheduler } from "./scheduler.testkit.js";
 import type { SimulatedSocket, SimulatedWorker, SocketPeer } from "./worker.testkit.js";
 
@@ -57,6 +58,7 @@ export class SimulatedClient implements SocketPeer {
   readonly rooms = new Map<RoomName, RoomState>();
   readonly segments: Segment[] = [];
   readonly wireFaults: string[] = [];
+  readonly pace = new PaceWatch();
   sessions = new Set<string>();
   slow = false;
   resets = 0;
@@ -143,8 +145,8 @@ export class SimulatedClient implements SocketPeer {
       this.#send({ type: "publish", ref: this.#ref++, room, data: "client", key: undefined });
   }
 
-  received(bytes: Uint8Array): void {
-    for (const frame of decodeServer(bytes)) this.#frame(frame);
+  received(bytes: Uint8Array, sentMs: number): void {
+    for (const frame of decodeServer(bytes)) this.#frame(frame, sentMs);
   }
 
   closed(): void {
@@ -154,6 +156,7 @@ export class SimulatedClient implements SocketPeer {
   }
 
   #connect(): void {
+    this.pace.lost();
     this.#wireLast.clear();
     this.#wireLive.clear();
     this.#asked.clear();
@@ -161,13 +164,14 @@ export class SimulatedClient implements SocketPeer {
     if (this.#socket.session !== undefined) this.sessions.add(this.#socket.session.id);
   }
 
-  #frame(frame: ServerFrame): void {
+  #frame(frame: ServerFrame, sentMs: number): void {
     switch (frame.type) {
       case "welcome":
         this.#welcomed = true;
         this.#subscribeAll();
         break;
       case "lagged":
+        this.pace.lost();
         this.lags += 1;
         this.#subscribeAll();
         break;
@@ -178,7 +182,7 @@ export class SimulatedClient implements SocketPeer {
         this.#refused(frame.ref);
         break;
       case "message":
-        this.#message(frame);
+        this.#message(frame, sentMs);
         break;
       case "live":
         this.#live(frame.room, frame.offset);
@@ -240,6 +244,7 @@ export class SimulatedClient implements SocketPeer {
   #positioned(state: RoomState, { epoch, offset, recovered }: SubscribeResult): void {
     this.#wireLast.set(state.wish.room, offset);
     this.#wireLive.delete(state.wish.room);
+    this.pace.ended(state.wish.room);
     state.current = state.rate;
     const conflated = state.rate !== "all";
     if (state.resuming && recovered && conflated === state.segment?.conflated) return;
@@ -252,6 +257,7 @@ export class SimulatedClient implements SocketPeer {
     const state = this.rooms.get(room);
     if (state?.position === undefined || state.ref !== 0) return;
     this.moves += 1;
+    this.pace.ended(room);
     state.current = rate;
     // A snapshot goes on where it is moved on its way.
     const { segment } = state;
@@ -263,6 +269,7 @@ export class SimulatedClient implements SocketPeer {
   #reset(room: RoomName, position: Position): void {
     if (this.rooms.get(room)?.ref !== 0) return;
     this.resets += 1;
+    this.pace.reset(room);
     this.#begin(room, position, false);
   }
 
@@ -303,11 +310,13 @@ export class SimulatedClient implements SocketPeer {
     });
   }
 
-  #message({ room, offset, prev, data }: ServerFrame & { type: "message" }): void {
+  #message(frame: ServerFrame & { type: "message" }, sentMs: number): void {
+    const { room, offset, prev, data } = frame;
     const state = this.rooms.get(room);
     // Until the answer to a subscribe has come, what comes belongs to the subscription before it.
     if (state === undefined || state.ref !== 0) return;
     this.#watchWire(state, offset, prev);
+    if (this.#socket !== undefined) this.pace.message(frame, sentMs, this.#socket);
     if (state.position === undefined || offset <= state.position.offset) return;
     if (prev > state.position.offset) {
       this.gaps += 1;
@@ -323,6 +332,7 @@ export class SimulatedClient implements SocketPeer {
     if (state?.position === undefined || state.segment === undefined || state.ref !== 0) return;
     this.#wireLast.set(room, Math.max(this.#wireLast.get(room) ?? 0, offset));
     if (state.wish.start.echo !== false) this.#wireLive.set(room, 0);
+    this.pace.began(room, state.current);
     state.segment.liveAt ??= offset;
     if (offset > state.position.offset) state.position = { epoch: state.position.epoch, offset };
   }

@@ -159,6 +159,7 @@ function outcome(
 ): Outcome {
   const faults = clients.flatMap((client) => [
     ...client.wireFaults,
+    ...client.pace.faults,
     ...client.segments.flatMap((segment, index) =>
       checkSegment(broker, client, segment, laterOf(client, segment, index)),
     ),
