@@ -2,28 +2,19 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decode, encode } from "@msgpack/msgpack";
 import type { Sink } from "../core/ports.js";
-import { CodedError } from "../protocol/errors.js";
-import type { Position, ResetReason } from "../protocol/frames.js";
 import { dataOf, type Message } from "../protocol/message.js";
-import { parseRoom, type RoomName } from "../protocol/room-name.js";
+import { parseRoom } from "../protocol/room-name.js";
 import { conformance, conformanceSettings } from "./conformance.testkit.js";
 import { at, Collector, offsetsOf } from "./conformance-rig.testkit.js";
-import { MemoryBroker, type MemoryBrokerOptions } from "./memory.js";
-import {
-  HISTORY_SHARE,
-  LOG_MESSAGE_OVERHEAD_BYTES,
-  LOG_OVERHEAD_BYTES,
-  type MemoryLimits,
-  NESTED_PUBLISHES_MAX,
-  SWEEP_STEPS,
-} from "./memory-limits.js";
+import { A, B, C, MemoryKit, SILENT, unavailable } from "./memory.testkit.js";
+import { NESTED_PUBLISHES_MAX, SWEEP_STEPS } from "./memory-limits.js";
 
 const KEYS = 20;
 const ROOMS = 50;
 
 conformance("the memory broker", async () => {
   // The suite has sinks that throw on purpose.
-  const kit = new Kit({ keysPerRoom: KEYS, rooms: ROOMS }, { onSinkError: () => {} });
+  const kit = new MemoryKit({ keysPerRoom: KEYS, rooms: ROOMS }, { onSinkError: () => {} });
   return {
     broker: kit.broker,
     keysPerRoom: KEYS,
@@ -39,18 +30,18 @@ conformance("the memory broker", async () => {
 
 describe("numbering", () => {
   test("counts 1, 2, 3 in every room, and brokers differ in their epochs", async () => {
-    const kit = new Kit();
+    const kit = new MemoryKit();
     for (const room of [A, B]) {
       const positions = [await kit.publish(room, 0), await kit.publish(room, 0), await kit.publish(room, 0)];
       assert.deepEqual(offsetsOf(positions), [1, 2, 3]);
     }
     const { epoch } = await kit.publish(A, 0);
     assert.match(epoch, /^[A-Za-z0-9]{1,16}$/);
-    assert.notEqual((await new Kit().publish(A, 0)).epoch, epoch);
+    assert.notEqual((await new MemoryKit().publish(A, 0)).epoch, epoch);
   });
 
   test("a room that keeps no history tells everyone who is not at its head", async () => {
-    const kit = new Kit();
+    const kit = new MemoryKit();
     const room = parseRoom("bare.a");
     const { epoch } = await kit.publish(room, 0);
     assert.equal(await kit.lost(room, { epoch, offset: 0 }), "expired");
@@ -58,121 +49,9 @@ describe("numbering", () => {
   });
 });
 
-describe("bounds", () => {
-  test("the bound on bytes drops the oldest messages of all rooms, and readers are told", async () => {
-    const kept = 5;
-    const message = (await sizeOf(A, 0)) + LOG_MESSAGE_OVERHEAD_BYTES;
-    const full = 3 * LOG_OVERHEAD_BYTES + kept * message;
-    const kit = new Kit({ bytes: Math.ceil(full / HISTORY_SHARE) });
-    for (const room of [A, B, A, B, A]) await kit.publish(room, 0);
-    assert.equal(kit.broker.counters.evictedMessages, 0);
-    const { epoch } = await kit.publish(C, 0);
-    await kit.publish(C, 0);
-    assert.equal(kit.broker.counters.evictedMessages, 2);
-    assert.deepEqual(await kit.offsets(A), [2, 3]);
-    assert.deepEqual(await kit.offsets(B), [2]);
-    assert.deepEqual(await kit.offsets(C), [1, 2]);
-    assert.equal(await kit.lost(A, { epoch, offset: 0 }), "expired");
-    assert.equal(await kit.lost(A, { epoch, offset: 1 }), undefined);
-    assert.equal(kit.broker.usage.bytes, full);
-  });
-
-  test("history never pushes out state", async () => {
-    const kit = new Kit({ bytes: 16_000 });
-    const keyed = parseRoom("keyed.a");
-    await kit.publish(keyed, "quiet", "quiet");
-    for (let index = 0; index < 100; index += 1) await kit.publish(parseRoom(`log.r${index}`), index);
-    assert.ok(kit.broker.counters.evictedMessages > 0);
-    assert.deepEqual(await kit.offsets(keyed), []);
-    const { messages, droppedKeys } = await kit.broker.state(keyed);
-    assert.equal(messages.length, 1);
-    assert.equal(droppedKeys, 0);
-  });
-
-  test("state above its share of the bytes drops the keys that are oldest over all rooms, and says so", async () => {
-    const kit = new Kit({ bytes: 16_000 });
-    const [quiet, busy] = [parseRoom("keyed.a"), parseRoom("keyed.b")];
-    await kit.publish(quiet, "quiet", "quiet");
-    for (let index = 0; index < 15; index += 1) await kit.publish(busy, index, `k${index}`);
-    assert.deepEqual((await kit.broker.state(quiet)).messages, []);
-    assert.equal((await kit.broker.state(quiet)).droppedKeys, 1);
-    const { messages, droppedKeys } = await kit.broker.state(busy);
-    assert.equal(messages.length + droppedKeys, 15);
-    assert.equal(at(messages, -1).key, "k14");
-    assert.equal(kit.broker.counters.droppedKeys, 1 + droppedKeys);
-    assert.equal(kit.broker.counters.evictedMessages, 0);
-    assert.equal((await kit.offsets(busy)).length, 10);
-    assert.ok(kit.broker.usage.bytes <= 16_000);
-  });
-
-  test("the bound on rooms forgets the least recently used that is not open", async () => {
-    const kit = new Kit({ rooms: 3 });
-    const sink = new Collector(1_000);
-    const first = await kit.publish(A, 0);
-    await kit.broker.open(A, sink);
-    const second = await kit.publish(B, 0);
-    await kit.publish(C, 0);
-    await kit.offsets(B);
-    const fourth = await kit.publish(D, 0);
-    assert.deepEqual(await kit.offsets(C), []);
-    assert.deepEqual(await kit.offsets(B), [1]);
-    assert.deepEqual(await kit.offsets(A), [1]);
-    assert.equal(kit.broker.counters.forgottenRooms, 1);
-    assert.equal(kit.broker.usage.rooms, 3);
-    assert.equal(second.epoch, first.epoch);
-    assert.notEqual(fourth.epoch, first.epoch);
-    const again = await kit.publish(C, 0);
-    assert.equal(again.offset, 1);
-    assert.notEqual(again.epoch, fourth.epoch);
-    assert.equal(await kit.lost(C, { epoch: first.epoch, offset: 1 }), "epoch");
-  });
-
-  test("where every room is open a further one is refused, until one closes", async () => {
-    const kit = new Kit({ rooms: 2 });
-    await kit.publish(A, 0);
-    await kit.broker.open(A, SILENT);
-    await kit.broker.open(parseRoom("eph.a"), SILENT);
-    await assert.rejects(kit.publish(B, 0), unavailable);
-    await assert.rejects(kit.broker.open(B, SILENT), unavailable);
-    await assert.rejects(kit.broker.open(parseRoom("eph.b"), SILENT), unavailable);
-    assert.equal((await kit.publish(A, 0)).offset, 2);
-    kit.broker.close(parseRoom("eph.a"));
-    assert.equal((await kit.publish(B, 0)).offset, 1);
-    assert.equal(kit.broker.counters.forgottenRooms, 0);
-  });
-
-  test("rooms that were opened or read, but never published to, leave nothing behind", async () => {
-    const kit = new Kit({ rooms: 2 });
-    const { epoch } = await kit.publish(A, 0);
-    for (let index = 0; index < 10; index += 1) {
-      const room = parseRoom(`log.guess${index}`);
-      await kit.broker.open(room, SILENT);
-      kit.broker.close(room);
-      await kit.offsets(room);
-      await kit.broker.state(room);
-    }
-    assert.equal(kit.broker.usage.rooms, 1);
-    assert.equal((await kit.publish(A, 0)).epoch, epoch);
-  });
-
-  test("the bound on ids forgets the oldest", async () => {
-    const kit = new Kit({ ids: 2 });
-    const publish = (id: string) => kit.broker.publish({ room: A, data: encode(0), id });
-    for (const id of ["a", "b", "c"]) await publish(id);
-    assert.equal(kit.broker.counters.droppedIds, 1);
-    assert.deepEqual(offsetsOf([await publish("b"), await publish("c"), await publish("a")]), [2, 3, 4]);
-    assert.equal(kit.broker.counters.duplicates, 2);
-    assert.equal(kit.broker.usage.ids, 2);
-    // What the window has ended for is no loss.
-    kit.nowMs += 120_000;
-    for (const id of ["a", "b", "c"]) await publish(id);
-    assert.equal(kit.broker.counters.droppedIds, 3);
-  });
-});
-
 describe("history", () => {
   test("gives back what was published, however large, and what was read stays as it is", async () => {
-    const kit = new Kit(
+    const kit = new MemoryKit(
       {},
       { settingsOf: () => ({ ...conformanceSettings(A), history: { messages: 40, seconds: 300 } }) },
     );
@@ -217,7 +96,7 @@ describe("history", () => {
   });
 
   test("a key's message holds nothing of its room's history", async () => {
-    const kit = new Kit();
+    const kit = new MemoryKit();
     const keyed = parseRoom("keyed.a");
     for (let index = 0; index < 100; index += 1) await kit.publish(keyed, "x".repeat(50), `k${index % 5}`);
     const { messages } = await kit.broker.state(keyed);
@@ -228,7 +107,7 @@ describe("history", () => {
 
 test("ids are remembered by a clock that does not jump with the wall's", async () => {
   const clocks = { nowMs: 1_750_000_000_000, elapsedMs: 0 };
-  const kit = new Kit({}, { nowMs: () => clocks.nowMs, elapsedMs: () => clocks.elapsedMs });
+  const kit = new MemoryKit({}, { nowMs: () => clocks.nowMs, elapsedMs: () => clocks.elapsedMs });
   const publish = async () => (await kit.broker.publish({ room: A, data: encode(0), id: "id" })).offset;
   assert.equal(await publish(), 1);
   clocks.nowMs += 130_000;
@@ -243,7 +122,7 @@ test("ids are remembered by a clock that does not jump with the wall's", async (
 
 describe("sweep", () => {
   test("gives back what quiet rooms hold, once it is too old", async () => {
-    const kit = new Kit();
+    const kit = new MemoryKit();
     for (const room of [A, B, C]) await kit.broker.publish({ room, data: encode(0), id: "id" });
     kit.nowMs += 299_999;
     kit.broker.sweep();
@@ -257,7 +136,7 @@ describe("sweep", () => {
   test("does a bounded part of the work a call, and all of it in a few", async () => {
     const settings = { ...conformanceSettings(A), history: { messages: 30_000, seconds: 300 } };
     for (const rooms of [1, 3_000]) {
-      const kit = new Kit({}, { settingsOf: () => settings });
+      const kit = new MemoryKit({}, { settingsOf: () => settings });
       for (let index = 0; index < 30_000; index += 1)
         await kit.publish(parseRoom(`log.r${index % rooms}`), 0);
       const full = kit.broker.usage.bytes;
@@ -273,7 +152,7 @@ describe("sweep", () => {
 
 describe("delivery", () => {
   test("the sink has the message before publish returns", async () => {
-    const kit = new Kit();
+    const kit = new MemoryKit();
     const sink = new Collector(1_000);
     await kit.broker.open(A, sink);
     const publish = kit.publish(A, 0);
@@ -282,7 +161,7 @@ describe("delivery", () => {
   });
 
   test("what sinks publish is stored at once and handed over after, in the order stored", async () => {
-    const kit = new Kit();
+    const kit = new MemoryKit();
     const log: string[] = [];
     const nested: Promise<unknown>[] = [];
     const sink: Sink = {
@@ -307,7 +186,7 @@ describe("delivery", () => {
   });
 
   test("a room closed by a sink gets nothing more, and one opened again only what is new", async () => {
-    const kit = new Kit();
+    const kit = new MemoryKit();
     const seen: number[] = [];
     const work: Promise<unknown>[] = [];
     const sink: Sink = {
@@ -329,7 +208,7 @@ describe("delivery", () => {
   });
 
   test("publishes that pile up inside a sink are bounded", async () => {
-    const kit = new Kit();
+    const kit = new MemoryKit();
     const nested: Promise<unknown>[] = [];
     let seen = 0;
     await kit.broker.open(A, {
@@ -350,7 +229,7 @@ describe("delivery", () => {
 
   test("what a sink throws is counted and told", async () => {
     const told: unknown[] = [];
-    const kit = new Kit({}, { onSinkError: (cause, room) => told.push([cause, room]) });
+    const kit = new MemoryKit({}, { onSinkError: (cause, room) => told.push([cause, room]) });
     const cause = new Error("broken");
     await kit.broker.open(A, {
       message: () => {
@@ -365,7 +244,7 @@ describe("delivery", () => {
 });
 
 test("after stop everything is refused, nothing flows and nothing is held", async () => {
-  const kit = new Kit();
+  const kit = new MemoryKit();
   const sink = new Collector(1_000);
   let nested: Promise<unknown> | undefined;
   await kit.broker.open(A, {
@@ -390,47 +269,3 @@ test("after stop everything is refused, nothing flows and nothing is held", asyn
   broker.sweep();
   await broker.stop(0);
 });
-
-const A = parseRoom("log.a");
-const B = parseRoom("log.b");
-const C = parseRoom("log.c");
-const D = parseRoom("log.d");
-const SILENT: Sink = { message: () => {}, reset: () => {} };
-
-/** A broker whose clock stands still, and short hands for it. */
-class Kit {
-  nowMs = 1_750_000_000_000;
-  readonly broker: MemoryBroker;
-
-  constructor(limits: Partial<MemoryLimits> = {}, options: Partial<MemoryBrokerOptions> = {}) {
-    const nowMs = () => this.nowMs;
-    this.broker = new MemoryBroker({ settingsOf: conformanceSettings, nowMs, limits, ...options });
-  }
-
-  publish(room: RoomName, value: unknown, key?: string): Promise<Position> {
-    return this.broker.publish({ room, data: encode(value), key });
-  }
-
-  async offsets(room: RoomName): Promise<readonly number[]> {
-    const page = await this.broker.history(room, "oldest", 1_000);
-    return page.kind === "page" ? offsetsOf(page.messages) : assert.fail("lost");
-  }
-
-  /** Why the position is lost; undefined where it is not. */
-  async lost(room: RoomName, after: Position): Promise<ResetReason | undefined> {
-    const page = await this.broker.history(room, { after }, 1_000);
-    return page.kind === "lost" ? page.reason : undefined;
-  }
-}
-
-async function sizeOf(room: RoomName, value: unknown): Promise<number> {
-  const messages: Message[] = [];
-  const kit = new Kit();
-  await kit.broker.open(room, { ...SILENT, message: (message) => messages.push(message) });
-  await kit.publish(room, value);
-  return at(messages, 0).frame.byteLength;
-}
-
-function unavailable(error: unknown): boolean {
-  return error instanceof CodedError && error.code === "unavailable";
-}

@@ -3,7 +3,6 @@ import { CodedError } from "../../protocol/errors.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import type { NatsLink } from "./connection.js";
 import type { EpochKeeper } from "./epoch-keeper.js";
-import { DEFAULT_FLOW_LIMITS } from "./flow/flow-limits.js";
 import type { Ask, FlowPort, PartitionId } from "./flow/flow-port.js";
 import { FlowRoom } from "./flow/flow-room.js";
 import { LiveFlow } from "./flow/live-flow.js";
@@ -11,10 +10,11 @@ import type { Partition } from "./flow/partition.js";
 import { WholePartition } from "./flow/whole-partition.js";
 import type { FlowReader } from "./flow-reader.js";
 import { isTransient, reasonOf } from "./js-api.js";
-import { keepMessage, type LiveMessage, markOf } from "./live-message.js";
+import type { LiveMessage } from "./live-message.js";
 import { type LiveRoom, LiveSubscriptions } from "./live-subscriptions.js";
 import { type Delivery, OpenRoom } from "./open-room.js";
 import type { StoredMessage } from "./stored-message.js";
+import { FLOW_TICK_MS, flowLimitsOf, partitionSpecOf, streamPortOf } from "./stream-flow.js";
 import type { Placement } from "./stream-plan.js";
 import type { Stream, Streams } from "./streams.js";
 import { encodeRoom, type Subjects } from "./subjects.js";
@@ -46,17 +46,6 @@ interface Open {
 
 /** Longer than elections take: then no stream has a leader, as where a cluster has lost most of its servers. */
 const MUTE_MS = 10_000;
-
-/** How often the flow's clock goes on. */
-const TICK_MS = 50;
-
-/** Headers of a held message, envelope and objects, about. */
-const HELD_BYTES = 400;
-
-/**
- * Every request inside has a deadline of its own, and says that it has failed; this is only for what would hang all the same.
- */
-const ASK_MS = 15_000;
 
 /** All open rooms that are stored: the live flow (flow/live-flow.ts), with the connection, the clock and the readers that it needs. */
 export class LiveRooms {
@@ -91,20 +80,10 @@ export class LiveRooms {
       },
       onTrouble,
     });
-    const { queueMessages, sweepMs, graceMs, cursors, readBatch } = limits;
-    const flowLimits = {
-      ...DEFAULT_FLOW_LIMITS,
-      queueMessages,
-      sweepMs,
-      graceMs,
-      pages: cursors,
-      pageMessages: readBatch,
-      askMs: ASK_MS,
-    };
-    this.#flow = new LiveFlow<StoredMessage>(this.#port(), { limits: flowLimits, counters });
+    this.#flow = new LiveFlow<StoredMessage>(this.#port(), { limits: flowLimitsOf(limits), counters });
     for (const stream of streams.all()) this.#addPartition(stream);
     if (link.connected) this.#flow.connected(performance.now());
-    this.#clock = setInterval(() => this.#tick(performance.now()), TICK_MS);
+    this.#clock = setInterval(() => this.#tick(performance.now()), FLOW_TICK_MS);
   }
 
   get size(): number {
@@ -249,23 +228,7 @@ export class LiveRooms {
   }
 
   #addPartition(stream: Stream): void {
-    const spec = {
-      stream: stream.name,
-      whole: stream.set.keyed,
-      get spread() {
-        return stream.info.replicas > 1;
-      },
-      get messages() {
-        return stream.messagesMin;
-      },
-      get ageMs() {
-        return stream.info.maxAgeMs;
-      },
-      get trims() {
-        return stream.info.isBounded;
-      },
-    };
-    const partition = this.#flow.partition(spec, performance.now());
+    const partition = this.#flow.partition(partitionSpecOf(stream, stream.set.keyed), performance.now());
     this.#partitions.set(stream, partition);
     this.#streams.set(partition, stream);
   }
@@ -280,6 +243,7 @@ export class LiveRooms {
 
   #port(): FlowPort<StoredMessage> {
     return {
+      ...streamPortOf(this.#options.keeper, (partition) => this.#streamOf(partition)),
       subscribe: (target) => {
         const stream = this.#streamOf(target);
         if (target instanceof FlowRoom) this.#subscriptions.addRoom(stream, target);
@@ -291,14 +255,6 @@ export class LiveRooms {
         else this.#subscriptions.removeStream(stream);
       },
       ask: (ask) => void this.#answer(ask),
-      keep: keepMessage,
-      size: ({ data }) => data.length + HELD_BYTES,
-      mark: markOf,
-      suspect: (partition, _facts, isProven) => {
-        const { keeper } = this.#options;
-        const stream = this.#streamOf(partition);
-        void (isProven ? keeper.condemn(stream) : keeper.verify(stream));
-      },
       purged: (room, upTo) => this.#options.onPurgeSeen(this.#streamOf(room), room.token, upTo),
     };
   }

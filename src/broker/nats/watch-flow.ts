@@ -1,18 +1,18 @@
 import { parseRoom, type RoomName } from "../../protocol/room-name.js";
 import type { NatsLink } from "./connection.js";
 import type { EpochKeeper } from "./epoch-keeper.js";
-import { DEFAULT_FLOW_LIMITS } from "./flow/flow-limits.js";
-import { type Ask, createFlowCounters, type PartitionId, type RoomSink } from "./flow/flow-port.js";
+import type { Ask, FlowPort, PartitionId, RoomSink } from "./flow/flow-port.js";
 import { FlowRoom } from "./flow/flow-room.js";
 import { LiveFlow } from "./flow/live-flow.js";
 import { WholePartition } from "./flow/whole-partition.js";
 import type { FlowReader } from "./flow-reader.js";
 import { isTransient, reasonOf } from "./js-api.js";
 import type { NatsLimits } from "./limits.js";
-import { keepMessage, type LiveMessage, markOf } from "./live-message.js";
+import type { LiveMessage } from "./live-message.js";
 import { LiveSubscriptions } from "./live-subscriptions.js";
 import type { OpenRoom } from "./open-room.js";
 import type { StoredMessage } from "./stored-message.js";
+import { FLOW_TICK_MS, flowLimitsOf, partitionSpecOf, streamPortOf } from "./stream-flow.js";
 import type { Stream, Streams } from "./streams.js";
 import { NO_ROOM, type Subjects } from "./subjects.js";
 import { WatchedStream, type WatchedStreamPort } from "./watched-stream.js";
@@ -50,13 +50,6 @@ interface Expected {
   readonly sinceMs: number;
 }
 
-const TICK_MS = 50;
-
-/** Headers of a held message, envelope and objects, about. */
-const HELD_BYTES = 400;
-
-const ASK_MS = 15_000;
-
 /** No room: what stands in for all of a stream's in its flow. */
 const STAND_IN = parseRoom("nobody");
 
@@ -90,15 +83,7 @@ export class WatchFlow {
       onStray: () => undefined,
       onTrouble,
     });
-    const { queueMessages, sweepMs, graceMs, cursors, readBatch } = limits;
-    const flowLimits = {
-      ...DEFAULT_FLOW_LIMITS,
-      ...{ queueMessages, sweepMs, graceMs, pages: cursors, pageMessages: readBatch, askMs: ASK_MS },
-    };
-    this.#flow = new LiveFlow<StoredMessage>(this.#flowPort(), {
-      limits: flowLimits,
-      counters: createFlowCounters(),
-    });
+    this.#flow = new LiveFlow<StoredMessage>(this.#flowPort(), { limits: flowLimitsOf(limits) });
     for (const stream of streams.all()) this.#add(stream);
     if (link.connected) this.#flow.connected(performance.now());
   }
@@ -135,7 +120,7 @@ export class WatchFlow {
     const opening = { name: STAND_IN, token: NO_ROOM, sink };
     const room = this.#flow.open(watched.partition, opening, performance.now());
     this.#running.set(watched, { room, began, settle });
-    this.#clock ??= setInterval(() => this.#tick(performance.now()), TICK_MS);
+    this.#clock ??= setInterval(() => this.#tick(performance.now()), FLOW_TICK_MS);
     return began;
   }
 
@@ -191,23 +176,7 @@ export class WatchFlow {
   }
 
   #add(stream: Stream): void {
-    const spec = {
-      stream: stream.name,
-      whole: true,
-      get spread() {
-        return stream.info.replicas > 1;
-      },
-      get messages() {
-        return stream.messagesMin;
-      },
-      get ageMs() {
-        return stream.info.maxAgeMs;
-      },
-      get trims() {
-        return stream.info.isBounded;
-      },
-    };
-    const partition = this.#flow.partition(spec, performance.now());
+    const partition = this.#flow.partition(partitionSpecOf(stream, true), performance.now());
     if (!(partition instanceof WholePartition)) throw new Error(`${stream.name} is not taken whole`);
     const port = {
       ...this.#port,
@@ -245,8 +214,9 @@ export class WatchFlow {
     this.#flow.liveWhole(watched.partition, message.roomToken, message, performance.now());
   }
 
-  #flowPort(): ConstructorParameters<typeof LiveFlow<StoredMessage>>[0] {
+  #flowPort(): FlowPort<StoredMessage> {
     return {
+      ...streamPortOf(this.#options.keeper, (partition) => this.#streamOf(partition)),
       subscribe: (target) => this.#subscriptions.addStream(this.#streamOf(target)),
       unsubscribe: (target) => {
         const stream = this.#streamOf(target);
@@ -254,14 +224,6 @@ export class WatchFlow {
         this.#subscriptions.removeStream(stream);
       },
       ask: (ask) => void this.#answer(ask),
-      keep: keepMessage,
-      size: ({ data }) => data.length + HELD_BYTES,
-      mark: markOf,
-      suspect: (partition, _facts, isProven) => {
-        const { keeper } = this.#options;
-        const stream = this.#streamOf(partition);
-        void (isProven ? keeper.condemn(stream) : keeper.verify(stream));
-      },
       purged: () => undefined,
     };
   }

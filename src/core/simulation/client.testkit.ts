@@ -1,7 +1,5 @@
-import { decodeServer, encodeClient } from "../../protocol/client-wire.testkit.js";
 import type {
   AskedRate,
-  ClientFrame,
   Position,
   Rate,
   ServerFrame,
@@ -9,8 +7,10 @@ import type {
   SubscribeResult,
 } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import { PaceWatch } from "./pace-watch.testkit.js";
+import { SimulatedPeer } from "./peer.testkit.js";
 import type { Scheduler } from "./scheduler.testkit.js";
-import type { SimulatedSocket, SimulatedWorker, SocketPeer } from "./worker.testkit.js";
+import type { SimulatedWorker } from "./worker.testkit.js";
 
 export interface Wish {
   readonly room: RoomName;
@@ -52,23 +52,17 @@ interface RoomState {
  * A client written from PROTOCOL.md alone, apart from the product's own. It follows the page's rules and keeps a
  * record of what it was promised and what it got.
  */
-export class SimulatedClient implements SocketPeer {
+export class SimulatedClient extends SimulatedPeer {
   readonly name: string;
   readonly rooms = new Map<RoomName, RoomState>();
   readonly segments: Segment[] = [];
   readonly wireFaults: string[] = [];
+  readonly pace = new PaceWatch();
   sessions = new Set<string>();
-  slow = false;
   resets = 0;
   gaps = 0;
   lags = 0;
   moves = 0;
-  readonly #scheduler: Scheduler;
-  #workers: readonly SimulatedWorker[];
-  #socket: SimulatedSocket | undefined;
-  #welcomed = false;
-  #reading = false;
-  #ref = 1;
   /** Which rooms a subscribe under way asked for, in its order. */
   readonly #asked = new Map<number, readonly RoomState[]>();
   /** On this connection, by room: the last offset seen on the wire since the last answer to a subscribe. */
@@ -82,9 +76,8 @@ export class SimulatedClient implements SocketPeer {
     workers: readonly SimulatedWorker[],
     wishes: readonly Wish[],
   ) {
+    super(scheduler, workers);
     this.name = name;
-    this.#scheduler = scheduler;
-    this.#workers = workers;
     for (const wish of wishes) {
       const rate = wish.start.rate ?? "all";
       this.rooms.set(wish.room, {
@@ -97,35 +90,13 @@ export class SimulatedClient implements SocketPeer {
         segment: undefined,
       });
     }
-    this.#connect();
-  }
-
-  /** The socket has something to read. */
-  readable(): void {
-    if (this.#reading || this.slow) return;
-    this.#reading = true;
-    this.#scheduler.soon(10, () => {
-      this.#reading = false;
-      if (this.slow || this.#socket === undefined) return;
-      this.#socket.read(1 + this.#scheduler.random.below(4));
-      if (this.#socket !== undefined && this.#socket.bufferedBytes() > 0) this.readable();
-    });
-  }
-
-  /** Stops reading, or goes on. */
-  setSlow(slow: boolean): void {
-    this.slow = slow;
-    this.readable();
-  }
-
-  cut(): void {
-    this.#socket?.cut(1006);
+    this.connect();
   }
 
   /** Asks again for a room that it has: from its position, or in its first manner. */
   resubscribe(room: RoomName, afresh: boolean): void {
     const state = this.rooms.get(room);
-    if (state === undefined || !this.#welcomed) return;
+    if (state === undefined || !this.isOpen) return;
     if (afresh) state.position = undefined;
     this.#subscribe(state);
   }
@@ -133,41 +104,29 @@ export class SimulatedClient implements SocketPeer {
   /** Moves to another class, from its position. */
   setRate(room: RoomName, rate: AskedRate): void {
     const state = this.rooms.get(room);
-    if (state === undefined || !this.#welcomed) return;
+    if (state === undefined || !this.isOpen) return;
     state.rate = rate;
     this.#subscribe(state);
   }
 
-  publish(room: RoomName): void {
-    if (this.#welcomed)
-      this.#send({ type: "publish", ref: this.#ref++, room, data: "client", key: undefined });
-  }
-
-  received(bytes: Uint8Array): void {
-    for (const frame of decodeServer(bytes)) this.#frame(frame);
-  }
-
-  closed(): void {
-    this.#socket = undefined;
-    this.#welcomed = false;
-    this.#scheduler.soon(100, () => this.#connect());
-  }
-
-  #connect(): void {
+  protected override connect(): void {
+    this.pace.lost();
     this.#wireLast.clear();
     this.#wireLive.clear();
     this.#asked.clear();
-    this.#socket = this.#scheduler.random.pick(this.#workers).connect(this);
-    if (this.#socket.session !== undefined) this.sessions.add(this.#socket.session.id);
+    super.connect();
+    const session = this.socket?.session;
+    if (session !== undefined) this.sessions.add(session.id);
   }
 
-  #frame(frame: ServerFrame): void {
+  protected override take(frame: ServerFrame, sentMs: number): void {
     switch (frame.type) {
       case "welcome":
-        this.#welcomed = true;
+        this.isOpen = true;
         this.#subscribeAll();
         break;
       case "lagged":
+        this.pace.lost();
         this.lags += 1;
         this.#subscribeAll();
         break;
@@ -178,7 +137,7 @@ export class SimulatedClient implements SocketPeer {
         this.#refused(frame.ref);
         break;
       case "message":
-        this.#message(frame);
+        this.#message(frame, sentMs);
         break;
       case "live":
         this.#live(frame.room, frame.offset);
@@ -194,7 +153,7 @@ export class SimulatedClient implements SocketPeer {
 
   #subscribeAll(): void {
     const states = [...this.rooms.values()];
-    if (this.#scheduler.random.chance(0.5)) {
+    if (this.scheduler.random.chance(0.5)) {
       for (const state of states) this.#subscribe(state);
       return;
     }
@@ -202,26 +161,26 @@ export class SimulatedClient implements SocketPeer {
     const together = states.filter(
       ({ position, wish, rate }) => position !== undefined && wish.start.echo !== false && rate === "all",
     );
-    const ref = this.#ref++;
+    const ref = this.ref++;
     for (const state of together) {
       state.ref = ref;
       state.resuming = true;
     }
     this.#asked.set(ref, together);
     const rooms = together.map(({ wish, position }) => ({ room: wish.room, after: position }));
-    if (rooms.length > 0) this.#send({ type: "subscribeMany", ref, rooms, options: {} });
+    if (rooms.length > 0) this.send({ type: "subscribeMany", ref, rooms, options: {} });
     for (const state of states) if (!together.includes(state)) this.#subscribe(state);
   }
 
   #subscribe(state: RoomState): void {
     const { room, start } = state.wish;
-    state.ref = this.#ref++;
+    state.ref = this.ref++;
     this.#asked.set(state.ref, [state]);
     state.resuming = state.position !== undefined;
     const echo = start.echo === false ? { echo: false } : {};
     const from = state.position === undefined ? start : { after: state.position, ...echo };
     const options = { ...from, rate: state.rate };
-    this.#send({ type: "subscribe", ref: state.ref, room, options });
+    this.send({ type: "subscribe", ref: state.ref, room, options });
   }
 
   #answered(ref: number, result: unknown): void {
@@ -240,6 +199,7 @@ export class SimulatedClient implements SocketPeer {
   #positioned(state: RoomState, { epoch, offset, recovered }: SubscribeResult): void {
     this.#wireLast.set(state.wish.room, offset);
     this.#wireLive.delete(state.wish.room);
+    this.pace.ended(state.wish.room);
     state.current = state.rate;
     const conflated = state.rate !== "all";
     if (state.resuming && recovered && conflated === state.segment?.conflated) return;
@@ -252,6 +212,7 @@ export class SimulatedClient implements SocketPeer {
     const state = this.rooms.get(room);
     if (state?.position === undefined || state.ref !== 0) return;
     this.moves += 1;
+    this.pace.ended(room);
     state.current = rate;
     // A snapshot goes on where it is moved on its way.
     const { segment } = state;
@@ -263,6 +224,7 @@ export class SimulatedClient implements SocketPeer {
   #reset(room: RoomName, position: Position): void {
     if (this.rooms.get(room)?.ref !== 0) return;
     this.resets += 1;
+    this.pace.reset(room);
     this.#begin(room, position, false);
   }
 
@@ -298,16 +260,18 @@ export class SimulatedClient implements SocketPeer {
   }
 
   #retry(state: RoomState): void {
-    this.#scheduler.soon(100, () => {
-      if (state.ref === 0 && this.#welcomed) this.#subscribe(state);
+    this.scheduler.soon(100, () => {
+      if (state.ref === 0 && this.isOpen) this.#subscribe(state);
     });
   }
 
-  #message({ room, offset, prev, data }: ServerFrame & { type: "message" }): void {
+  #message(frame: ServerFrame & { type: "message" }, sentMs: number): void {
+    const { room, offset, prev, data } = frame;
     const state = this.rooms.get(room);
     // Until the answer to a subscribe has come, what comes belongs to the subscription before it.
     if (state === undefined || state.ref !== 0) return;
     this.#watchWire(state, offset, prev);
+    if (this.socket !== undefined) this.pace.message(frame, sentMs, this.socket);
     if (state.position === undefined || offset <= state.position.offset) return;
     if (prev > state.position.offset) {
       this.gaps += 1;
@@ -323,6 +287,7 @@ export class SimulatedClient implements SocketPeer {
     if (state?.position === undefined || state.segment === undefined || state.ref !== 0) return;
     this.#wireLast.set(room, Math.max(this.#wireLast.get(room) ?? 0, offset));
     if (state.wish.start.echo !== false) this.#wireLive.set(room, 0);
+    this.pace.began(room, state.current);
     state.segment.liveAt ??= offset;
     if (offset > state.position.offset) state.position = { epoch: state.position.epoch, offset };
   }
@@ -330,7 +295,7 @@ export class SimulatedClient implements SocketPeer {
   /** Stricter than a client must be: while nothing was dropped, the server itself keeps order, once each, no hole. */
   #watchWire(state: RoomState, offset: number, prev: number): void {
     const last = this.#wireLast.get(state.wish.room);
-    if (last === undefined || (this.#socket?.drops ?? 0) > 0) return;
+    if (last === undefined || (this.socket?.drops ?? 0) > 0) return;
     // A conflated class is behind those who join it.
     if (offset <= last && state.current === "all")
       this.wireFaults.push(`${this.name}: ${state.wish.room} ${offset} came again after ${last}`);
@@ -346,9 +311,5 @@ export class SimulatedClient implements SocketPeer {
         `${this.name}: ${state.wish.room} ${offset} is chained to ${prev}, not to ${live}`,
       );
     this.#wireLive.set(state.wish.room, offset);
-  }
-
-  #send(frame: ClientFrame): void {
-    this.#socket?.write(encodeClient(frame));
   }
 }

@@ -1,6 +1,4 @@
-import { decodeServer, encodeClient } from "../../protocol/client-wire.testkit.js";
 import type {
-  ClientFrame,
   Position,
   Rate,
   ServerFrame,
@@ -11,7 +9,8 @@ import type { RoomName } from "../../protocol/room-name.js";
 import { matchesRoom, type RoomPattern } from "../../protocol/room-pattern.js";
 import type { SimulatedBroker, Stored } from "./broker.testkit.js";
 import { PatternStreams } from "./pattern-streams.testkit.js";
-import type { SimulatedSocket, SimulatedWorker, SocketPeer } from "./worker.testkit.js";
+import { SimulatedPeer } from "./peer.testkit.js";
+import type { SimulatedWorker } from "./worker.testkit.js";
 
 /** A room that the client has by name. */
 interface Named {
@@ -34,20 +33,14 @@ interface Named {
  * A client of patterns and rooms, written from PROTOCOL.md. It checks as messages come: of each room it has all there are,
  * each once on the wire, over every change between patterns and names, unless it is told.
  */
-export class PatternClient implements SocketPeer {
+export class PatternClient extends SimulatedPeer {
   readonly patterns = new Map<RoomPattern, { ref: number; answered: boolean }>();
   readonly rooms = new Map<RoomName, Named>();
   readonly #streams: PatternStreams;
   readonly #broker: SimulatedBroker;
-  readonly #workers: readonly SimulatedWorker[];
   readonly #allRooms: readonly RoomName[];
   /** Which room a subscribe asked for. */
   readonly #asked = new Map<number, RoomName>();
-  #socket: SimulatedSocket | undefined;
-  #isOpen = false;
-  #isReading = false;
-  #slow = false;
-  #ref = 1;
   resets = 0;
   lags = 0;
   changes = 0;
@@ -59,11 +52,11 @@ export class PatternClient implements SocketPeer {
     workers: readonly SimulatedWorker[],
     allRooms: readonly RoomName[],
   ) {
+    super(broker.scheduler, workers);
     this.#allRooms = allRooms;
     this.#broker = broker;
-    this.#streams = new PatternStreams(name, broker, () => (this.#socket?.drops ?? 0) > 0);
-    this.#workers = workers;
-    this.#connect();
+    this.#streams = new PatternStreams(name, broker, () => (this.socket?.drops ?? 0) > 0);
+    this.connect();
   }
 
   get faults(): readonly string[] {
@@ -74,74 +67,39 @@ export class PatternClient implements SocketPeer {
     return this.#streams.delivered;
   }
 
-  readable(): void {
-    if (this.#isReading || this.#slow) return;
-    this.#isReading = true;
-    const { scheduler } = this.#broker;
-    scheduler.soon(10, () => {
-      this.#isReading = false;
-      if (this.#slow || this.#socket === undefined) return;
-      this.#socket.read(1 + scheduler.random.below(4));
-      if (this.#socket !== undefined && this.#socket.bufferedBytes() > 0) this.readable();
-    });
-  }
-
-  setSlow(slow: boolean): void {
-    this.#slow = slow;
-    this.readable();
-  }
-
-  get isSlow(): boolean {
-    return this.#slow;
-  }
-
-  cut(): void {
-    this.#socket?.cut(1006);
-  }
-
-  received(bytes: Uint8Array): void {
-    for (const frame of decodeServer(bytes)) this.#frame(frame);
-  }
-
-  closed(): void {
-    this.#socket = undefined;
-    this.#isOpen = false;
+  override closed(): void {
+    super.closed();
     this.#forgetStreams();
-    this.#broker.scheduler.soon(100, () => this.#connect());
-  }
-
-  publish(room: RoomName): void {
-    if (this.#isOpen) this.#send({ type: "publish", ref: this.#ref++, room, data: "own", key: undefined });
   }
 
   togglePattern(pattern: RoomPattern): void {
-    if (!this.#isOpen) return;
-    if (!this.patterns.has(pattern) || this.#broker.scheduler.random.chance(0.2)) {
+    if (!this.isOpen) return;
+    if (!this.patterns.has(pattern) || this.scheduler.random.chance(0.2)) {
       this.#subscribePattern(pattern);
       return;
     }
     this.patterns.delete(pattern);
-    this.#send({ type: "unsubscribePattern", ref: this.#ref++, pattern });
+    this.send({ type: "unsubscribePattern", ref: this.ref++, pattern });
     this.#uncover();
   }
 
   toggleRoom(room: RoomName, start: SubscribeOptions): void {
-    if (!this.#isOpen) return;
+    if (!this.isOpen) return;
     const named = this.rooms.get(room);
-    if (named?.unsubscribing === 0 && !this.#broker.scheduler.random.chance(0.3)) {
-      named.unsubscribing = this.#ref++;
+    if (named?.unsubscribing === 0 && !this.scheduler.random.chance(0.3)) {
+      named.unsubscribing = this.ref++;
       named.told = false;
-      this.#send({ type: "unsubscribe", ref: named.unsubscribing, room });
+      this.send({ type: "unsubscribe", ref: named.unsubscribing, room });
     } else if (named === undefined || named.unsubscribing === 0) {
       const before = {
         position: undefined,
         known: false,
         rate: "all" as const,
         told: false,
-        firstRef: this.#ref,
+        firstRef: this.ref,
       };
       const next = { ...(named ?? before), start, waiting: true, ref: 0, unsubscribing: 0 };
-      if (start.after === undefined && this.#broker.scheduler.random.chance(0.5)) next.position = undefined;
+      if (start.after === undefined && this.scheduler.random.chance(0.5)) next.position = undefined;
       this.rooms.set(room, next);
       this.#subscribe(room, next);
     }
@@ -152,14 +110,10 @@ export class PatternClient implements SocketPeer {
     this.#streams.checkEnd();
   }
 
-  #connect(): void {
-    this.#socket = this.#broker.scheduler.random.pick(this.#workers).connect(this);
-  }
-
-  #frame(frame: ServerFrame): void {
+  protected override take(frame: ServerFrame): void {
     switch (frame.type) {
       case "welcome":
-        this.#isOpen = true;
+        this.isOpen = true;
         this.#subscribeAll();
         break;
       case "lagged":
@@ -281,8 +235,8 @@ export class PatternClient implements SocketPeer {
   }
 
   #later(run: () => unknown): void {
-    this.#broker.scheduler.soon(100, () => {
-      if (this.#isOpen) run();
+    this.scheduler.soon(100, () => {
+      if (this.isOpen) run();
     });
   }
 
@@ -306,7 +260,7 @@ export class PatternClient implements SocketPeer {
   }
 
   #subscribeAll(): void {
-    const { random } = this.#broker.scheduler;
+    const { random } = this.scheduler;
     const all: (() => void)[] = [...this.patterns.keys()].map(
       (pattern) => () => this.#subscribePattern(pattern),
     );
@@ -321,23 +275,23 @@ export class PatternClient implements SocketPeer {
   }
 
   #leaveForGood(room: RoomName): void {
-    if (!this.rooms.has(room)) this.#send({ type: "unsubscribe", ref: this.#ref++, room });
+    if (!this.rooms.has(room)) this.send({ type: "unsubscribe", ref: this.ref++, room });
   }
 
   #subscribePattern(pattern: RoomPattern): void {
     const answered = this.patterns.get(pattern)?.answered ?? false;
-    const entry = { ref: this.#ref++, answered };
+    const entry = { ref: this.ref++, answered };
     this.patterns.set(pattern, entry);
-    this.#send({ type: "subscribePattern", ref: entry.ref, pattern, options: {} });
+    this.send({ type: "subscribePattern", ref: entry.ref, pattern, options: {} });
   }
 
   #subscribe(room: RoomName, named: Named): void {
-    named.ref = this.#ref++;
+    named.ref = this.ref++;
     this.#asked.set(named.ref, room);
     named.waiting = true;
     const options = named.position === undefined ? named.start : { after: named.position };
     const rate = named.start.rate === undefined ? {} : { rate: named.start.rate };
-    this.#send({ type: "subscribe", ref: named.ref, room, options: { ...options, ...rate } });
+    this.send({ type: "subscribe", ref: named.ref, room, options: { ...options, ...rate } });
   }
 
   #isMeant(room: RoomName): boolean {
@@ -355,9 +309,5 @@ export class PatternClient implements SocketPeer {
   #forgetStreams(): void {
     this.#streams.forget();
     for (const entry of this.patterns.values()) entry.answered = false;
-  }
-
-  #send(frame: ClientFrame): void {
-    this.#socket?.write(encodeClient(frame));
   }
 }

@@ -70,6 +70,15 @@ export class Scheduler {
     this.after(this.random.next() * delayMs, run);
   }
 
+  /** Again and again, from the first time after half a period to one and a half, each later one the same after the one before. */
+  every(periodMs: number, untilMs: number, run: () => void): void {
+    this.after(periodMs * (0.5 + this.random.next()), () => {
+      if (this.nowMs >= untilMs) return;
+      run();
+      this.every(periodMs, untilMs, run);
+    });
+  }
+
   delay(delayMs: number): Promise<void> {
     return new Promise((resolve) => this.soon(delayMs, resolve));
   }

@@ -2,30 +2,13 @@ import { decode } from "@msgpack/msgpack";
 import type { Rate } from "../../protocol/frames.js";
 import { dataOf, isRemoval, type Message } from "../../protocol/message.js";
 import { parseRoom, type RoomName } from "../../protocol/room-name.js";
-import { DEFAULT_LIMITS, type Limits } from "../limits.js";
 import { DEFAULT_ROOM_SETTINGS, type RoomSettings } from "../settings.js";
-import { SimulatedBroker } from "./broker.testkit.js";
+import type { SimulatedBroker } from "./broker.testkit.js";
 import { type Segment, SimulatedClient, type Wish } from "./client.testkit.js";
-import { Scheduler } from "./scheduler.testkit.js";
-import { SimulatedWorker } from "./worker.testkit.js";
+import { SimulatedDeployment } from "./deployment.testkit.js";
+import type { Scheduler } from "./scheduler.testkit.js";
 
 const CHAOS_MS = 2_000;
-const QUIET_MS = 8_000;
-
-/** Small bounds, so that every one of them is met. */
-const LIMITS: Limits = {
-  ...DEFAULT_LIMITS,
-  // Above the watermark plus one chunk, as every configuration must be.
-  bufferBytes: 18_000,
-  lowWatermarkBytes: 500,
-  ringMessages: 6,
-  ringBytes: 60_000,
-  historyMessages: 5,
-  roomLingerMs: 500,
-  replayBytesPerTick: 20_000,
-  softWatermarkBytes: 4_000,
-  slowMs: 2_000,
-};
 
 const RATES: readonly Rate[] = ["all", 20, 4];
 const FLOW: RoomSettings = { ...DEFAULT_ROOM_SETTINGS, rates: RATES };
@@ -37,10 +20,6 @@ const SETTINGS: Record<string, RoomSettings> = {
 
 /** So little that classes are flushed before their time, and so much that they never are. */
 const CONFLATION_BYTES = [500, 1_000_000, 1_000_000];
-
-/** A lane a socket, a few, and one for all. */
-const LANE_SOCKETS = [1, 2, 3, 1_000];
-const TURN_MS = [2, 2, 30];
 
 const ROOMS = ["plain.a", "plain.b", "plain.c", "plain.d", "keyed.a", "keyed.b"].map(parseRoom);
 const settingsOf = (room: RoomName): RoomSettings =>
@@ -64,32 +43,22 @@ export interface Outcome {
 
 /** Runs one seed: publishers, workers, a broker that restarts, torn links, slow and broken sockets; then quiet. */
 export async function simulate(seed: number): Promise<Outcome> {
-  const scheduler = new Scheduler(seed);
-  const { random } = scheduler;
-  const broker = new SimulatedBroker(scheduler, settingsOf);
-  const limits = {
-    ...LIMITS,
-    laneSockets: random.pick(LANE_SOCKETS),
-    conflationBytes: random.pick(CONFLATION_BYTES),
-  };
-  // How long a turn of the loop takes: in long ones much comes in while lanes wait.
-  const turnMs = random.pick(TURN_MS);
-  const workers = Array.from({ length: 1 + random.below(3) }, (_, index) => {
-    return new SimulatedWorker(`w${index}`, scheduler, broker.link(), settingsOf, limits, turnMs);
+  const deployment = new SimulatedDeployment(seed, {
+    settingsOf,
+    limits: (random) => ({ roomLingerMs: 500, conflationBytes: random.pick(CONFLATION_BYTES) }),
+    workersMax: 3,
+    chaosMs: CHAOS_MS,
+    quietMs: 8_000,
+    sweepMs: 250,
   });
+  const { scheduler, broker, workers } = deployment;
+  const { random } = scheduler;
   for (let count = random.below(10); count > 0; count -= 1) publish(broker, scheduler);
   const clients = Array.from({ length: 2 + random.below(6) }, (_, index) => {
     return new SimulatedClient(`c${index}`, scheduler, workers, wishes(scheduler));
   });
-  every(scheduler, 250, Number.POSITIVE_INFINITY, () => {
-    for (const worker of workers) worker.engine.sweep(scheduler.nowMs);
-  });
-  chaos(scheduler, broker, clients);
-  await scheduler.runUntil(CHAOS_MS);
-  for (const client of clients) client.setSlow(false);
-  broker.away = false;
-  await scheduler.runUntil(CHAOS_MS + QUIET_MS);
-  return outcome(broker, workers, clients);
+  await deployment.run(clients, () => chaos(deployment, clients));
+  return outcome(deployment, clients);
 }
 
 /** Most of the rooms, or just one: then its topic is the socket's last. */
@@ -112,53 +81,40 @@ function publish(broker: SimulatedBroker, { random }: Scheduler, room = random.p
   broker.store({ room, key: settingsOf(room).state ? `k${random.below(4)}` : undefined }, bytes);
 }
 
-function every(scheduler: Scheduler, periodMs: number, untilMs: number, run: () => void): void {
-  scheduler.after(periodMs * (0.5 + scheduler.random.next()), () => {
-    if (scheduler.nowMs >= untilMs) return;
-    run();
-    every(scheduler, periodMs, untilMs, run);
-  });
-}
-
-/** Each run has its own mixture of troubles, some of them none at all. */
-function chaos(scheduler: Scheduler, broker: SimulatedBroker, clients: readonly SimulatedClient[]): void {
+function chaos(deployment: SimulatedDeployment, clients: readonly SimulatedClient[]): void {
+  const { scheduler, broker } = deployment;
   const { random } = scheduler;
-  const sometimes = (periodMs: number, run: () => void): void => {
-    if (random.chance(0.7)) every(scheduler, periodMs * (0.5 + random.next()), CHAOS_MS, run);
-  };
-  every(scheduler, 5 + random.below(40), CHAOS_MS, () => {
+  deployment.often(5 + random.below(40), () => {
     for (let burst = random.chance(0.1) ? random.below(30) : 1; burst > 0; burst -= 1)
       publish(broker, scheduler);
   });
   // Long ones do not pack, so that a tick has several chunks for a room, of which a socket may lose any.
-  sometimes(200, () => {
+  deployment.sometimes(200, () => {
     const room = random.pick(ROOMS);
     for (let burst = random.below(10); burst > 0; burst -= 1) publish(broker, scheduler, room, 9_000);
   });
-  sometimes(100, () => random.pick(clients).publish(random.pick(ROOMS)));
-  sometimes(300, () => {
+  deployment.sometimes(100, () => random.pick(clients).publish(random.pick(ROOMS)));
+  deployment.sometimes(300, () => {
     const client = random.pick(clients);
-    client.setSlow(!client.slow);
+    client.setSlow(!client.isSlow);
   });
-  sometimes(600, () => random.pick(clients).cut());
-  sometimes(400, () => random.pick(clients).resubscribe(random.pick(ROOMS), random.chance(0.3)));
-  sometimes(200, () => random.pick(clients).setRate(random.pick(ROOMS), random.pick(RATES)));
-  sometimes(500, () => random.pick(broker.links).tear());
-  sometimes(150, () => {
+  deployment.sometimes(600, () => random.pick(clients).cut());
+  deployment.sometimes(400, () => random.pick(clients).resubscribe(random.pick(ROOMS), random.chance(0.3)));
+  deployment.sometimes(200, () => random.pick(clients).setRate(random.pick(ROOMS), random.pick(RATES)));
+  deployment.sometimes(500, () => random.pick(broker.links).tear());
+  deployment.sometimes(150, () => {
     broker.away = !broker.away;
   });
   if (random.chance(0.2)) scheduler.soon(CHAOS_MS, () => broker.restart());
   // So often that lanes stand on both sides of a reset, and of several.
-  if (random.chance(0.2)) every(scheduler, 20 + random.below(200), CHAOS_MS, () => broker.restart());
+  if (random.chance(0.2)) deployment.often(20 + random.below(200), () => broker.restart());
 }
 
-function outcome(
-  broker: SimulatedBroker,
-  workers: readonly SimulatedWorker[],
-  clients: readonly SimulatedClient[],
-): Outcome {
+function outcome(deployment: SimulatedDeployment, clients: readonly SimulatedClient[]): Outcome {
+  const { broker, workers } = deployment;
   const faults = clients.flatMap((client) => [
     ...client.wireFaults,
+    ...client.pace.faults,
     ...client.segments.flatMap((segment, index) =>
       checkSegment(broker, client, segment, laterOf(client, segment, index)),
     ),
@@ -171,21 +127,19 @@ function outcome(
   }
   const sum = (of: (client: SimulatedClient) => number): number =>
     clients.reduce((total, client) => total + of(client), 0);
-  const count = (of: (worker: SimulatedWorker) => number): number =>
-    workers.reduce((total, worker) => total + of(worker), 0);
   return {
     faults,
     delivered: sum(({ segments }) => segments.reduce((total, { delivered }) => total + delivered.length, 0)),
     resets: sum(({ resets }) => resets),
     lags: sum(({ lags }) => lags),
     gaps: sum(({ gaps }) => gaps),
-    drops: count(({ counters }) => counters.dropped),
-    historyReads: count(({ counters }) => counters.historyReads),
-    laneWaits: count(({ counters }) => counters.laneWaits),
-    conflated: count(({ counters }) => counters.conflated),
-    conflationOverflows: count(({ counters }) => counters.conflationOverflows),
+    drops: deployment.count(({ counters }) => counters.dropped),
+    historyReads: deployment.count(({ counters }) => counters.historyReads),
+    laneWaits: deployment.count(({ counters }) => counters.laneWaits),
+    conflated: deployment.count(({ counters }) => counters.conflated),
+    conflationOverflows: deployment.count(({ counters }) => counters.conflationOverflows),
     moves: sum(({ moves }) => moves),
-    restored: count(({ counters }) => counters.restored),
+    restored: deployment.count(({ counters }) => counters.restored),
   };
 }
 
