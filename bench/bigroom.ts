@@ -134,7 +134,7 @@ function report(options: Options, names: readonly ServerName[], all: readonly Me
       `${digits(deliveries)} deliveries; none missing, doubled or out of order.`,
     ],
     invalid: Subscribers.invalid(all.map(({ window }) => window)),
-    raw: all.map(({ stalls, window: { latency, ...window } }) => ({
+    raw: all.map(({ stalls, window: { latency, last: _, clientDelay: __, ...window } }) => ({
       stalls,
       ...window,
       latencyMicros: { p50: latency.quantile(0.5), p99: latency.quantile(0.99), max: latency.max },

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -9,6 +9,7 @@ import { contenderOf } from "./peers/board-turn.js";
 import { PEERS } from "./peers/catalog.js";
 import { comparePage } from "./peers/plot.js";
 import { type Entry, standings, tablesOf } from "./peers/standings.js";
+import { ownVersion, revision } from "./support/environment.js";
 
 const SMALL = ["--subscribers=20", "--seconds=0.1", "--bursts=1,5", "--deliveries-per-second=400"];
 const BOARD = ["--boards=fanwire:all,ws", "--board-clients=5", "--board-updates=500"];
@@ -53,6 +54,13 @@ test("compare measures fanwire and peers on the same work, and goes on where it 
     table?.rows.filter((_, at) => at === 0 || at === 3).map(([label]) => label),
   );
   assert.ok(statSync(results).mtimeMs >= written);
+  const build = `fanwire ${ownVersion()} ${revision()}`;
+  const known = readFileSync(results, "utf8");
+  assert.ok(known.includes(build));
+  writeFileSync(results, known.replaceAll(build, "fanwire 0.0.0 none"));
+  const [older] = await compare.run([...args, "--peers=fanwire,ws", "--max-minutes=0"]);
+  assert.match(older?.incomplete ?? "", /^1 turns/, "what another build did is not this one's");
+  writeFileSync(results, known);
   const [cut, cutMarket] = await compare.run([
     ...args,
     ...["--peers=fanwire,ws", "--rounds=2", "--max-minutes=0"],

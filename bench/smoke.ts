@@ -80,7 +80,7 @@ async function ratioOf(
     ...args,
     `--repetitions=${repetitions}`,
     `--subscribers=${subscribers}`,
-    "--servers=engine,bare",
+    ...["--servers=engine,bare", "--no-watch"],
   ]);
   const raw = table?.raw as { ratios: readonly Ratio[] } | undefined;
   const [first] = raw?.ratios ?? [];

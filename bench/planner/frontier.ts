@@ -1,5 +1,4 @@
 import type { Window } from "../support/contest.js";
-import type { PublishPlan } from "../support/schedule.js";
 import { CLIENT_BUSY_MAX } from "../support/validity.js";
 import type { Calibration } from "./calibration.js";
 import type { Crowd, Point } from "./design.js";
@@ -15,7 +14,7 @@ const TRIES = 3;
 /** Between two steps of the search. */
 const STEP = 1.6;
 /** Deliveries a second to begin with: what everybody manages. */
-const FIRST_PER_SECOND = 20_000;
+const FIRST_PER_SECOND = 50_000;
 /** A window has some of them at the least. */
 const BATCHES_MIN = 4;
 
@@ -53,8 +52,7 @@ export async function measureFrontier(
 async function climb(crowd: Crowd, stages: Stages, seconds: number, stepsMax: number): Promise<Found> {
   let best: Found = { connections: crowd.subscribers, deliveriesPerSecond: 0, p99Micros: 0, bound: "steps" };
   for (let step = 0, rate = firstRate(crowd); step < stepsMax; step++, rate *= STEP) {
-    const plan: PublishPlan = {
-      rooms: 1,
+    const plan = {
       rate,
       burst: FRONTIER_BATCH,
       bytes: FRONTIER_BYTES,

@@ -58,5 +58,7 @@ test("the text has the answer, what binds and the uncertainty", () => {
 test("a file that is no calibration is refused with what is wrong", () => {
   assert.throws(() => parseCalibration("{"), /no JSON/);
   assert.throws(() => parseCalibration('{"format":"other"}'), /no calibration of this version/);
+  assert.throws(() => parseCalibration("null"), /no calibration of this version/);
+  assert.throws(() => parseCalibration('{"format":"fanwire-calibration/1"}'), /another version.*anew/);
   assert.deepEqual(parseCalibration(JSON.stringify(CALIBRATION)), CALIBRATION);
 });

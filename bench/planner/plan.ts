@@ -122,7 +122,7 @@ export function planFor(wish: Wish, calibration: Calibration): Plan {
  * What one client gets. Updates of a room come at random times; with a rate of r, of a room whose updates come u times a
  * second there is one in an interval with the chance 1 − e^(−u/r), and so with a write for all rooms together.
  */
-function clientOf(wish: Wish, { prices, memory }: Calibration): Plan["perClient"] {
+function clientOf(wish: Wish, { prices, restMs, memory }: Calibration): Plan["perClient"] {
   const { roomsPerClient, rooms, updates, rate, batch } = wish;
   const wanted = (updates * roomsPerClient) / rooms;
   const perRoom = updates / rooms;
@@ -130,7 +130,7 @@ function clientOf(wish: Wish, { prices, memory }: Calibration): Plan["perClient"
   const turns = rate === "all" ? updates / batch : rate;
   const writes = turns === 0 ? 0 : turns * (1 - Math.exp(-wanted / turns));
   const bytes = deliveries * (wish.bytes + MESSAGE_BYTES);
-  const cold = writes === 0 ? 0 : writes * coldShare(writes);
+  const cold = writes === 0 ? 0 : writes * coldShare(writes, restMs);
   const work: Work = {
     write: writes,
     cold,

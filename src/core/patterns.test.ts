@@ -222,6 +222,34 @@ test("a room by its name that is asked for again and refused goes on by patterns
   assert.equal(rig.counters.patternGaps, 1);
 });
 
+test("a room whose subscribe was not answered yet comes by patterns, also where it was asked for twice", async () => {
+  let letGo: () => void = () => assert.fail("no history was asked for");
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const wrap = (broker: Broker): Broker => ({
+    publish: (outgoing) => broker.publish(outgoing),
+    open: (room, sink) => broker.open(room, sink),
+    close: (room) => broker.close(room),
+    watch: (pattern, watcher) => broker.watch(pattern, watcher),
+    unwatch: (pattern) => broker.unwatch(pattern),
+    history: (room, from, limit) => gate.then(() => broker.history(room, from, limit)),
+    state: (room) => broker.state(room),
+    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
+    stop: (ms) => broker.stop(ms),
+  });
+  const rig = new EngineRig({}, wrap);
+  const one = await welcomed(rig);
+  for (const ref of [2, 3]) assert.deepEqual(await one.subscribe("chat.a", { last: 9 }, ref), []);
+  assert.deepEqual(told(await one.ask(subscribe("chat.*"))), ["ok"]);
+  await rig.publish("chat.a", 1);
+  await rig.settle();
+  assert.deepEqual(told(one.socket.take()), ["chat.a 1"]);
+  letGo();
+  await rig.settle();
+  assert.deepEqual(told(one.socket.take()).sort(), ["chat.a 1", "error", "live", "ok"]);
+});
+
 /** A broker whose watcher is in the test's hand. */
 function watched(): { rig: EngineRig; watcher: () => Watcher; patterns: Set<RoomPattern> } {
   const patterns = new Set<RoomPattern>();
