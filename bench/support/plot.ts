@@ -14,7 +14,7 @@ export interface Plot {
   readonly places: readonly string[];
   /** What the values are, with their unit. */
   readonly y: string;
-  /** For values that are far apart. */
+  /** For values that are far apart; of lines only, as what a bar stands for is its length. */
   readonly isLogarithmic?: boolean;
   readonly series: readonly Series[];
 }
@@ -23,7 +23,7 @@ const WIDTH = 640;
 const HEIGHT = 320;
 const LEFT = 70;
 const RIGHT = 16;
-const TOP = 34;
+const TOP = 44;
 const BOTTOM = 54;
 const TICKS = 5;
 /** Told apart in light and dark, and by who sees no red. */
@@ -58,13 +58,14 @@ function figure(plot: Plot): string {
   const scale = new Scale(plot);
   const drawn = plot.kind === "bars" ? bars(plot, scale) : lines(plot, scale);
   const middle = (TOP + HEIGHT - BOTTOM) / 2;
+  const y = scale.isLogarithmic ? `${plot.y}, logarithmic` : plot.y;
   return `<figure>
 <figcaption>${escapeHtml(plot.title)}</figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(plot.title)}">
 ${scale.ticks.map((tick) => ruleAt(tick, scale)).join("")}
 ${drawn}
 <text class="soft" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 10}" text-anchor="middle">${escapeHtml(plot.x)}</text>
-<text class="soft" x="16" y="${middle}" text-anchor="middle" transform="rotate(-90 16 ${middle})">${escapeHtml(plot.y)}</text>
+<text class="soft" x="16" y="${middle}" text-anchor="middle" transform="rotate(-90 16 ${middle})">${escapeHtml(y)}</text>
 ${plot.series.length > 1 ? legend(plot.series) : ""}
 </svg>
 </figure>`;
@@ -73,11 +74,14 @@ ${plot.series.length > 1 ? legend(plot.series) : ""}
 /** From values to heights. */
 class Scale {
   readonly ticks: readonly number[];
+  readonly isLogarithmic: boolean;
   readonly #low: number;
   readonly #high: number;
   readonly #map: (value: number) => number;
 
-  constructor({ series, isLogarithmic = false }: Plot) {
+  constructor({ kind, series, isLogarithmic: isAsked = false }: Plot) {
+    const isLogarithmic = isAsked && kind === "lines";
+    this.isLogarithmic = isLogarithmic;
     const values = series.flatMap((one) => one.values.filter((value) => value !== undefined));
     const high = Math.max(...values, 0);
     this.#map = isLogarithmic ? Math.log10 : (value) => value;

@@ -99,10 +99,11 @@ test("own messages are left out of a class, and the position moves past them", a
   const other = await member(rig, "chat.a", 10);
   await client.subscribe("chat.a", { rate: 10, echo: false });
   client.socket.take();
-  await client.ask(
+  const own = await client.ask(
     { type: "publish", ref: 0, room: parseRoom("chat.a"), data: 1, key: "mine" },
     { type: "publish", ref: 0, room: parseRoom("chat.a"), data: 2, key: "mine" },
   );
+  assert.deepEqual(messagesOf(own), []);
   assert.deepEqual(seen(other.socket.take()), ["0>2 mine"]);
   await rig.publish("chat.a", 3, "theirs");
   await rig.advance(100);
