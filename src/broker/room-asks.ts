@@ -135,7 +135,7 @@ export class RoomAsks {
 }
 
 /** The part of a page after a position that lies in it. */
-export function pageAfter({ messages, more, head }: FoundPage, after: number, limit: number): HistoryPage {
+function pageAfter({ messages, more, head }: FoundPage, after: number, limit: number): HistoryPage {
   const index = indexAfter(messages, after);
   const part = index === 0 && messages.length <= limit ? messages : messages.slice(index, index + limit);
   return { kind: "page", messages: part, more: more || index + part.length < messages.length, head };

@@ -28,7 +28,7 @@ export interface RoomCounts {
 /** Of each list. Who puts the lists of several workers together shows fewer. */
 export const LARGEST_MAX = 20;
 /** Rooms asked for by name at once. */
-export const NAMED_MAX = 64;
+const NAMED_MAX = 64;
 /** Rooms that one step looks at: about a millisecond. 100,000 rooms are gone through in five steps. */
 const STEP_ROOMS = 20_000;
 /** A pass that began longer ago says nothing about now. */

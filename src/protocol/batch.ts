@@ -6,7 +6,7 @@ import { checkData, type DataLimits, dataFromValue, parseJson } from "./transcod
 import { valueEnd } from "./value.js";
 
 /** UTF-8 bytes of an idempotency id. */
-export const ID_BYTES_MAX = 256;
+const ID_BYTES_MAX = 256;
 
 /** One message of a batch. */
 export interface BatchItem {

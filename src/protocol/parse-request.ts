@@ -16,7 +16,7 @@ import { utf8Length } from "./text.js";
 import type { DecodeLimits } from "./wire.js";
 
 export const REF_MAX = 0xffffffff;
-export const EPOCH_BYTES_MAX = 64;
+const EPOCH_BYTES_MAX = 64;
 
 /** What `last` and `limit` may say at the most; how much a server gives at once is its own limit. */
 const COUNT_MAX = 0xffffffff;

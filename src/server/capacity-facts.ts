@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { parseOpenFilesMax } from "./open-files.js";
 
 /** Settings of the Linux kernel that bound connections, as `sysctl` names them. */
-export const KERNEL_SETTINGS = [
+const KERNEL_SETTINGS = [
   "fs.nr_open",
   "fs.file-max",
   "net.core.somaxconn",

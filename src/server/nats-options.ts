@@ -40,7 +40,7 @@ export function provisionOptionsOf(config: Config, access: NatsAccess): Provisio
   };
 }
 
-export function namespaceSettingsOf({ defaults, namespaces, nats }: Config): NamespaceSettings {
+function namespaceSettingsOf({ defaults, namespaces, nats }: Config): NamespaceSettings {
   const byName = Object.fromEntries(
     Object.entries(namespaces).map(([name, own]) => [name, resolveSettings(own, defaults)]),
   );

@@ -7,7 +7,7 @@ import type { TestNode } from "./node.testkit.js";
 import { askPresence, Tab, tokenOf } from "./presence.testkit.js";
 
 /** One that only counts and one that lists its members; the hash puts them on both hubs of two. */
-export const HALL = "hall.a";
+const HALL = "hall.a";
 export const LOBBY = "lobby.a";
 const ROOMS = [HALL, LOBBY];
 /** Fewer than guests: some have many tabs. */

@@ -13,7 +13,7 @@ export interface RestartRules {
  * seconds of waiting besides the starts: nothing that passes by itself should take a node down, nothing that does not
  * should spin.
  */
-export const DEFAULT_RESTART_RULES: RestartRules = Object.freeze({
+const DEFAULT_RESTART_RULES: RestartRules = Object.freeze({
   delayMsMin: 50,
   delayMsMax: 5_000,
   healthyMs: 10_000,

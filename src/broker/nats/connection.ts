@@ -164,11 +164,6 @@ export class NatsLink {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Another server's turn, where one stands still without the connection breaking. */
-  async moveOn(): Promise<void> {
-    await this.connection.reconnect().catch(() => undefined);
-  }
-
   async close(): Promise<void> {
     this.#closing = true;
     await this.connection.close().catch(() => undefined);

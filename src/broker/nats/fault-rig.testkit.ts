@@ -132,19 +132,6 @@ export class FaultRig {
     this.books.whisper(this.members.map(({ broker }) => broker));
   }
 
-  /** The server that carries a node's live flow. */
-  async serverOf(node: number): Promise<NatsServer> {
-    let index = -1;
-    const find = (): boolean => {
-      index = this.ways[node]?.findIndex((way) => way.carries(NODE)) ?? -1;
-      return index >= 0;
-    };
-    await until(`node ${node} to be connected`, find);
-    const server = this.servers[index];
-    if (server === undefined) throw new Error(`there is no server ${index}`);
-    return server;
-  }
-
   /** Lets a node be connected to one server and no other; the others stay within its reach. */
   async attach(node: number, server: NatsServer): Promise<void> {
     const ways = this.ways[node] ?? [];

@@ -21,7 +21,6 @@ export class ApiError extends Error {
 export const ERR_CODE = {
   streamNotFound: 10_059,
   messageNotFound: 10_037,
-  consumerNotFound: 10_014,
   wrongLastSequence: 10_071,
   /** A cluster that has just formed says so for a while. */
   noSuitablePeers: 10_005,

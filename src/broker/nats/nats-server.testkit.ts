@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { ACCOUNT_PASSWORDS, accountsForTests } from "./nats-accounts.testkit.js";
 
 /** The server under test: Debian's, or another by FANWIRE_NATS_SERVER. */
-export const NATS_BINARY = process.env.FANWIRE_NATS_SERVER ?? "/usr/sbin/nats-server";
+const NATS_BINARY = process.env.FANWIRE_NATS_SERVER ?? "/usr/sbin/nats-server";
 
 /** A server that does not come up within this time does not come up. */
 const READY_MS = 20_000;

@@ -20,7 +20,7 @@ export interface Purge {
 export const ANY_ROOM = "~";
 
 /** About half of what a server takes as one message. */
-export const PURGES_MAX = 2_000;
+const PURGES_MAX = 2_000;
 
 const schema = z.object({
   version: z.literal(1),

@@ -47,7 +47,7 @@ export interface Purging {
 }
 
 /** Rooms in one go. */
-export const PURGE_ROOMS_MAX = 500;
+const PURGE_ROOMS_MAX = 500;
 
 const DEADLINE_MS = 30_000;
 const JETSTREAM_MS = 15_000;

@@ -17,7 +17,7 @@ const COST = {
 export const PASS_ROOMS_MIN = 4;
 
 /** Subjects in the filter of one consumer: its configuration must stay a small message. */
-export const FILTERS_MAX = 1_000;
+const FILTERS_MAX = 1_000;
 
 /** What is asked of one room: everything after a position. */
 export interface Span {

@@ -71,7 +71,7 @@ export function rightsOfNode(
  * @returns Coded `forbidden`, naming every right that is missing; undefined: none is.
  * @throws Error where the connection is lost meanwhile.
  */
-export async function lackOfRights(link: NatsLink, rights: Rights): Promise<CodedError | undefined> {
+async function lackOfRights(link: NatsLink, rights: Rights): Promise<CodedError | undefined> {
   const { connection, inboxPrefix } = link;
   const missing: string[] = [];
   const note = (cause: Error | null): void => {

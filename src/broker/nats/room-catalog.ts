@@ -10,7 +10,7 @@ import type { Stream, Streams } from "./streams.js";
 import { decodeRoom, encodeRoom, tokensOf } from "./subjects.js";
 
 /** Subjects gone through for a list: rooms, or keys of rooms. As many rooms as one memory broker knows; some 10 MB of JSON. */
-export const CATALOG_SUBJECTS_MAX = 200_000;
+const CATALOG_SUBJECTS_MAX = 200_000;
 /** Streams asked at once: each answer may be megabytes. */
 const STREAMS_AT_ONCE = 4;
 const RETRY_MS = 500;

@@ -81,8 +81,8 @@ export interface NatsBrokerOptions {
   readonly onSinkError?: (cause: unknown, room: RoomName) => void;
 }
 
-export const DEFAULT_PARTITIONS = 64;
-export const DEFAULT_PREFIX = "fw";
+const DEFAULT_PARTITIONS = 64;
+const DEFAULT_PREFIX = "fw";
 
 const START_MS = 30_000;
 

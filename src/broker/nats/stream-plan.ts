@@ -54,16 +54,16 @@ export interface NamespaceSettings {
 export type StoredSettings = Pick<RoomSettings, "history" | "state" | "ephemeral">;
 
 /** Messages that a room or key keeps beyond its history: as many may come while a page of it is read. */
-export const MESSAGES_MORE = 100;
+const MESSAGES_MORE = 100;
 
 /** Some times the interval of sweeps, which find the holes; also longer than {@link DUPLICATE_WINDOW_SECONDS}. */
-export const SECONDS_MIN = 300;
+const SECONDS_MIN = 300;
 
 /** How long the server knows a message's id. The server wants no more than the age. */
 export const DUPLICATE_WINDOW_SECONDS = 120;
 
 /** Sets of streams in one deployment. Each is as many streams as there are partitions, and a stream costs the server. */
-export const SETS_MAX = 8;
+const SETS_MAX = 8;
 
 /** @throws RangeError where a set's name is not valid or there are more than {@link SETS_MAX}. */
 export function planStreams(settings: NamespaceSettings, subjects: Subjects): StreamPlan {

@@ -163,7 +163,7 @@ export function setName(name: string, keyed: boolean): SetName {
   return Object.freeze({ name, keyed, suffix: name === "" ? "" : `-${name}` });
 }
 
-export const PARTITIONS_MAX = 1_024;
+const PARTITIONS_MAX = 1_024;
 
 const NAME = /^[a-z][a-z0-9]{0,15}$/;
 const NAME_ALLOWED = "1 to 16 of a-z 0-9, a letter first";

@@ -50,10 +50,6 @@ class World {
     this.watched.begun([]);
   }
 
-  get isOpening(): boolean {
-    return this.#settle !== undefined;
-  }
-
   watch(): void {
     if (this.partition.reached >= this.stored) return;
     this.partition.reached += 1;

@@ -45,10 +45,10 @@ export function listLimits({ presenceMembers }: Pick<Limits, "presenceMembers">)
 }
 
 /** Names and data of a room's list. */
-export const LIST_BYTES_MAX = 16_000;
+const LIST_BYTES_MAX = 16_000;
 
 /** As a member is known to others: by the token's subject, which all tabs share, else as the session that it is. */
-export function memberIdOf(id: string, { sub }: Access): string {
+function memberIdOf(id: string, { sub }: Access): string {
   return sub ?? id;
 }
 

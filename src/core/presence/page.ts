@@ -4,7 +4,7 @@ import { memberValue } from "./frames.js";
 import { sizeOf, type View } from "./op.js";
 
 /** Members of a page unless fewer are asked for. */
-export const PAGE_MEMBERS_MAX = 250;
+const PAGE_MEMBERS_MAX = 250;
 
 /** What a request for presence is answered with. */
 export interface PresencePage {
