@@ -106,15 +106,17 @@ async function ratioOf(
   return { ratio: { median, spread, runs, parts: partsOf(raw.windows) }, marks: table?.invalid ?? [] };
 }
 
-function partsOf(windows: readonly Window[]): Ratio["parts"] {
-  const of = (name: string, pick: (window: Window) => number): number =>
+type Part = Pick<Window, "server" | "cpuMicros" | "systemShare" | "messagesPerFrame">;
+
+/** undefined where windows are so short that no tick of /proc fell into the CPU of them. */
+export function partsOf(windows: readonly Part[]): Ratio["parts"] {
+  const of = (name: string, pick: (window: Part) => number): number =>
     summarize(windows.filter(({ server }) => server === name).map(pick)).median;
   const bare = of("bare", ({ cpuMicros }) => cpuMicros);
-  return {
-    user: of("engine", ({ cpuMicros, systemShare }) => cpuMicros * (1 - systemShare)) / bare,
-    system: of("engine", ({ cpuMicros, systemShare }) => cpuMicros * systemShare) / bare,
-    messagesPerFrame: of("engine", ({ messagesPerFrame }) => messagesPerFrame),
-  };
+  const user = of("engine", ({ cpuMicros, systemShare }) => cpuMicros * (1 - systemShare)) / bare;
+  const system = of("engine", ({ cpuMicros, systemShare }) => cpuMicros * systemShare) / bare;
+  const messagesPerFrame = of("engine", (window) => window.messagesPerFrame);
+  return Number.isFinite(user) ? { user, system, messagesPerFrame } : undefined;
 }
 
 /** @throws Error where there is none, or it does not fit. */
