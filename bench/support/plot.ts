@@ -26,6 +26,9 @@ const RIGHT = 16;
 const TOP = 44;
 const BOTTOM = 54;
 const TICKS = 5;
+/** Of the values at bars and points, and of one of their characters. */
+const LABEL_HEIGHT = 12;
+const LABEL_WIDTH = 6.5;
 /** Told apart in light and dark, and by who sees no red. */
 const COLOURS = ["--a", "--b", "--c", "--d", "--e"];
 
@@ -110,16 +113,35 @@ function bars({ places, series }: Plot, scale: Scale): string {
   return places
     .map((place, at) => {
       const middle = LEFT + wide * (at + 0.5);
+      let last: Label | undefined;
       const drawn = series.map(({ values }, index) => {
         const value = values[at];
         if (value === undefined) return "";
         const x = middle + (index - series.length / 2) * bar;
         const y = scale.y(value);
-        return `<rect x="${(x + 1).toFixed(1)}" y="${y.toFixed(1)}" width="${(bar - 2).toFixed(1)}" height="${(HEIGHT - BOTTOM - y).toFixed(1)}" rx="2" fill="${colour(index)}"/><text x="${(x + bar / 2).toFixed(1)}" y="${(y - 5).toFixed(1)}" text-anchor="middle" font-size="11">${short(value)}</text>`;
+        last = clearOf(last, { text: short(value), x: x + bar / 2, y: y - 5 });
+        return `<rect x="${(x + 1).toFixed(1)}" y="${y.toFixed(1)}" width="${(bar - 2).toFixed(1)}" height="${(HEIGHT - BOTTOM - y).toFixed(1)}" rx="2" fill="${colour(index)}"/>${labelAt(last)}`;
       });
       return `${drawn.join("")}${placeAt(place, middle)}`;
     })
     .join("\n");
+}
+
+interface Label {
+  readonly text: string;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** The label as it is, or above the one before it where they would overlap. */
+function clearOf(before: Label | undefined, label: Label): Label {
+  if (before === undefined || Math.abs(before.y - label.y) >= LABEL_HEIGHT) return label;
+  const width = (LABEL_WIDTH * (before.text.length + label.text.length)) / 2;
+  return label.x - before.x >= width ? label : { ...label, y: before.y - LABEL_HEIGHT };
+}
+
+function labelAt({ text, x, y }: Label): string {
+  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="middle" font-size="11">${text}</text>`;
 }
 
 /** Over the logarithm of the places, as loads are tried in steps that multiply. */
