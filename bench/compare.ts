@@ -25,6 +25,7 @@ import { cacheFolder, install } from "./peers/install.js";
 import { type BoardSeenAll, comparePage } from "./peers/plot.js";
 import { ResultsFile } from "./peers/results-file.js";
 import { type Entry, type Outcome, standings, tablesOf } from "./peers/standings.js";
+import { checkDescriptors } from "./support/descriptors.js";
 import { ownVersion, revision } from "./support/environment.js";
 import { digits, progress, type Table } from "./support/report.js";
 import { BadOption, defineScenario, type OptionValues, parseCounts } from "./support/scenario.js";
@@ -70,6 +71,7 @@ async function measure(options: Options): Promise<Table[]> {
   const bursts = numbers("bursts");
   const contenders = options.boards === "" ? [] : options.boards.split(",").map(contenderOf);
   const sizes = numbers("subscribers");
+  for (const size of sizes) checkDescriptors(size);
   const cache = cacheFolder(options.cache);
   mkdirSync(cache, { recursive: true });
   const results = options.results === "" ? join(cache, "compare.json") : options.results;

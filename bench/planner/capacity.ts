@@ -1,5 +1,5 @@
 import type { Calibration } from "./calibration.js";
-import { coldShare, type Model } from "./model.js";
+import { coldShare, type Model, writesFor } from "./model.js";
 import { MESSAGE_BYTES } from "./plan.js";
 
 /** Who gets messages from one worker, and how. */
@@ -53,9 +53,11 @@ function isInTime(perClient: number, wish: CapacityWish, model: Model, latencyMi
   /** µs that it takes to write what came in so many µs. */
   const flush = (micros: number): number => {
     const messages = (perClient * micros) / 1e6;
-    const writes = 1 - Math.exp(-messages);
-    const write = prices.write + prices.cold * coldShare((writes * 1e6) / micros, restMs);
-    return connections * (writes * write + messages * delivery) + (updates * micros * intake) / 1e6;
+    const turns = 1 - Math.exp(-messages);
+    const writes = writesFor(turns, messages * (wish.bytes + MESSAGE_BYTES));
+    const cold = turns * coldShare((turns * 1e6) / micros, restMs);
+    const written = writes * prices.write + cold * prices.cold;
+    return connections * (written + messages * delivery) + (updates * micros * intake) / 1e6;
   };
   const spare = utilization - (connections * prices.second) / 1e6;
   if (rate !== "all") {

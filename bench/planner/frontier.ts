@@ -6,6 +6,8 @@ import type { Stages } from "./stages.js";
 
 /** Latency above this is not live any more. */
 export const LATENCY_MICROS_MAX = 50_000;
+/** A client whose own timers come that late adds to what it sees of a worker. */
+const CLIENT_DELAY_MICROS_MAX = LATENCY_MICROS_MAX / 4;
 /** Messages of one request; as a feed hands them over. */
 export const FRONTIER_BATCH = 10;
 export const FRONTIER_BYTES = 100;
@@ -78,8 +80,19 @@ function firstRate({ subscribers }: Crowd): number {
 }
 
 /** What kept the window from being as wished; undefined: it was. */
-function boundOf({ clientBusy, latency, troubles }: Window): Found["bound"] | undefined {
-  // Asked first: of late clients latency says nothing.
-  if (clientBusy > CLIENT_BUSY_MAX) return "clients";
-  return troubles.length > 0 || latency.quantile(0.99) > LATENCY_MICROS_MAX ? "latency" : undefined;
+export function boundOf({
+  clientBusy,
+  clientDelay,
+  latency,
+  troubles,
+}: Pick<Window, "clientBusy" | "clientDelay" | "latency" | "troubles">): Found["bound"] | undefined {
+  if (troubles.length === 0 && !isLate(latency.quantile(0.99)) && clientBusy <= CLIENT_BUSY_MAX)
+    return undefined;
+  // Of late clients latency says nothing: they share the machine, and have what the worker sends to read.
+  const late = clientDelay.quantile(0.99) > CLIENT_DELAY_MICROS_MAX;
+  return late || clientBusy > CLIENT_BUSY_MAX ? "clients" : "latency";
+}
+
+function isLate(p99Micros: number): boolean {
+  return p99Micros > LATENCY_MICROS_MAX;
 }

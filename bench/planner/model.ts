@@ -20,6 +20,14 @@ export function cpuOf(prices: Prices, work: Work): number {
   return PRICES.reduce((sum, name) => sum + prices[name] * work[name], 0);
 }
 
+/** The engine cuts what a socket has waiting into pieces of that size, each a write. */
+const CHUNK_BYTES = 16_000;
+
+/** Writes that bring so many bytes, where a socket has something waiting so many times. */
+export function writesFor(turns: number, bytes: number): number {
+  return turns === 0 ? 0 : turns * Math.max(1, bytes / turns / CHUNK_BYTES);
+}
+
 /** How much of a write's price for rest is paid by sockets that rest so often a second: 0 to 1. */
 export function coldShare(restsPerSecond: number, restMs: number): number {
   return 1 - Math.exp(-1_000 / restMs / restsPerSecond);
