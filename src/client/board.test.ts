@@ -17,6 +17,7 @@ const BOARD = "board.fx";
 const AGING = "board.aging";
 const FEED_MS = 1;
 const DEADLINE_MS = 30_000;
+const TEST_MS = 60_000;
 
 const SETTINGS: RoomSettings = {
   ...DEFAULT_ROOM_SETTINGS,
@@ -111,7 +112,9 @@ async function open(client: Client, rate: Rate, room = BOARD): Promise<Opened> {
 const values = (map: StateMap<number>) => [...map].map(([key, { data }]) => [key, data] as const).sort();
 
 for (const [name, start] of BROKERS)
-  test(`a board of ${SYMBOLS} symbols is right from its first frame, and so is what it resumes to: ${name}`, async (t) => {
+  test(`a board of ${SYMBOLS} symbols is right from its first frame, and so is what it resumes to: ${name}`, {
+    timeout: TEST_MS,
+  }, async (t) => {
     const broker = await start(t);
     t.after(() => broker.stop(200));
     // So few that a resume has to read history.
