@@ -18,7 +18,7 @@ const BASELINE = fileURLToPath(new URL("../../bench/results/smoke.json", import.
 const OPTIONS = {
   baseline: { default: BASELINE, help: "file to compare with" },
   write: { default: false, help: "write what was measured there, compared with what was there before" },
-  repetitions: { default: 7, help: "windows for each server" },
+  repetitions: { default: 15, help: "windows for each server" },
   subscribers: { default: 2_000, help: "connections to each server" },
   seconds: { default: 1.5, help: "length of a window of single messages; those of bursts have two thirds" },
 } as const;

@@ -42,7 +42,7 @@ export function planText(wish: Wish, plan: Plan, calibration: Calibration): stri
         ]
       : []),
     "",
-    `${rangeText(wish, plan, calibration)}: CPU may be off by ${percent(uncertainty)} (the worst of ${calibration.heldOut.runs} runs that the prices were not fitted to, the middle one by ${percent(calibration.heldOut.median)});`,
+    `${rangeText(wish, plan, calibration)} boxes: CPU may be off by ${percent(uncertainty)} (the worst of ${calibration.heldOut.runs} runs that the prices were not fitted to, the middle one by ${percent(calibration.heldOut.median)});`,
     `prices of ${calibration.at.slice(0, 10)}, ${calibration.machine}, fanwire ${calibration.fanwire}: "fanwire calibrate" takes them anew where it is to run.`,
   ];
   return `${lines.join("\n")}\n`;
@@ -58,7 +58,7 @@ export function rangeText(wish: Wish, { uncertainty }: Plan, calibration: Calibr
       throw cause;
     }
   });
-  return least === most ? `${least} within what is sure` : `${least} to ${most}`;
+  return least === most ? `${least}` : `${least} to ${most}`;
 }
 
 export function secondsText(seconds: number): string {

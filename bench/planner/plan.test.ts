@@ -69,7 +69,7 @@ test("the text has the answer, what binds and the uncertainty", () => {
   const text = planText(WISH, plan(), CALIBRATION);
   assert.match(text, /^\d+ boxes of 8 cores, 16 GiB and 10 Gbit\/s, 8 workers each\n/);
   assert.match(text, /Bound by the cores/);
-  assert.match(text, /\n\d+ to \d+: CPU may be off by 20 %/);
+  assert.match(text, /\n\d+ to \d+ boxes: CPU may be off by 20 %/);
   assert.match(text, /With 1 lost:\n.*its clients are back after (less than 1 s|[\d.]+ s)/);
   assert.match(text, /Were everybody cut at once:\n {2}all are back after [\d.]+ s/);
   assert.match(text, /NATS, which several boxes need:\n {2}15,000 messages\/s in, .* MB\/s to disk/);
