@@ -128,7 +128,8 @@ async function measure(scenario: Scenario, args: readonly string[], command: str
       seconds: (performance.now() - startedMs) / 1_000,
       status: incomplete.length > 0 ? "partial" : "complete",
       valid: invalid.length === 0,
-      problems: [...incomplete.map((what) => `INCOMPLETE: ${what}`), ...invalid],
+      // Once, also where several tables have the same.
+      problems: [...new Set([...incomplete.map((what) => `INCOMPLETE: ${what}`), ...invalid])],
       environment: before,
       tables: tables.map(({ raw, plots: _, ...table }) => ({ ...table, raw: raw ?? null })),
     }),

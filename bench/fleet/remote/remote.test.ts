@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { loadConfig } from "../../../server/config.js";
 import { runBench } from "../../run-bench.js";
 import { parseResult } from "../../support/result.js";
 import { ServedNode } from "../../support/served-node.js";
@@ -104,6 +105,7 @@ test("clients of agents in other processes count every delivery; an agent that d
   assert.match(out, new RegExp(`INCOMPLETE: fleet_lost: the agent at ${agents[1]?.address} went away`));
   const result = parseResult(JSON.parse(readFileSync(json, "utf8")));
   assert.equal(result.status, "partial");
+  assert.equal(result.problems.length, 1, "told once, however many tables it is missing from");
   assert.match(result.tables[0]?.notes[0] ?? "", /deliveries in \d+ windows/);
 });
 
@@ -246,3 +248,12 @@ function frameHead(length: number): Buffer {
 function jsonFrame(text: string): Buffer {
   return Buffer.concat([frameHead(Buffer.byteLength(text)), Buffer.from(text)]);
 }
+
+test("whoever has the fleet's secret in the environment may start an engine there", () => {
+  const env = { FANWIRE_BENCH_SECRET: "0123456789abcdef" };
+  assert.doesNotThrow(() => loadConfig({ argv: [], env, cwd: tmpdir() }));
+  assert.throws(
+    () => loadConfig({ argv: [], env: { FANWIRE_BENCH_SECRETS: "1" }, cwd: tmpdir() }),
+    /unknown/,
+  );
+});
