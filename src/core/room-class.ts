@@ -9,15 +9,20 @@ import type { Room } from "./room.js";
 /** What a message that waits costs besides its frame: its slot in the map, mostly; the message is shared with the ring. */
 const WAITING_OVERHEAD_BYTES = 150;
 
+/** Of a window: by so much at the most two flushes are nearer to each other, where the loop was late for the first. */
+const LATE_SHARE = 0.25;
+/** In windows. */
+const ROUNDING = 1e-6;
+
 const NONE: readonly Message[] = Object.freeze([]);
 
 /**
  * A conflated class of one room, while somebody is in it: of what the room takes in within one window the latest
  * message of every key, in one flow for all lanes, so that merging and encoding happen once.
  *
- * - Two flushes are a window apart at the least, and a message waits a window at the most. The first one after a quiet
- *   window goes at once. Within that freedom flushes move towards the multiples of the window, where those of all rooms
- *   meet, so that a socket in a hundred rooms gets one write for them.
+ * - Two flushes are due a window apart at the least, and a message waits a window at the most. Within that freedom they move
+ *   towards the multiples of the window, where those of all rooms meet, so that a socket in a hundred rooms gets one write
+ *   for them. The first message after a quiet window goes at once, unless the loop is busy: then it waits for the others too.
  * - Messages without a key count as one key.
  * - `prev` chains over what was skipped. Whoever joins may be ahead of the class and gets some messages again, which
  *   the client's rule drops: what waits is never older than a window, and no joiner waits for it.
@@ -62,7 +67,7 @@ export class RoomClass extends Delivery {
   take(messages: readonly Message[], lanes: Lanes, nowMs: number): void {
     if (messages.length === 0) return;
     for (const message of messages) this.#keep(message);
-    if (nowMs - this.#sentMs >= this.#windowMs) this.flush(lanes, nowMs);
+    if (nowMs - this.#sentMs >= this.#windowMs && !this.#paces.isBusy) this.flush(lanes, nowMs);
     else if (this.#paces.isFull) {
       this.counters.conflationOverflows += 1;
       this.flush(lanes, nowMs);
@@ -118,8 +123,8 @@ export class RoomClass extends Delivery {
   #merged(nowMs: number): readonly Message[] {
     const waiting = this.#waiting;
     if (waiting.size === 0) return NONE;
+    this.#sentMs = startOfWindow(this.#dueMs, nowMs, this.#windowMs);
     this.#forget();
-    this.#sentMs = nowMs;
     this.counters.classFlushes += 1;
     if (this.#room.settings.ephemeral) return [...waiting.values()];
     const messages: Message[] = [];
@@ -144,13 +149,22 @@ export class RoomClass extends Delivery {
 }
 
 /**
- * When to flush what came at `cameMs` to a class that was flushed a while ago: not before its window is over, not after
+ * When to flush what came at `cameMs` to a class whose window began at `sentMs`: not before that is over, not after
  * the message is a window old, and between those as near to a multiple of the window as can be.
  */
 export function dueAt(cameMs: number, sentMs: number, windowMs: number): number {
-  const earliest = sentMs + windowMs;
-  const meeting = Math.ceil(earliest / windowMs) * windowMs;
+  const earliest = Math.max(cameMs, sentMs + windowMs);
+  // A multiple that was computed by adding windows may be a rounding error above it.
+  const meeting = Math.ceil(earliest / windowMs - ROUNDING) * windowMs;
   return Math.max(earliest, Math.min(meeting, cameMs + windowMs));
+}
+
+/**
+ * When the window of a flush begins: when it was due, so that a loop that was late for one does not move the next ones away from
+ * the multiples; but not so long ago that the next one would follow much sooner than a window later.
+ */
+function startOfWindow(dueMs: number, nowMs: number, windowMs: number): number {
+  return dueMs > nowMs ? nowMs : Math.max(dueMs, nowMs - windowMs * LATE_SHARE);
 }
 
 function bytesOf({ frame }: Message): number {

@@ -185,7 +185,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "what waits in a conflated class is not sent when its window is over",
     file: "core/paces.js",
-    find: "this.#wakeAt(next);\n                return;",
+    find: "this.#fanout.wakeAt(next);\n                return;",
     replace: "return;",
   },
   {
