@@ -33,8 +33,10 @@ export class RoomClass extends Delivery {
   readonly #room: Room;
   readonly #paces: Paces;
   readonly #windowMs: number;
-  /** By key, the latest last. */
-  #waiting = new Map<string | undefined, Message>();
+  /** What waits while that is of one key, as always where a room is one symbol. */
+  #single: Message | undefined;
+  /** By key, the latest last, from the second key on. */
+  #waiting: Map<string | undefined, Message> | undefined;
   #waitingBytes = 0;
   #sentMs = Number.NEGATIVE_INFINITY;
   #dueMs = Number.POSITIVE_INFINITY;
@@ -107,29 +109,43 @@ export class RoomClass extends Delivery {
   }
 
   #keep(message: Message): void {
-    const { key } = message;
-    const before = this.#waiting.get(key);
-    if (before !== undefined) {
-      this.#account(-bytesOf(before));
-      // Deleted first, so that the map stays in the order of offsets.
-      this.#waiting.delete(key);
-      this.counters.conflated += 1;
-    }
-    this.#waiting.set(key, message);
+    const before = this.#replace(message);
     this.#account(bytesOf(message));
+    if (before === undefined) return;
+    this.#account(-bytesOf(before));
+    this.counters.conflated += 1;
+  }
+
+  /** Puts a message last; returns the one that it takes the place of. */
+  #replace(message: Message): Message | undefined {
+    const { key } = message;
+    const single = this.#single;
+    if (this.#waiting === undefined) {
+      if (single === undefined || single.key === key) {
+        this.#single = message;
+        return single;
+      }
+      this.#waiting = new Map([[single.key, single]]);
+      this.#single = undefined;
+    }
+    const before = this.#waiting.get(key);
+    // Deleted first, so that the map stays in the order of offsets.
+    if (before !== undefined) this.#waiting.delete(key);
+    this.#waiting.set(key, message);
+    return before;
   }
 
   /** Takes what waits, chained. */
   #merged(nowMs: number): readonly Message[] {
-    const waiting = this.#waiting;
-    if (waiting.size === 0) return NONE;
+    const waiting = this.#single === undefined ? this.#waiting?.values() : [this.#single];
+    if (waiting === undefined) return NONE;
     this.#sentMs = startOfWindow(this.#dueMs, nowMs, this.#windowMs);
     this.#forget();
     this.counters.classFlushes += 1;
-    if (this.#room.settings.ephemeral) return [...waiting.values()];
+    if (this.#room.settings.ephemeral) return [...waiting];
     const messages: Message[] = [];
     let prev = this.flow.last.position.offset;
-    for (const message of waiting.values()) {
+    for (const message of waiting) {
       messages.push(withPrev(message, prev));
       prev = message.offset;
     }
@@ -137,7 +153,8 @@ export class RoomClass extends Delivery {
   }
 
   #forget(): void {
-    this.#waiting = new Map();
+    this.#single = undefined;
+    this.#waiting = undefined;
     this.#dueMs = Number.POSITIVE_INFINITY;
     this.#account(-this.#waitingBytes);
   }

@@ -215,8 +215,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "a conflated replay skips what has a later message of another key",
     file: "core/newest.js",
-    find: "?.key === key",
-    replace: "?.key !== key",
+    find: "keyAt(index) === key",
+    replace: "keyAt(index) !== key",
   },
   {
     name: "changes read from history are the first of each key",
