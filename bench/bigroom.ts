@@ -6,7 +6,7 @@
 
 import { parseServers, type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
 import { shippedNodeArgs } from "./support/node-args.js";
-import { digits, progress, type Table } from "./support/report.js";
+import { digits, PartialResult, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import type { PublishPlan } from "./support/schedule.js";
 import type { ServerReply } from "./support/server-control.js";
@@ -72,19 +72,31 @@ async function measure(options: Options): Promise<Table[]> {
       matches.push({ server, subscribers });
     }
     const all: Measured[] = [];
-    for (let round = 0; round <= options.repetitions; round++) {
-      for (const match of matches) {
-        const measured = await measureOnce(match, options);
-        const { p99Ms, maxMs } = measured.stalls;
-        progress(
-          `${round}/${options.repetitions} ${measured.server}: p99 ${digits(p99Ms)} ms, most ${digits(maxMs)} ms`,
-        );
-        if (round > 0) all.push(measured);
-      }
+    try {
+      await alternate(matches, options, all);
+    } catch (cause) {
+      // Of a round that was not finished nothing counts.
+      const whole = all.slice(0, all.length - (all.length % names.length));
+      if (whole.length === 0) throw cause;
+      throw new PartialResult([report(options, names, whole)], cause);
     }
     return [report(options, names, all)];
   } finally {
     await Promise.all(children.map((child) => child.stop()));
+  }
+}
+
+/** A window for each server in turn, again and again, added to `all`; the first round only warms up. */
+async function alternate(matches: readonly Match[], options: Options, all: Measured[]): Promise<void> {
+  for (let round = 0; round <= options.repetitions; round++) {
+    for (const match of matches) {
+      const measured = await measureOnce(match, options);
+      const { p99Ms, maxMs } = measured.stalls;
+      progress(
+        `${round}/${options.repetitions} ${measured.server}: p99 ${digits(p99Ms)} ms, most ${digits(maxMs)} ms`,
+      );
+      if (round > 0) all.push(measured);
+    }
   }
 }
 
@@ -134,7 +146,7 @@ function report(options: Options, names: readonly ServerName[], all: readonly Me
       `${digits(deliveries)} deliveries; none missing, doubled or out of order.`,
     ],
     invalid: Subscribers.invalid(all.map(({ window }) => window)),
-    raw: all.map(({ stalls, window: { latency, ...window } }) => ({
+    raw: all.map(({ stalls, window: { latency, last: _, clientDelay: __, ...window } }) => ({
       stalls,
       ...window,
       latencyMicros: { p50: latency.quantile(0.5), p99: latency.quantile(0.99), max: latency.max },

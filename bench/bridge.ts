@@ -14,8 +14,8 @@ import { latencyTable, openRoomsTable, publishTable, resumesTable } from "./brid
 import { measureResumes, type ResumesRun } from "./bridge/resumes.js";
 import type { BridgeSettings } from "./bridge/servers.js";
 import { shippedNodeArgs } from "./support/node-args.js";
-import { progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues } from "./support/scenario.js";
+import { PartialResult, progress, type Table } from "./support/report.js";
+import { BadOption, defineScenario, type OptionValues } from "./support/scenario.js";
 
 const OPTIONS = {
   parts: { default: "latency,publish,resumes,rooms", help: "what to measure" },
@@ -87,42 +87,61 @@ async function measure(options: Options): Promise<Table[]> {
     "numbers above 0",
   );
   if (options.bytes < 8 || options.bytes > 255)
-    throw new Error(`--bytes ${options.bytes}: 8 to 255 are possible`);
+    throw new BadOption(`--bytes ${options.bytes}: 8 to 255 are possible`);
   if (options["rooms-each"] > options["resume-rooms"])
-    throw new Error(
+    throw new BadOption(
       `--rooms-each ${options["rooms-each"]}: not above --resume-rooms ${options["resume-rooms"]}`,
     );
   const results: Results = { latency: [], publish: [], resumes: [], rooms: [] };
-  for (const replicas of copies) {
-    for (const part of parts) {
-      progress(`${part}, R${replicas}`);
-      // Servers of its own for each, so that none finds what another left.
-      const nats = await startNats(replicas);
-      try {
-        await measurePart(
-          part,
-          nats,
-          { ...options, rates },
-          { replicas, partitions: options.partitions, prefix: "fw" },
-          results,
-        );
-      } finally {
-        await nats.stop();
-      }
+  try {
+    for (const replicas of copies) {
+      for (const part of parts) await measureOn(replicas, part, { ...options, rates }, results);
     }
+  } catch (cause) {
+    const tables = tablesOf(options, results);
+    if (tables.length === 0) throw cause;
+    throw new PartialResult(tables, cause);
   }
+  return tablesOf(options, results);
+}
+
+function tablesOf(options: Options, { latency, publish, resumes, rooms }: Results): Table[] {
   return [
-    ...(results.latency.length > 0 ? [latencyTable(results.latency)] : []),
-    ...(results.publish.length > 0 ? [publishTable(options.bytes, results.publish)] : []),
-    ...(results.resumes.length > 0 ? [resumesTable(options["resume-rooms"], results.resumes)] : []),
-    ...(results.rooms.length > 0 ? [openRoomsTable(options["open-rooms"], results.rooms)] : []),
+    ...(latency.length > 0 ? [latencyTable(latency)] : []),
+    ...(publish.length > 0 ? [publishTable(options.bytes, publish)] : []),
+    ...(resumes.length > 0 ? [resumesTable(options["resume-rooms"], resumes)] : []),
+    ...(rooms.length > 0 ? [openRoomsTable(options["open-rooms"], rooms)] : []),
   ];
+}
+
+type PartOptions = Omit<Options, "rates"> & { readonly rates: readonly number[] };
+
+/** On servers of its own, so that none finds what another left. */
+async function measureOn(
+  replicas: number,
+  part: Part,
+  options: PartOptions,
+  results: Results,
+): Promise<void> {
+  progress(`${part}, R${replicas}`);
+  const nats = await startNats(replicas);
+  try {
+    await measurePart(
+      part,
+      nats,
+      options,
+      { replicas, partitions: options.partitions, prefix: "fw" },
+      results,
+    );
+  } finally {
+    await nats.stop();
+  }
 }
 
 async function measurePart(
   part: Part,
   nats: Nats,
-  options: Omit<Options, "rates"> & { readonly rates: readonly number[] },
+  options: PartOptions,
   settings: BridgeSettings,
   results: Results,
 ): Promise<void> {
@@ -178,7 +197,7 @@ async function measurePart(
 function listOf<T>(text: string, parse: (item: string) => T | undefined, name: string, allowed: string): T[] {
   return text.split(",").map((item) => {
     const value = parse(item);
-    if (value === undefined) throw new Error(`${name} ${text}: possible are ${allowed}`);
+    if (value === undefined) throw new BadOption(`${name} ${text}: possible are ${allowed}`);
     return value;
   });
 }

@@ -40,6 +40,8 @@ interface Measured {
   readonly phase: AudiencePhase;
   readonly cpu: CpuTime;
   readonly flushWaits: number;
+  /** The publisher's part of the latency. */
+  readonly sentLateMicros: number;
 }
 
 export const coalesce = defineScenario({
@@ -87,10 +89,12 @@ async function measure(
     await delay(WARM_UP_MS);
     const waits = async (): Promise<number> => (await engine.counters()).flushWaits ?? 0;
     const waitsBefore = await waits();
+    stream.takeLate();
     const before = cpuTime(engine.child.pid);
     const phase = await audience.watch(seconds);
     const cpu = cpuSince(engine.child.pid, before);
-    return { flushMsMax, perSecond, phase, cpu, flushWaits: (await waits()) - waitsBefore };
+    const sentLateMicros = stream.takeLate().quantile(0.99);
+    return { flushMsMax, perSecond, phase, cpu, flushWaits: (await waits()) - waitsBefore, sentLateMicros };
   } finally {
     await stream.stop();
   }
@@ -104,18 +108,22 @@ function report({ subscribers, bytes }: Options, all: readonly Measured[]): Tabl
       "flushMsMax",
       "p50 ms",
       "p99 ms",
+      "sent late p99 ms",
+      "read late p99 ms",
       "CPU µs/delivery",
       "server CPU",
       "messages/frame",
       "waits/s",
     ],
-    rows: all.map(({ flushMsMax, perSecond, phase, cpu, flushWaits }) => {
+    rows: all.map(({ flushMsMax, perSecond, phase, cpu, flushWaits, sentLateMicros }) => {
       const age = Histogram.from(phase.ageMicros);
       return [
         String(perSecond),
         flushMsMax,
         digits(age.quantile(0.5) / 1_000),
         digits(age.quantile(0.99) / 1_000),
+        digits(sentLateMicros / 1_000),
+        digits(phase.loopLateMicros / 1_000),
         digits(cpu.micros / phase.messages),
         percent(cpu.micros / 1_000_000 / phase.seconds),
         digits(phase.messages / phase.frames),
@@ -124,6 +132,8 @@ function report({ subscribers, bytes }: Options, all: readonly Measured[]): Tabl
     }),
     notes: [
       "Latency from the time a message was due; the publisher sends what is due every millisecond, over HTTP.",
+      "Of that the bench's own: how late it sent, and how late the loop was that reads. Where they are as large, it is the machine that is late.",
+      "Waits: flushes that waited for more. Where there are none, no message waited for others.",
       "CPU is the server's, publishing included, divided by deliveries. Both engines share a core, measured in turn.",
     ],
     raw: all.map(rawOf),
@@ -153,6 +163,12 @@ function plotsOf(all: readonly Measured[]): Plot[] {
   return [
     { ...common, title: "Latency, p50", y: "ms", series: ages(0.5) },
     { ...common, title: "Latency, p99", y: "ms", series: ages(0.99) },
+    {
+      ...common,
+      title: "Of that: how late the bench itself sent, p99",
+      y: "ms",
+      series: series(({ sentLateMicros }) => sentLateMicros / 1_000),
+    },
     {
       ...common,
       title: "CPU a delivery",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -9,6 +9,7 @@ import { contenderOf } from "./peers/board-turn.js";
 import { PEERS } from "./peers/catalog.js";
 import { comparePage } from "./peers/plot.js";
 import { type Entry, standings, tablesOf } from "./peers/standings.js";
+import { ownVersion, revision } from "./support/environment.js";
 
 const SMALL = ["--subscribers=20", "--seconds=0.1", "--bursts=1,5", "--deliveries-per-second=400"];
 const BOARD = ["--boards=fanwire:all,ws", "--board-clients=5", "--board-updates=500"];
@@ -53,6 +54,13 @@ test("compare measures fanwire and peers on the same work, and goes on where it 
     table?.rows.filter((_, at) => at === 0 || at === 3).map(([label]) => label),
   );
   assert.ok(statSync(results).mtimeMs >= written);
+  const build = `fanwire ${ownVersion()} ${revision()}`;
+  const known = readFileSync(results, "utf8");
+  assert.ok(known.includes(build));
+  writeFileSync(results, known.replaceAll(build, "fanwire 0.0.0 none"));
+  const [older] = await compare.run([...args, "--peers=fanwire,ws", "--max-minutes=0"]);
+  assert.match(older?.incomplete ?? "", /^1 turns/, "what another build did is not this one's");
+  writeFileSync(results, known);
   const [cut, cutMarket] = await compare.run([
     ...args,
     ...["--peers=fanwire,ws", "--rounds=2", "--max-minutes=0"],
@@ -66,6 +74,7 @@ test("unknown peers and counts are refused before anything starts", async () => 
   await assert.rejects(compare.run(["--peers=nobody"]), /"nobody" is not one of limit, /);
   await assert.rejects(compare.run(["--bursts=1,0"]), /--bursts 1,0/);
   await assert.rejects(compare.run(["--boards=nobody"]), /"nobody" is none of/);
+  await assert.rejects(compare.run(["--subscribers=900000000"]), /900,000,100 open files are needed/);
 });
 
 test("who could not be measured is in the table with the reason, and ratios are to the same round's limit", () => {
@@ -91,7 +100,13 @@ test("who could not be measured is in the table with the reason, and ratios are 
   const table = tablesOf(standing, { bytes: 100, rounds: 2, seconds: 1, "deliveries-per-second": 1 });
   assert.equal(table.rows[2]?.[1], "failed");
   assert.ok(table.notes.some((note) => note.includes("no <network>")));
-  assert.match(table.incomplete ?? "", /^1 turns/);
+  assert.equal(
+    table.incomplete,
+    "1 turns were not begun in time; run it again to go on; turns failed of uws-packed, as the notes say",
+  );
+  const whole = standings(10, [1], [limit], entries.slice(0, 3), 2);
+  const options = { bytes: 100, rounds: 2, seconds: 1, "deliveries-per-second": 1 };
+  assert.equal(tablesOf(whole, options).incomplete, undefined);
   assert.match(table.invalid?.[0] ?? "", /INVALID: a client process was busy for 99 %/);
   assert.ok(comparePage([standing]).includes("×1.25"));
   const market = { clients: 5, symbols: 10, updates: 100, watchMin: 1, watchMax: 2, slow: 0 };

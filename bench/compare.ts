@@ -10,6 +10,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { nearest } from "../server/nearest.js";
 import { type BoardEntry, boardTable } from "./peers/board-report.js";
 import {
   type BoardSeen,
@@ -24,12 +25,14 @@ import { cacheFolder, install } from "./peers/install.js";
 import { type BoardSeenAll, comparePage } from "./peers/plot.js";
 import { ResultsFile } from "./peers/results-file.js";
 import { type Entry, type Outcome, standings, tablesOf } from "./peers/standings.js";
+import { checkDescriptors } from "./support/descriptors.js";
+import { ownVersion, revision } from "./support/environment.js";
 import { digits, progress, type Table } from "./support/report.js";
-import { defineScenario, type OptionValues, parseCounts } from "./support/scenario.js";
+import { BadOption, defineScenario, type OptionValues, parseCounts } from "./support/scenario.js";
 
 const OPTIONS = {
   peers: { default: "all", help: `who takes part: all, or of ${PEERS.map(({ name }) => name).join(",")}` },
-  subscribers: { default: "2000", help: "subscribers of each server; several as 2000,10000" },
+  subscribers: { default: "2000,10000", help: "subscribers of each server, several after each other" },
   bursts: { default: "1,32,33,128", help: "messages at once; 1: single ones at an even rate" },
   rounds: { default: 3, help: "turns of each server" },
   boards: {
@@ -68,6 +71,7 @@ async function measure(options: Options): Promise<Table[]> {
   const bursts = numbers("bursts");
   const contenders = options.boards === "" ? [] : options.boards.split(",").map(contenderOf);
   const sizes = numbers("subscribers");
+  for (const size of sizes) checkDescriptors(size);
   const cache = cacheFolder(options.cache);
   mkdirSync(cache, { recursive: true });
   const results = options.results === "" ? join(cache, "compare.json") : options.results;
@@ -89,7 +93,7 @@ async function measure(options: Options): Promise<Table[]> {
           pin,
           deliveriesPerSecond: options["deliveries-per-second"],
         };
-        const key = `${peer.name} ${round} ${JSON.stringify(work)}`;
+        const key = `${buildOf(peer.name)} ${round} ${JSON.stringify(work)}`;
         const known = options.fresh ? undefined : file.get(key);
         if (known === undefined && performance.now() > endMs) continue;
         const outcome = known ?? (await turn(peer, folder.path, folder.problem, work));
@@ -109,6 +113,11 @@ async function measure(options: Options): Promise<Table[]> {
   ];
   if (options.plot !== "") writeFileSync(options.plot, comparePage(all, boards));
   return tables;
+}
+
+/** What a turn is kept under: of fanwire, only for the revision that was measured. */
+function buildOf(name: string): string {
+  return name.split(":")[0] === "fanwire" ? `${name} ${ownVersion()} ${revision()}` : name;
 }
 
 interface BoardsSeen extends BoardSeenAll {
@@ -140,7 +149,7 @@ async function compareBoards(
     const missing: string[] = [];
     for (let round = 1; round <= options.rounds; round++) {
       for (const contender of contenders) {
-        const key = `${contender.name} ${round} ${JSON.stringify(work)}`;
+        const key = `${buildOf(contender.name)} ${round} ${JSON.stringify(work)}`;
         const known = options.fresh ? undefined : file.get(key);
         if (known === undefined && performance.now() > endMs) {
           missing.push(`${contender.name}: not begun in time`);
@@ -174,15 +183,16 @@ function boardTold(outcome: BoardOutcome): string {
   return `${digits(outcome.seen.microsPerClient)} µs a client and second`;
 }
 
-/** @throws Error for a name that is no peer. */
+/** @throws BadOption for a name that is no peer. */
 function choosePeers(list: string): readonly Peer[] {
   if (list === "all") return PEERS;
   return list.split(",").map((name) => {
     const peer = PEERS.find((candidate) => candidate.name === name);
     if (peer !== undefined) return peer;
-    throw new Error(
-      `--peers ${list}: "${name}" is not one of ${PEERS.map((known) => known.name).join(", ")}`,
-    );
+    const names = PEERS.map((known) => known.name);
+    const near = nearest(name, names);
+    const meant = near === undefined ? "" : `; did you mean ${near}?`;
+    throw new BadOption(`--peers ${list}: "${name}" is not one of ${names.join(", ")}${meant}`);
   });
 }
 

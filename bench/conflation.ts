@@ -124,20 +124,9 @@ function plotsOf(all: readonly MeasuredClass[], subscribers: number): Plot[] {
   const { common, messages, frames, bytes, cpu, ages } = classBars(all, subscribers);
   return [
     { ...common, title: "What a client is sent", y: "KB a second", series: [bytes] },
-    {
-      ...common,
-      title: "Messages and frames a client",
-      y: "a second",
-      isLogarithmic: true,
-      series: [messages, frames],
-    },
-    { ...common, title: "What the server works", y: "% of a core", series: [cpu] },
-    {
-      ...common,
-      title: "Age of a value when it arrives",
-      y: "ms",
-      isLogarithmic: true,
-      series: ages,
-    },
+    { ...common, title: "Messages that a client is sent", y: "a second", series: [messages] },
+    { ...common, title: "Frames that they come in", y: "a second", series: [frames] },
+    { ...common, title: "CPU of the server", y: "% of a core", series: [cpu] },
+    { ...common, title: "Age of a value when it arrives", y: "ms", series: ages },
   ];
 }

@@ -104,7 +104,7 @@ function plotsOf(all: readonly MeasuredClass[], people: number): Plot[] {
     { ...common, title: "Frames that a client is sent", y: "a second", series: [frames] },
     { ...common, title: "Messages in them", y: "a second", series: [messages] },
     { ...common, title: "What a client is sent", y: "KB a second", series: [bytes] },
-    { ...common, title: "What the server works", y: "% of a core", series: [cpu] },
+    { ...common, title: "CPU of the server", y: "% of a core", series: [cpu] },
     { ...common, title: "From the sending of a move to its arrival", y: "ms", series: ages },
   ];
 }

@@ -8,14 +8,13 @@
  * numbers, divided by all deliveries of the burst. CPU is the process's own from /proc, system calls included.
  */
 
+import { fanoutTables, type Watched } from "./fanout-report.js";
 import { FLEET_OPTIONS, openFleet } from "./fleet/remote/open-fleet.js";
-import { type ServerName, ServerProcess, Subscribers, type Window } from "./support/contest.js";
-import type { Histogram } from "./support/histogram.js";
+import { ServerProcess, Subscribers, type Window } from "./support/contest.js";
 import { shippedNodeArgs } from "./support/node-args.js";
-import { digits, PartialResult, percent, progress, type Table } from "./support/report.js";
+import { digits, PartialResult, progress, type Table } from "./support/report.js";
 import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
-import { messagesPerRoom, type PublishPlan } from "./support/schedule.js";
-import { pairedRatio, type Summary, summarize } from "./support/statistics.js";
+import type { PublishPlan } from "./support/schedule.js";
 
 const OPTIONS = {
   subscribers: { default: 2_000, help: "connections to each server" },
@@ -33,6 +32,7 @@ const OPTIONS = {
   url: { default: "", help: "an engine that runs, such as http://127.0.0.1:9001, instead of --servers" },
   pin: { default: true, help: "servers on core 0, subscribers on core 1" },
   ...FLEET_OPTIONS,
+  watch: { default: true, help: "one more window each, for stalls of the event loop and for garbage" },
   starve: { default: 0, help: "share of the time that subscribers are kept from running, 0 to 1" },
   "node-args": {
     default: shippedNodeArgs(),
@@ -86,16 +86,23 @@ async function measure(title: string, options: Options): Promise<Table[]> {
       matches.push({ server, subscribers });
     }
     const names = servers.map(({ name }) => name);
+    const { subscribers, "rooms-each": roomsEach } = options;
+    const tables = (windows: readonly Window[], watched: readonly Watched[]): Table[] =>
+      fanoutTables({ title, subscribers, roomsEach, plan }, names, windows, watched);
     const windows: Window[] = [];
+    const watched: Watched[] = [];
     try {
       await alternate(matches, plan, options.repetitions, windows);
+      // An engine that is not ours shows neither.
+      if (options.watch && options.url === "")
+        for (const match of matches) watched.push(await watch(match, plan));
     } catch (cause) {
       // Of a round that was not finished nothing counts, so that all servers have as many windows.
       const whole = windows.slice(0, windows.length - (windows.length % names.length));
       if (whole.length === 0) throw cause;
-      throw new PartialResult([report(title, options, plan, names, whole)], cause);
+      throw new PartialResult(tables(whole, watched), cause);
     }
-    return [report(title, options, plan, names, windows)];
+    return tables(windows, watched);
   } finally {
     await Promise.all(children.map((child) => child.stop()));
   }
@@ -131,91 +138,16 @@ async function alternate(
   }
 }
 
-function report(
-  title: string,
-  options: Options,
-  plan: PublishPlan,
-  names: readonly ServerName[],
-  windows: readonly Window[],
-): Table {
-  const of = (name: ServerName): Window[] => windows.filter((window) => window.server === name);
-  const cpu = (name: ServerName): number[] => of(name).map((window) => window.cpuMicros);
-  const first = names[0];
-  const ratios = names
-    .slice(1)
-    .flatMap((name) =>
-      first === undefined ? [] : [{ of: first, to: name, ...pairedRatio(cpu(first), cpu(name)) }],
-    );
-  return {
-    title: `${title}: ${options.subscribers} subscribers with ${count(options["rooms-each"], "room")} of ${plan.rooms}, ${plan.rate} messages/s a room in bursts of ${plan.burst}, ${plan.bytes} bytes`,
-    columns: [
-      "server",
-      "CPU µs/delivery",
-      "±",
-      "system",
-      "p50 ms",
-      "p99 ms",
-      "p99.9 ms",
-      "messages/frame",
-      "client CPU",
-    ],
-    rows: names.map((name) => row(name, of(name), summarize(cpu(name)))),
-    notes: notes(plan, windows.length / names.length, ratios, windows),
-    invalid: Subscribers.invalid(windows),
-    raw: {
-      ratios,
-      windows: windows.map(({ latency, ...window }) => ({ ...window, latencyMicros: quantiles(latency) })),
-    },
-  };
-}
+const ASK_MS = 10_000;
 
-function row(name: ServerName, windows: readonly Window[], cpu: Summary): string[] {
-  const middle = (pick: (window: Window) => number): number => summarize(windows.map(pick)).median;
-  const ms = (share: number): string => digits(middle((window) => window.latency.quantile(share)) / 1_000);
-  return [
-    name,
-    digits(cpu.median),
-    percent(cpu.spread),
-    percent(middle(({ systemShare }) => systemShare)),
-    ms(0.5),
-    ms(0.99),
-    ms(0.999),
-    digits(middle((window) => window.messagesPerFrame)),
-    percent(middle((window) => window.clientCpuShare)),
-  ];
-}
-
-interface Ratio extends Summary {
-  readonly of: ServerName;
-  readonly to: ServerName;
-}
-
-function notes(
-  plan: PublishPlan,
-  repetitions: number,
-  ratios: readonly Ratio[],
-  windows: readonly Window[],
-): string[] {
-  const deliveries = windows.reduce((sum, window) => sum + window.deliveries, 0);
-  return [
-    `${digits(deliveries)} deliveries in ${windows.length} windows of ${messagesPerRoom(plan)} messages a room; none missing, doubled or out of order.`,
-    `Medians of ${repetitions} windows, the servers in turn, latency too; ± is half the quartile distance.`,
-    ...ratios.map(
-      (ratio) =>
-        `${ratio.of} ÷ ${ratio.to}: ${digits(ratio.median)} (median of ${ratio.runs} pairs, ${digits(ratio.min)} to ${digits(ratio.max)}).`,
-    ),
-  ];
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
-}
-
-function quantiles(latency: Histogram): Record<string, number> {
-  return {
-    p50: latency.quantile(0.5),
-    p99: latency.quantile(0.99),
-    "p99.9": latency.quantile(0.999),
-    max: latency.max,
-  };
+/** A window in which the server watches its event loop and its collector. */
+async function watch({ server, subscribers }: Match, plan: PublishPlan): Promise<Watched> {
+  await server.child.ask({ kind: "watch-stalls" }, ASK_MS);
+  const startedMs = performance.now();
+  const { troubles } = await subscribers.window(server, plan);
+  const seconds = (performance.now() - startedMs) / 1_000;
+  const stalls = await server.child.ask({ kind: "tell-stalls" }, ASK_MS);
+  if (stalls.kind !== "stalls") throw new Error(`${server.name} did not tell its stalls`);
+  if (troubles.length > 0) throw new Error(`${server.name}: ${troubles.join("; ")}`);
+  return { server: server.name, seconds, stalls };
 }

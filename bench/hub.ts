@@ -15,7 +15,7 @@ import { delay } from "./support/clock.js";
 import { Histogram, type HistogramData } from "./support/histogram.js";
 import { shippedNodeArgs } from "./support/node-args.js";
 import { type CpuTime, cpuSince, cpuTime, residentBytes, wantedMicros } from "./support/proc.js";
-import { digits, percent, progress, type Table } from "./support/report.js";
+import { digits, PartialResult, percent, progress, type Table } from "./support/report.js";
 import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import { busyClient } from "./support/validity.js";
 
@@ -74,11 +74,16 @@ async function measure(options: Options): Promise<Table[]> {
   // Publishing alone first, in a hub of its own.
   const alone = await withProcesses(options, 0, (host) => runAll(host, [], rates, options));
   const tables: Table[] = [];
-  await withProcesses(options, workers, async (host, links) => {
-    const runs = await runAll(host, links, rates, options);
-    tables.push(deliveryTable(options, runs, alone));
-    if (publishers > 0) tables.push(await publishThrough(host, links.slice(0, publishers), options));
-  });
+  try {
+    await withProcesses(options, workers, async (host, links) => {
+      const runs = await runAll(host, links, rates, options);
+      tables.push(deliveryTable(options, runs, alone));
+      if (publishers > 0) tables.push(await publishThrough(host, links.slice(0, publishers), options));
+    });
+  } catch (cause) {
+    if (tables.length === 0) throw cause;
+    throw new PartialResult(tables, cause);
+  }
   return tables;
 }
 

@@ -18,7 +18,7 @@ import {
 } from "./support/contest.js";
 import { shippedNodeArgs } from "./support/node-args.js";
 import { residentBytes } from "./support/proc.js";
-import { digits, progress, type Table } from "./support/report.js";
+import { digits, PartialResult, progress, type Table } from "./support/report.js";
 import { BadOption, defineScenario, type OptionValues, splitArgs } from "./support/scenario.js";
 import type { ServerReply } from "./support/server-control.js";
 import { type Summary, summarize } from "./support/statistics.js";
@@ -62,12 +62,19 @@ async function measure(options: Options): Promise<Table[]> {
   if (options.rooms < options["rooms-each"]) throw new BadOption("--rooms must be at least --rooms-each");
   const names = parseServers(options.servers);
   const growths: Growth[] = [];
-  for (let round = 1; round <= options.repetitions; round++) {
-    for (const name of names) {
-      const growth = await grow(name, options);
-      growths.push(growth);
-      progress(`${round}/${options.repetitions} ${name}: ${kib(growth.afterGc)} KiB a subscriber after GC`);
+  try {
+    for (let round = 1; round <= options.repetitions; round++) {
+      for (const name of names) {
+        const growth = await grow(name, options);
+        growths.push(growth);
+        progress(`${round}/${options.repetitions} ${name}: ${kib(growth.afterGc)} KiB a subscriber after GC`);
+      }
     }
+  } catch (cause) {
+    // Of a round that was not finished nothing counts.
+    const whole = growths.slice(0, growths.length - (growths.length % names.length));
+    if (whole.length === 0) throw cause;
+    throw new PartialResult([report(options, names, whole)], cause);
   }
   return [report(options, names, growths)];
 }

@@ -71,7 +71,11 @@ test("what is unknown is refused with what was probably meant", async () => {
   const value = await run("fanout", "--rate=fast");
   assert.equal(value.code, 2);
   assert.match(value.err, /--rate fast: a non-negative number/);
+  assert.match((await run("fanout", "--zzz")).err, /there is no option --zzz\. There are --/);
   assert.equal((await run("fanout", "--json")).code, 2);
+  const nowhere = await run("fanout", "--json=/no/such/folder/result.json");
+  assert.deepEqual([nowhere.code, nowhere.out], [2, ""], "told before anything is measured");
+  assert.match(nowhere.err, /--json \/no\/such\/folder\/result\.json: ENOENT/);
   assert.equal((await run("soak", "--minutes=0")).code, 2);
 });
 

@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { nearest } from "../server/nearest.js";
 import { runAgent } from "./fleet/remote/agent-command.js";
 import { loadScenario, SCENARIO_NAMES } from "./scenarios.js";
@@ -172,6 +173,16 @@ function takeJsonFile(args: readonly string[]): { file: string | undefined; othe
   const inline = flag.startsWith("--json=");
   const file = inline ? flag.slice("--json=".length) : args[at + 1];
   if (file === undefined || file === "") throw new BadOption("--json needs a file");
+  checkWritable(file);
   const used = inline ? 1 : 2;
   return { file, others: args.filter((_, index) => index < at || index >= at + used) };
+}
+
+/** Told before a minute of measuring has gone by. @throws BadOption where no such file can be written. */
+function checkWritable(file: string): void {
+  try {
+    accessSync(existsSync(file) ? file : dirname(resolve(file)), constants.W_OK);
+  } catch (cause) {
+    throw new BadOption(`--json ${file}: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
 }

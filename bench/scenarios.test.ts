@@ -9,6 +9,7 @@ import { http } from "./http.js";
 import { hub, invalidOf } from "./hub.js";
 import { idle } from "./idle.js";
 import { storm } from "./storm.js";
+import type { Table } from "./support/report.js";
 import type { Scenario } from "./support/scenario.js";
 
 /** Runs a scenario as small as it gets; each throws by itself when a delivery is missing or a request fails. */
@@ -19,16 +20,40 @@ async function rowsOf(scenario: Scenario, ...args: string[]): Promise<readonly (
 
 const names = (rows: readonly (readonly string[])[]): (string | undefined)[] => rows.map(([name]) => name);
 
-test("fanout and burst deliver everything, from the engine and from the bare servers", {
+test("fanout and burst deliver everything, from the engine and from the bare servers, and tell what it took", {
   timeout: 60_000,
 }, async () => {
-  const small = ["--subscribers=20", "--rooms=5", "--rooms-each=3", "--seconds=0.2"];
-  assert.deepEqual(names(await rowsOf(fanout, ...small, "--servers=engine", "--rate=50")), ["engine"]);
-  const rows = await rowsOf(burst, ...small, "--servers=engine,bare,handler", "--rate=640");
-  const messagesPerFrame = Object.fromEntries(rows.map((row) => [row[0], Number(row[7])]));
-  assert.ok((messagesPerFrame.engine ?? 0) > 60, "the engine packs a burst of 64 into one frame");
-  assert.equal(messagesPerFrame.bare, 1);
+  const small = ["--subscribers=20", "--rooms=5", "--rooms-each=3", "--seconds=0.2", "--repetitions=1"];
+  const [one, took] = await fanout.run([...small, "--servers=engine", "--rate=50"]);
+  const [cost, costs] = [cellsOf(one, "engine"), cellsOf(took, "engine")];
+  const times = ["p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"].map((name) => cost.get(name) ?? 0);
+  assert.deepEqual(
+    [...times].sort((a, b) => a - b),
+    times,
+    "later the more of them count",
+  );
+  const last = cost.get("last delivery ms") ?? 0;
+  assert.ok(last > 0 && last <= (times.at(-1) ?? 0), "no last delivery is later than the latest of all");
+  for (const [name, value] of costs) assert.ok(value >= 0, `${name} is ${value}`);
+  const bytes = costs.get("bytes/delivery") ?? 0;
+  assert.ok(bytes > 100 && bytes < 200, `${bytes} bytes carry 100`);
+  assert.ok((costs.get("longest ms") ?? 0) >= (costs.get("stall p99 ms") ?? Number.NaN));
+  const [, packed] = await burst.run([...small, "--servers=engine,bare,handler", "--rate=640", "--no-watch"]);
+  const messages = cellsOf(packed, "engine").get("messages/frame") ?? 0;
+  assert.ok(messages > 60, "the engine packs a burst of 64 into one frame");
+  assert.equal(cellsOf(packed, "bare").get("messages/frame"), 1);
+  assert.equal(cellsOf(packed, "handler").get("stall p99 ms"), Number.NaN, "nobody watched");
 });
+
+/** A row's numbers by the names of their columns. */
+function cellsOf(table: Table | undefined, name: string): ReadonlyMap<string, number> {
+  const row = table?.rows.find(([first]) => first === name) ?? [];
+  return new Map(
+    row
+      .slice(1)
+      .map((cell, at) => [table?.columns[at + 1] ?? "", Number.parseFloat(cell.replaceAll(",", ""))]),
+  );
+}
 
 test("idle tells memory a connection, for both servers", { timeout: 60_000 }, async () => {
   const rows = await rowsOf(idle, "--subscribers=1000", "--settle-seconds=0.1");

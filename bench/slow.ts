@@ -133,6 +133,7 @@ function report({ subscribers, stalled }: Options, all: readonly Measured[]): Ta
     notes: [
       "Server CPU is of one core. Counters since the start. No reader had a hole or a duplicate; those that stalled resumed without one or were told.",
     ],
+    invalid: foundOf(all),
     raw: all.map(({ phase, stalled: others, ...rest }) => {
       const age = Histogram.from(phase.ageMicros);
       return {
@@ -144,6 +145,15 @@ function report({ subscribers, stalled }: Options, all: readonly Measured[]): Ta
     }),
     plots: plotsOf(all),
   };
+}
+
+/** Where kernels took all that was published, nothing was measured. */
+function foundOf(all: readonly Measured[]): string[] {
+  const { slowedDown = 0, dropped = 0 } = all.at(-1)?.counters ?? {};
+  if (slowedDown + dropped > 0) return [];
+  return [
+    "INVALID: no socket was found slow, as the kernel's buffers took everything: more --seconds or --bulk-rate.",
+  ];
 }
 
 function plotsOf(all: readonly Measured[]): Plot[] {
@@ -166,7 +176,7 @@ function plotsOf(all: readonly Measured[]): Plot[] {
       series: [ages("p50", 0.5), ages("p99", 0.99)],
     },
     { ...common, title: "Memory of the server", y: "RSS, MB", series: [resident] },
-    { ...common, title: "What the server works", y: "% of a core", series: [cpu] },
+    { ...common, title: "CPU of the server", y: "% of a core", series: [cpu] },
     { ...common, title: "Slow sockets since the start", y: "times", series: counters },
   ];
 }

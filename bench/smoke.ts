@@ -7,9 +7,11 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { burst, fanout } from "./fanout.js";
+import type { Window } from "./support/contest.js";
 import { environment } from "./support/environment.js";
 import { digits, percent, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues, type Scenario } from "./support/scenario.js";
+import { type Summary, summarize } from "./support/statistics.js";
 
 const BASELINE = fileURLToPath(new URL("../../bench/results/smoke.json", import.meta.url));
 
@@ -33,7 +35,22 @@ export const smoke = defineScenario({
 /** Changes below this are not told, however still the machine was. */
 const CHANGE_MIN = 0.1;
 
-const ratioSchema = z.strictObject({ median: z.number().positive(), spread: z.number().nonnegative() });
+const ratioSchema = z.strictObject({
+  median: z.number().positive(),
+  spread: z.number().nonnegative(),
+  /** Pairs of windows that it is the middle of. */
+  runs: z.int().positive().default(7),
+  /** What it is made of; left out by baselines from before there was any. */
+  parts: z
+    .strictObject({
+      /** The engine's CPU in user mode and in the kernel, each as a share of all that the bare server uses. */
+      user: z.number().nonnegative(),
+      system: z.number().nonnegative(),
+      /** Messages that one frame of the engine brings. */
+      messagesPerFrame: z.number().positive(),
+    })
+    .optional(),
+});
 const baselineSchema = z.strictObject({
   format: z.literal("fanwire-smoke/1"),
   at: z.iso.datetime(),
@@ -80,12 +97,26 @@ async function ratioOf(
     ...args,
     `--repetitions=${repetitions}`,
     `--subscribers=${subscribers}`,
-    "--servers=engine,bare",
+    ...["--servers=engine,bare", "--no-watch"],
   ]);
-  const raw = table?.raw as { ratios: readonly Ratio[] } | undefined;
+  const raw = table?.raw as { ratios: readonly Summary[]; windows: readonly Window[] } | undefined;
   const [first] = raw?.ratios ?? [];
-  if (first === undefined) throw new Error(`${scenario.name} told no ratio`);
-  return { ratio: { median: first.median, spread: first.spread }, marks: table?.invalid ?? [] };
+  if (raw === undefined || first === undefined) throw new Error(`${scenario.name} told no ratio`);
+  const { median, spread, runs } = first;
+  return { ratio: { median, spread, runs, parts: partsOf(raw.windows) }, marks: table?.invalid ?? [] };
+}
+
+type Part = Pick<Window, "server" | "cpuMicros" | "systemShare" | "messagesPerFrame">;
+
+/** undefined where windows are so short that no tick of /proc fell into the CPU of them. */
+export function partsOf(windows: readonly Part[]): Ratio["parts"] {
+  const of = (name: string, pick: (window: Part) => number): number =>
+    summarize(windows.filter(({ server }) => server === name).map(pick)).median;
+  const bare = of("bare", ({ cpuMicros }) => cpuMicros);
+  const user = of("engine", ({ cpuMicros, systemShare }) => cpuMicros * (1 - systemShare)) / bare;
+  const system = of("engine", ({ cpuMicros, systemShare }) => cpuMicros * systemShare) / bare;
+  const messagesPerFrame = of("engine", (window) => window.messagesPerFrame);
+  return Number.isFinite(user) ? { user, system, messagesPerFrame } : undefined;
 }
 
 /** @throws Error where there is none, or it does not fit. */
@@ -104,12 +135,23 @@ function readBaseline(file: string): Baseline {
 /** What became of a ratio, and whether it is more than noise: in words. */
 export function verdictOf(before: Ratio, now: Ratio): { change: number; worse: boolean; text: string } {
   const change = now.median / before.median - 1;
-  // Half of all windows lie within a spread; three of both are as good as all.
-  const noise = Math.max(CHANGE_MIN, 3 * Math.hypot(before.spread, now.spread));
+  const noise = Math.max(CHANGE_MIN, 3 * Math.hypot(errorOf(before), errorOf(now)));
   const moved = `${change >= 0 ? "+" : ""}${percent(change)}, noise up to ${percent(noise)}`;
   if (Math.abs(change) <= noise) return { change, worse: false, text: `as before (${moved})` };
   const worse = change > 0;
-  return { change, worse, text: `${worse ? "WORSE" : "better"} (${moved})` };
+  return { change, worse, text: `${worse ? "WORSE" : "better"} (${moved})${whyOf(before, now)}` };
+}
+
+/** Standard error of the median of so many pairs, half of which lie within a spread, as a share. */
+function errorOf({ spread, runs }: Ratio): number {
+  return (1.253 * (spread / 0.6745)) / Math.sqrt(runs);
+}
+
+/** Where a change comes from: the engine's own code, the kernel's work for it, or how much goes into a frame. */
+function whyOf({ parts: before }: Ratio, { parts: now }: Ratio): string {
+  if (before === undefined || now === undefined) return "";
+  const moved = (what: string, from: number, to: number): string => `${what} ${digits(from)} → ${digits(to)}`;
+  return `: ${moved("in its own code", before.user, now.user)}, ${moved("in the kernel", before.system, now.system)} of bare, ${moved("messages a frame", before.messagesPerFrame, now.messagesPerFrame)}`;
 }
 
 function report(before: Baseline, now: Readonly<Record<string, Ratio>>, invalid: readonly string[]): Table {

@@ -134,6 +134,7 @@ function growthNote(all: readonly Stretch[]): string {
     summarize(part.map(pick)).median;
   const [first, last] = [all.slice(0, third), all.slice(-third)];
   const before = of(first, (one) => one.residentBytes);
+  if (Number.isNaN(before)) return "Memory of an engine at --url is not seen from here.";
   const grown = of(last, (one) => one.residentBytes) - before;
   const hours = (of(last, (one) => one.endSeconds) - of(first, (one) => one.endSeconds)) / 3_600;
   return `RSS from the first to the last third: ${digits(grown / 2 ** 20)} MiB (${percent(grown / before)}), ${digits(grown / 2 ** 20 / hours)} MiB an hour.`;

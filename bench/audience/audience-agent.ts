@@ -1,4 +1,5 @@
 /** A process of clients that subscribe with options, may publish, and may stop reading. Runs as a child of a bench. */
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { decode, encode } from "@msgpack/msgpack";
 import { Link, type LinkEnd, type LinkOwner } from "../fleet/link.js";
 import { answerParent } from "../support/child.js";
@@ -12,6 +13,11 @@ const CODE = { ok: 17, error: 18, message: 19, live: 20, lagged: 21, rate: 25 };
 const FAILURES_MAX = 5;
 const MOVE_TIMER_MS = 2;
 const RETRY_MS = 300;
+
+/** It measures from one of its timers to the next. */
+const LOOP_TIMER_MS = 1;
+const loop = monitorEventLoopDelay({ resolution: LOOP_TIMER_MS });
+loop.enable();
 
 class Counts {
   startMicros = hostMicros();
@@ -32,7 +38,10 @@ class Counts {
     const { messages, frames, bytes, lost, lagged, moved } = this;
     const ageMicros = this.ageMicros.toJSON();
     const seconds = (hostMicros() - this.startMicros) / 1_000_000;
-    return { seconds, messages, frames, bytes, lost, lagged, moved, ageMicros, failures: [...this.failures] };
+    const loopLateMicros = Math.max(0, loop.percentile(99) / 1_000 - 1_000 * LOOP_TIMER_MS);
+    loop.reset();
+    const failures = [...this.failures];
+    return { seconds, messages, frames, bytes, lost, lagged, moved, ageMicros, loopLateMicros, failures };
   }
 }
 

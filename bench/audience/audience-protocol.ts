@@ -39,6 +39,8 @@ export interface AudiencePhase {
   readonly moved: number;
   /** From the time a message was due to its arrival. */
   readonly ageMicros: HistogramData;
+  /** How late the clients' own loop was, 99th percentile: what arrives meanwhile is as late. */
+  readonly loopLateMicros: number;
   /** What should not be: holes, disorder, errors. */
   readonly failures: readonly string[];
 }

@@ -70,7 +70,8 @@ export function publishTable(bytes: number, results: readonly Measured<PublishRu
 
 export function resumesTable(rooms: number, results: readonly Measured<ResumesRun>[]): Table {
   const rows: [string, (runs: readonly ResumesRun[]) => string][] = [
-    ["resumes", (runs) => middle(runs.map(({ counts }) => counts.recovered))],
+    ["resumes", (runs) => middle(runs.map(({ resumes }) => resumes))],
+    ["– asked for again", (runs) => middle(runs.map(({ counts, resumes }) => counts.recovered - resumes))],
     ["messages replayed", (runs) => middle(runs.map(({ counts }) => counts.replayed))],
     ["all live and caught up after, s", (runs) => spread(runs.map(({ seconds }) => seconds))],
     [
@@ -101,10 +102,21 @@ export function resumesTable(rooms: number, results: readonly Measured<ResumesRu
     notes: [
       SPREAD,
       "Clients share the cores with the servers; those that resume get what the others leave of them.",
+      ...reasonsNote(results),
       verdict(results),
     ],
     raw: results,
   };
+}
+
+/** Why clients had to come again, which costs them time and no message. */
+function reasonsNote(results: readonly Measured<ResumesRun>[]): string[] {
+  const sums = new Map<string, number>();
+  for (const { reasons } of results.flatMap(({ runs }) => runs))
+    for (const [what, times] of Object.entries(reasons)) sums.set(what, (sums.get(what) ?? 0) + times);
+  if (sums.size === 0) return [];
+  const told = [...sums].map(([what, times]) => `${what} (${times})`);
+  return [`Connections that came again, all of their rooms with them, in all runs: ${told.join("; ")}.`];
 }
 
 function publishRows(

@@ -22,6 +22,10 @@ export interface ResumesPlan extends BridgeSettings {
 
 export interface ResumesRun {
   readonly counts: Counts;
+  /** Subscriptions that were to resume. Who was told to come back later (a read that took too long) asks for all of his again. */
+  readonly resumes: number;
+  /** What ended an attempt, in words, and how often. */
+  readonly reasons: Readonly<Record<string, number>>;
   /** From the first connection to the last message that somebody had missed. */
   readonly seconds: number;
   /** CPU of the node that all resume at, and of all nats-servers. */
@@ -153,12 +157,13 @@ async function measureStorm(
   const { all } = await storm.phase();
   const found = [...others, ...cpu.troubles, ...troublesOf(all, status.states.live, connections, behind)];
   const expected = connections * roomsEach;
-  if (all.counts.recovered !== expected)
-    found.push(`${all.counts.recovered} of ${expected} subscriptions recovered`);
+  found.push(...unresumed(all.counts, expected));
   const after = await readsOf(outward);
   const reads = Object.entries(after).map(([name, now]) => [name, now - (readsBefore[name] ?? 0)]);
   const run = {
     counts: all.counts,
+    resumes: expected,
+    reasons: Object.fromEntries(all.reasons),
     seconds,
     ...used,
     reads: Object.fromEntries(reads),
@@ -166,6 +171,11 @@ async function measureStorm(
     troubles: found,
   };
   return { run, published };
+}
+
+/** More than there are is no trouble: who had to ask again, as clients do, resumed twice and missed nothing. */
+export function unresumed({ recovered }: Pick<Counts, "recovered">, expected: number): string[] {
+  return recovered >= expected ? [] : [`${recovered} of ${expected} subscriptions recovered`];
 }
 
 function troublesOf(tally: Tally, live: number, connections: number, behind: number): string[] {

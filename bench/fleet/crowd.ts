@@ -190,7 +190,7 @@ export class Crowd implements MemberHost {
 
   #tick(): void {
     const now = performance.now();
-    this.#lateness.tick(now);
+    this.tally.delayMicros.record(this.#lateness.tick(now) * 1_000);
     for (let due = this.#agenda.take(now); due !== undefined; due = this.#agenda.take(now))
       this.#ready.push(due);
     for (let starts = 0; starts < STARTS_PER_TICK; starts++) {

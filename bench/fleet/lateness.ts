@@ -16,10 +16,12 @@ export class Lateness {
     this.#sinceMs = this.#lastMs = nowMs;
   }
 
-  /** The timer fires. */
-  tick(nowMs: number): void {
+  /** The timer fires; how much later than it was set for, in ms. */
+  tick(nowMs: number): number {
     this.#lateMs += this.#late(nowMs);
+    const lateMs = Math.max(0, nowMs - this.#lastMs - this.#periodMs);
     this.#lastMs = nowMs;
+    return lateMs;
   }
 
   /** Share of the time since the last call, 0 to 1. */

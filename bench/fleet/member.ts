@@ -272,7 +272,12 @@ export class Member implements LinkOwner {
     else counts.steady += 1;
     // A message without a time is one that its publisher had to send again: it would tell of the publisher.
     if (Number.isNaN(scanned.dueMicros)) return;
-    (this.#returning ? tally.returningMicros : tally.steadyMicros).record(now - scanned.dueMicros);
+    if (this.#returning) {
+      tally.returningMicros.record(now - scanned.dueMicros);
+      return;
+    }
+    tally.steadyMicros.record(now - scanned.dueMicros);
+    tally.lasts.record(scanned.dueMicros, now);
   }
 
   #control(code: number, value: unknown): void {

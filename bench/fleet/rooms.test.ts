@@ -4,8 +4,13 @@ import fc from "fast-check";
 import { checkRooms, type RoomPlan, roomOf, slotOf } from "./rooms.js";
 
 const plans = fc
-  .record({ roomsEach: fc.integer({ min: 1, max: 6 }), more: fc.nat({ max: 40 }), shared: fc.boolean() })
-  .map(({ roomsEach, more, shared }): RoomPlan => ({ roomsEach, rooms: roomsEach + more, shared }));
+  .record({
+    roomsEach: fc.integer({ min: 1, max: 6 }),
+    more: fc.nat({ max: 40 }),
+    shared: fc.boolean(),
+    firstRoom: fc.nat({ max: 50 }),
+  })
+  .map(({ more, ...plan }): RoomPlan => ({ ...plan, rooms: plan.roomsEach + more }));
 
 test("a connection's rooms differ, and each knows its slot", () => {
   fc.assert(
@@ -13,7 +18,7 @@ test("a connection's rooms differ, and each knows its slot", () => {
       checkRooms(plan);
       const rooms = Array.from({ length: plan.roomsEach }, (_, slot) => roomOf(plan, index, slot));
       assert.equal(new Set(rooms).size, plan.roomsEach);
-      for (let room = 0; room < plan.rooms + 2; room++)
+      for (let room = 0; room < (plan.firstRoom ?? 0) + plan.rooms + 2; room++)
         assert.equal(slotOf(plan, index, room), rooms.indexOf(room), `room ${room}`);
     }),
   );

@@ -6,6 +6,8 @@ export interface RoomPlan {
   readonly roomsEach: number;
   /** Whether everybody's first room is room 0, for broadcasts to all; the others are spread as without it. */
   readonly shared: boolean;
+  /** Number of the first room, so that crowds of one engine have rooms of their own. Default: 0. */
+  readonly firstRoom?: number;
 }
 
 /** @throws RangeError where a connection would get a room twice. */
@@ -16,15 +18,17 @@ export function checkRooms({ rooms, roomsEach, shared }: RoomPlan): void {
 
 /** The room in a slot of a connection: connection i takes rooms i, i+1, … of those that are spread. */
 export function roomOf(plan: RoomPlan, index: number, slot: number): number {
-  if (!plan.shared) return (index + slot) % plan.rooms;
-  return slot === 0 ? 0 : 1 + ((index + slot - 1) % (plan.rooms - 1));
+  const { shared, rooms, firstRoom = 0 } = plan;
+  if (!shared) return firstRoom + ((index + slot) % rooms);
+  return firstRoom + (slot === 0 ? 0 : 1 + ((index + slot - 1) % (rooms - 1)));
 }
 
 /** The slot that a room has with a connection, -1 where it has none. */
 export function slotOf(plan: RoomPlan, index: number, room: number): number {
-  if (plan.shared && room === 0) return 0;
+  const own = room - (plan.firstRoom ?? 0);
+  if (plan.shared && own === 0) return 0;
   const first = plan.shared ? 1 : 0;
   const spread = plan.rooms - first;
-  const slot = first + ((((room - first - index) % spread) + spread) % spread);
-  return room < plan.rooms && slot < plan.roomsEach ? slot : -1;
+  const slot = first + ((((own - first - index) % spread) + spread) % spread);
+  return own >= 0 && own < plan.rooms && slot < plan.roomsEach ? slot : -1;
 }

@@ -1,5 +1,6 @@
 import { Histogram, type HistogramData } from "../support/histogram.js";
 import { busyClient } from "../support/validity.js";
+import { LastDeliveries, type LastDelivery } from "./last-deliveries.js";
 
 /** What a crowd counts. Every attempt to connect ends in exactly one of the first five after `attempts`. */
 const COUNTS = [
@@ -45,7 +46,13 @@ const COUNTS = [
 export type CountName = (typeof COUNTS)[number];
 export type Counts = Readonly<Record<CountName, number>>;
 
-const HISTOGRAMS = ["steadyMicros", "returningMicros", "handshakeMicros", "comebackMicros"] as const;
+const HISTOGRAMS = [
+  "steadyMicros",
+  "returningMicros",
+  "handshakeMicros",
+  "comebackMicros",
+  "delayMicros",
+] as const;
 type HistogramName = (typeof HISTOGRAMS)[number];
 
 /** Reasons and failures told in words; more are only counted. */
@@ -57,6 +64,8 @@ export interface TallyData {
   readonly reasons: Readonly<Record<string, number>>;
   readonly failures: readonly string[];
   readonly histograms: Readonly<Record<HistogramName, HistogramData>>;
+  /** See {@link Tally.lasts}. */
+  readonly lasts: readonly LastDelivery[];
   /** See {@link Tally.busiest}. */
   readonly busiest: number;
 }
@@ -74,6 +83,10 @@ export class Tally {
   readonly handshakeMicros = new Histogram();
   /** From the loss of a connection to its last room's `live`. */
   readonly comebackMicros = new Histogram();
+  /** How much later than it was set for a timer of the clients' own came: their scheduling delay. */
+  readonly delayMicros = new Histogram();
+  /** When each broadcast came to the last of those that were live since before the phase. */
+  readonly lasts = new LastDeliveries();
   /** Share of the time that the busiest client process was busy, or ready and kept from its core: 0 to 1. */
   busiest = 0;
 
@@ -93,6 +106,7 @@ export class Tally {
     this.reasons.clear();
     this.failures.length = 0;
     for (const name of HISTOGRAMS) this[name].reset();
+    this.lasts.reset();
     this.busiest = 0;
   }
 
@@ -101,6 +115,7 @@ export class Tally {
     for (const [what, times] of Object.entries(data.reasons)) this.reason(what, times);
     this.failures.push(...data.failures.slice(0, FAILURES_TOLD - this.failures.length));
     for (const name of HISTOGRAMS) this[name].add(data.histograms[name]);
+    this.lasts.add(data.lasts);
     this.busiest = Math.max(this.busiest, data.busiest);
   }
 
@@ -115,7 +130,9 @@ export class Tally {
         returningMicros: this.returningMicros.toJSON(),
         handshakeMicros: this.handshakeMicros.toJSON(),
         comebackMicros: this.comebackMicros.toJSON(),
+        delayMicros: this.delayMicros.toJSON(),
       },
+      lasts: this.lasts.toJSON(),
       busiest: this.busiest,
     };
   }

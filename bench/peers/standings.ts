@@ -143,9 +143,18 @@ export function tablesOf({ subscribers, bursts, peers, missing }: Standings, opt
       ),
     ],
     invalid: peers.flatMap((standing) => busyNotes(standing)),
-    ...(missing > 0 ? { incomplete: `${missing} turns were not begun in time; run it again to go on` } : {}),
+    incomplete: incompleteOf(missing, failed),
     raw: peers.map(({ peer, ...standing }) => ({ name: peer.name, label: peer.label, ...standing })),
   };
+}
+
+function incompleteOf(missing: number, failed: readonly Standing[]): string | undefined {
+  const names = failed.map(({ peer }) => peer.name).join(", ");
+  const parts = [
+    ...(missing > 0 ? [`${missing} turns were not begun in time; run it again to go on`] : []),
+    ...(failed.length > 0 ? [`turns failed of ${names}, as the notes say`] : []),
+  ];
+  return parts.length === 0 ? undefined : parts.join("; ");
 }
 
 function row(

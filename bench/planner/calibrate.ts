@@ -1,12 +1,12 @@
 import { cpus } from "node:os";
 import { ownVersion } from "../support/environment.js";
-import { messagesPerRoom, type PublishPlan } from "../support/schedule.js";
+import { messagesPerRoom, shotMicros } from "../support/schedule.js";
 import { summarize } from "../support/statistics.js";
-import type { Calibration } from "./calibration.js";
+import { CALIBRATION_FORMAT, type Calibration } from "./calibration.js";
 import { designOf, nameOf, type Point } from "./design.js";
 import { measureFrontier } from "./frontier.js";
 import { measureMemory } from "./memory.js";
-import { coldShare, cpuOf, fitPrices, PRICES, relativeError, type Sample, type Work } from "./model.js";
+import { fitModel, predict, type Run } from "./model.js";
 import { MESSAGE_BYTES } from "./plan.js";
 import { withoutDrift } from "./polish.js";
 import { Stages } from "./stages.js";
@@ -22,27 +22,29 @@ export interface CalibrateOptions {
 }
 
 const MEMORY_CONNECTIONS = 4_000;
-/** Requests a second, each with so many messages. */
-const WARM_UP = [
-  { batches: 40, burst: 1 },
-  { batches: 20, burst: 50 },
-] as const;
+/** As many as a room keeps: one that is still being filled takes memory in, which later messages do not. */
+const KEPT_MESSAGES = 1_000;
+const FILL_BURST = 250;
+/** Of all rooms together, while they are filled. */
+const FILL_PER_SECOND = 100_000;
+/** Requests of one message that warm up what batches do not. */
+const WARM_UP_REQUESTS = 40;
 const FRONTIER_STEPS = 12;
 const SETTLE_MS = 1_000;
 const IDLE_MS = 3_000;
 
 /**
- * Measures the design on this machine, engines with one worker each, and fits the prices. Every round measures all of it,
+ * Measures the design on this machine, an engine with one worker, and fits the prices. Every round measures all of it,
  * so that what drifts (the machine's speed, what its neighbours do) is the round's and not some prices'.
  */
 export async function calibrate(options: CalibrateOptions): Promise<Calibration> {
   const { scale = 1, progress } = options;
   const points = designOf(scale);
   const stages = await Stages.start(points.map(({ crowd }) => crowd));
-  let samples: readonly Sample[];
+  let runs: readonly Measured[];
   let frontier: Calibration["frontier"];
   try {
-    samples = await measureDesign(points, stages, options);
+    runs = await measureDesign(points, stages, options);
     const stepsMax = Math.max(2, Math.round(FRONTIER_STEPS * Math.min(1, scale)));
     frontier = await measureFrontier(points, stages, { seconds: options.seconds, stepsMax, progress });
   } finally {
@@ -56,40 +58,48 @@ export async function calibrate(options: CalibrateOptions): Promise<Calibration>
     },
     progress,
   );
-  const heldOut = samples.filter((_, index) => points[index]?.heldOut === true);
-  const fitted = [...samples.filter((sample) => !heldOut.includes(sample)), memory.idle];
-  const prices = fitPrices(fitted);
-  const errors = heldOut.map((sample) => relativeError(prices, sample));
+  const all = [...runs, { ...memory.idle, heldOut: false, spread: 0 }];
+  const model = fitModel(all.filter(({ heldOut }) => !heldOut));
+  const told = all.map((run) => ({
+    name: run.name,
+    heldOut: run.heldOut,
+    measured: run.cpuMicros,
+    predicted: predict(model, run),
+    spread: run.spread,
+  }));
+  const errors = told
+    .filter(({ heldOut }) => heldOut)
+    .map(({ measured, predicted }) => Math.abs(predicted - measured) / measured);
   return {
-    format: "fanwire-calibration/2",
+    format: CALIBRATION_FORMAT,
     at: new Date().toISOString(),
     machine: `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`,
     fanwire: ownVersion(),
-    prices,
+    prices: model.prices,
+    restMs: model.restMs,
     connectMicros: memory.connectMicros,
     memory: memory.memory,
     heldOut: { runs: errors.length, median: summarize(errors).median, worst: Math.max(...errors) },
-    runs: [...samples, memory.idle].map((sample) => ({
-      name: sample.name,
-      heldOut: heldOut.includes(sample),
-      measured: sample.cpuMicros,
-      predicted: cpuOf(prices, sample.work),
-    })),
+    runs: told,
     frontier,
   };
 }
 
-interface Seen {
-  readonly cpuMicros: number;
-  readonly work: Work;
+/** A run of the design. */
+interface Measured extends Run {
+  readonly heldOut: boolean;
+  /** Half the quartile distance of its windows, as a share: how far one window is off by itself. */
+  readonly spread: number;
 }
+
+type Seen = Omit<Run, "name">;
 
 /** Of every point what it took, as the middle of all rounds. */
 async function measureDesign(
   points: readonly Point[],
   stages: Stages,
   { seconds, repetitions, progress }: CalibrateOptions,
-): Promise<readonly Sample[]> {
+): Promise<readonly Measured[]> {
   const rounds: Seen[][] = [];
   await warmUp(points, stages, seconds);
   progress("warmed up");
@@ -104,25 +114,51 @@ async function measureDesign(
   }
   const cpu = withoutDrift(rounds.map((round) => round.map(({ cpuMicros }) => cpuMicros)));
   return points.map((point, index) => {
-    const works = rounds.flatMap((round) => round[index]?.work ?? []);
-    const middle = PRICES.map((name) => [name, summarize(works.map((work) => work[name])).median]);
-    const cpuMicros = cpu[index] ?? Number.NaN;
-    return { name: nameOf(point), cpuMicros, work: Object.fromEntries(middle) as Work };
+    const windows = rounds.flatMap((round) => round[index] ?? []);
+    return {
+      name: nameOf(point),
+      heldOut: point.heldOut,
+      cpuMicros: cpu[index] ?? Number.NaN,
+      spread: summarize(windows.map(({ cpuMicros }) => cpuMicros)).spread,
+      ...middleOf(windows),
+    };
   });
 }
 
-/** All crowds' engines have the same code compiled before anything counts: those of few points would be the colder ones. */
+/** What happened in a run: of each thing the middle one of all windows. */
+function middleOf(windows: readonly Seen[]): Pick<Run, "work" | "rested"> {
+  const middle = (pick: (seen: Seen) => number): number => summarize(windows.map(pick)).median;
+  return {
+    work: {
+      write: middle(({ work }) => work.write),
+      message: middle(({ work }) => work.message),
+      byte: middle(({ work }) => work.byte),
+      publish: middle(({ work }) => work.publish),
+      batch: middle(({ work }) => work.batch),
+      second: middle(({ work }) => work.second),
+    },
+    rested: {
+      writes: middle(({ rested }) => rested.writes),
+      perSecond: middle(({ rested }) => rested.perSecond),
+    },
+  };
+}
+
+/** Code is compiled and every room is as full as it gets before anything counts. */
 async function warmUp(points: readonly Point[], stages: Stages, seconds: number): Promise<void> {
   for (const crowd of new Set(points.map(({ crowd }) => crowd))) {
     const { rooms } = crowd;
-    for (const { batches, burst } of WARM_UP)
-      await stages.window(crowd, { rooms, rate: (batches * burst) / rooms, burst, bytes: 100, seconds });
+    // Of a try with short windows it need not be as much.
+    const filling = Math.min(Math.max(1, (rooms * KEPT_MESSAGES) / FILL_PER_SECOND), 10 * seconds);
+    const rate = Math.min(KEPT_MESSAGES / filling, FILL_PER_SECOND / rooms);
+    await stages.window(crowd, { rate, burst: FILL_BURST, bytes: 100, seconds: filling });
+    await stages.window(crowd, { rate: WARM_UP_REQUESTS / rooms, burst: 1, bytes: 100, seconds });
   }
 }
 
 async function measure(point: Point, stages: Stages, seconds: number): Promise<Seen> {
   const { crowd, rate, burst, bytes } = point;
-  const plan: PublishPlan = { rooms: crowd.rooms, rate, burst, bytes, seconds };
+  const plan = { rooms: crowd.rooms, rate, burst, bytes, seconds };
   const startedMs = performance.now();
   const window = await stages.window(crowd, plan);
   if (window.troubles.length > 0) throw new Error(`${nameOf(point)}: ${window.troubles.join("; ")}`);
@@ -134,12 +170,16 @@ async function measure(point: Point, stages: Stages, seconds: number): Promise<S
     cpuMicros: window.cpuMicros * window.deliveries,
     work: {
       write: writes,
-      cold: writes * coldShare(writes / crowd.subscribers / seconds),
       message: window.deliveries,
       byte: window.deliveries * (bytes + MESSAGE_BYTES),
       publish: published,
       batch: published / burst,
       second: crowd.subscribers * elapsed,
+    },
+    rested: {
+      // Of a burst that takes several writes only the first comes to a socket that rested.
+      writes: Math.min(writes, window.deliveries / burst),
+      perSecond: (crowd.roomsEach * 1e6) / shotMicros(plan),
     },
   };
 }

@@ -4,9 +4,11 @@ import { z } from "zod";
 
 const price = z.number().nonnegative();
 
+export const CALIBRATION_FORMAT = "fanwire-calibration/3";
+
 /** What `fanwire calibrate` writes and `fanwire plan` reads. */
 export const calibrationSchema = z.strictObject({
-  format: z.literal("fanwire-calibration/2"),
+  format: z.literal(CALIBRATION_FORMAT),
   at: z.iso.datetime(),
   machine: z.string(),
   fanwire: z.string(),
@@ -20,6 +22,8 @@ export const calibrationSchema = z.strictObject({
     batch: price,
     second: price,
   }),
+  /** Time after which about two thirds of what a rest costs have come about, see model.ts. */
+  restMs: z.number().positive(),
   /** µs of one core that a new connection takes, handshake and one subscription included. */
   connectMicros: price,
   memory: z.strictObject({
@@ -33,7 +37,15 @@ export const calibrationSchema = z.strictObject({
   /** Of runs that were held out of the fit: how far the prediction was from what was measured, as shares. */
   heldOut: z.strictObject({ runs: z.int().nonnegative(), median: price, worst: price }),
   runs: z.array(
-    z.strictObject({ name: z.string(), heldOut: z.boolean(), measured: price, predicted: price }),
+    z.strictObject({
+      name: z.string(),
+      heldOut: z.boolean(),
+      /** µs, the middle of its windows. */
+      measured: price,
+      predicted: price,
+      /** Half the quartile distance of its windows, as a share. */
+      spread: price,
+    }),
   ),
   /** Of one worker, everybody in one room: the most deliveries a second that were seen with p99 within 50 ms, see frontier.ts. */
   frontier: z.array(
@@ -62,6 +74,9 @@ export function parseCalibration(text: string): Calibration {
   } catch {
     throw new Error("it is no JSON");
   }
+  const other = (value as { format?: unknown } | null)?.format;
+  if (typeof other === "string" && other.startsWith("fanwire-calibration/") && other !== CALIBRATION_FORMAT)
+    throw new Error('it is of another version of fanwire: "fanwire calibrate" takes it anew');
   const parsed = calibrationSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new Error(`it is no calibration of this version: ${z.prettifyError(parsed.error)}`);

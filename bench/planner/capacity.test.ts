@@ -10,7 +10,7 @@ const WORKER: CapacityWish = {
   ...{ utilization: 1, takenIn: 1, requests: 1 },
 };
 const within = (change: Partial<CapacityWish>, micros = 50_000): number =>
-  deliveriesPerSecond({ ...WORKER, ...change }, CALIBRATION.prices, micros);
+  deliveriesPerSecond({ ...WORKER, ...change }, CALIBRATION, micros);
 
 test("more time and more of the core make more deliveries, more bytes fewer", () => {
   const usual = within({});

@@ -1,5 +1,5 @@
 import type { Calibration } from "./calibration.js";
-import { coldShare, type Prices } from "./model.js";
+import { coldShare, type Model, writesFor } from "./model.js";
 import { MESSAGE_BYTES } from "./plan.js";
 
 /** Who gets messages from one worker, and how. */
@@ -32,19 +32,20 @@ const STEPS = 60;
  * the next one, all in one write: then two flushes lie within that time. Of a class, what a window brings is written within
  * that time after it. 0: not one message now and then gets to all in time.
  */
-export function deliveriesPerSecond(wish: CapacityWish, prices: Prices, latencyMicros: number): number {
+export function deliveriesPerSecond(wish: CapacityWish, model: Model, latencyMicros: number): number {
   let [low, high] = [PER_CLIENT_MIN, PER_CLIENT_MAX];
-  if (!isInTime(low, wish, prices, latencyMicros)) return 0;
+  if (!isInTime(low, wish, model, latencyMicros)) return 0;
   for (let step = 0; step < STEPS; step++) {
     const middle = Math.sqrt(low * high);
-    if (isInTime(middle, wish, prices, latencyMicros)) low = middle;
+    if (isInTime(middle, wish, model, latencyMicros)) low = middle;
     else high = middle;
   }
   return low * wish.connections;
 }
 
 /** Whether so many messages a second for every client come in time. */
-function isInTime(perClient: number, wish: CapacityWish, prices: Prices, latencyMicros: number): boolean {
+function isInTime(perClient: number, wish: CapacityWish, model: Model, latencyMicros: number): boolean {
+  const { prices, restMs } = model;
   const { connections, roomsPerClient, rooms, batch, rate, utilization } = wish;
   const updates = rate === "all" ? (perClient * rooms) / roomsPerClient : wish.updates;
   const delivery = prices.message + prices.byte * (wish.bytes + MESSAGE_BYTES);
@@ -52,9 +53,11 @@ function isInTime(perClient: number, wish: CapacityWish, prices: Prices, latency
   /** µs that it takes to write what came in so many µs. */
   const flush = (micros: number): number => {
     const messages = (perClient * micros) / 1e6;
-    const writes = 1 - Math.exp(-messages);
-    const write = prices.write + prices.cold * coldShare((writes * 1e6) / micros);
-    return connections * (writes * write + messages * delivery) + (updates * micros * intake) / 1e6;
+    const turns = 1 - Math.exp(-messages);
+    const writes = writesFor(turns, messages * (wish.bytes + MESSAGE_BYTES));
+    const cold = turns * coldShare((turns * 1e6) / micros, restMs);
+    const written = writes * prices.write + cold * prices.cold;
+    return connections * (written + messages * delivery) + (updates * micros * intake) / 1e6;
   };
   const spare = utilization - (connections * prices.second) / 1e6;
   if (rate !== "all") {

@@ -4,7 +4,7 @@ import { kernelMemory } from "../support/kernel.js";
 import { shippedNodeArgs } from "../support/node-args.js";
 import { splitArgs } from "../support/scenario.js";
 import type { Calibration } from "./calibration.js";
-import type { Sample } from "./model.js";
+import type { Run } from "./model.js";
 
 const FEW_ROOMS = 1;
 const MANY_ROOMS = 30;
@@ -22,7 +22,7 @@ export interface MemorySeen {
   /** µs of one core that a new connection takes, one subscription included. */
   readonly connectMicros: number;
   /** What connections cost that get nothing and ping now and then. */
-  readonly idle: Sample;
+  readonly idle: Run;
 }
 
 /** Memory of a connection and of a subscription, from how much processes grow with few rooms each and with many. */
@@ -54,7 +54,7 @@ interface Grown {
   readonly emptyBytes: number;
   readonly kernelEach: number;
   readonly connectMicros: number;
-  readonly idle: Sample;
+  readonly idle: Run;
 }
 
 async function grow(roomsEach: number, { connections, settleMs, idleMs }: MemoryOptions): Promise<Grown> {
@@ -87,7 +87,7 @@ async function grow(roomsEach: number, { connections, settleMs, idleMs }: Memory
   }
 }
 
-async function idleOf(server: ServerProcess, connections: number, idleMs: number): Promise<Sample> {
+async function idleOf(server: ServerProcess, connections: number, idleMs: number): Promise<Run> {
   const before = server.cpu()?.micros ?? 0;
   const startedMs = performance.now();
   await delay(idleMs);
@@ -95,6 +95,7 @@ async function idleOf(server: ServerProcess, connections: number, idleMs: number
   return {
     name: `${connections} clients that get nothing`,
     cpuMicros: Math.max(1, (server.cpu()?.micros ?? 0) - before),
-    work: { write: 0, cold: 0, message: 0, byte: 0, publish: 0, batch: 0, second: connections * seconds },
+    work: { write: 0, message: 0, byte: 0, publish: 0, batch: 0, second: connections * seconds },
+    rested: { writes: 0, perSecond: 0 },
   };
 }

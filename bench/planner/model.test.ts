@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cpuOf, fitPrices, type Prices, relativeError, type Sample, type Work } from "./model.js";
+import {
+  cpuOf,
+  fitModel,
+  fitPrices,
+  type Prices,
+  predict,
+  type Run,
+  relativeError,
+  type Sample,
+  sampleOf,
+  type Work,
+} from "./model.js";
 
 const TRUE: Prices = { write: 3.5, cold: 6, message: 0.12, byte: 0.0004, publish: 3, batch: 60, second: 0.8 };
 
@@ -34,6 +45,24 @@ test("with noise predictions stay near, and no price is below zero", () => {
   const prices = fitPrices(noisy);
   assert.ok(Object.values(prices).every((price) => price >= 0));
   for (const sample of samples(() => 1)) assert.ok(relativeError(prices, sample) < 0.15);
+});
+
+test("how long a rest has to be is found, too, and predictions of other runs rest on it", () => {
+  const runOf = ({ cold: _, ...work }: Work, index: number): Run => {
+    const rested = { writes: work.write, perSecond: [2, 60, 10, 25, 5, 8, 40, 20][index] ?? 1 };
+    return { name: String(index), work, rested, cpuMicros: 0 };
+  };
+  const truth = { prices: TRUE, restMs: 50 };
+  const runs = WORKS.map(runOf).map((run) => ({ ...run, cpuMicros: predict(truth, run) }));
+  const model = fitModel(runs);
+  assert.equal(model.restMs, 50);
+  const [run] = runs;
+  assert.ok(run !== undefined);
+  for (const perSecond of [1, 30, 100]) {
+    const other = { ...run, rested: { writes: 5_000, perSecond } };
+    assert.ok(Math.abs(predict(model, other) / predict(truth, other) - 1) < 0.02, `${perSecond}/s`);
+  }
+  assert.equal(sampleOf({ ...run, rested: { writes: 0, perSecond: 0 } }, 50).work.cold, 0);
 });
 
 test("no price is lower than what such work can take at all", () => {

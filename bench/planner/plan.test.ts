@@ -43,6 +43,23 @@ test("what binds is told: cores, memory, bandwidth, or the way back", () => {
   assert.ok(back.backSeconds <= 1);
 });
 
+test("what the return of a lost box's clients asks for is its own number, not that of what binds", () => {
+  const { boxes, boxesBy, limit } = plan();
+  assert.equal(limit, "cores");
+  assert.ok(boxesBy.reconnects > 1 && boxesBy.reconnects < boxes, `${boxesBy.reconnects} of ${boxes}`);
+  assert.ok(plan({ lost: 0 }).stormSeconds > 0);
+  const less = plan({ backSeconds: 1, updates: 10, connections: 100_000 });
+  assert.equal(less.boxesBy.reconnects, less.boxes);
+});
+
+test("a socket that has much waiting is written to in pieces", () => {
+  const { perClient } = plan({ rate: "all", updates: 100, rooms: 40, bytes: 60_000 });
+  const small = plan({ rate: "all", updates: 100, rooms: 40, bytes: 100 }).perClient;
+  const bytes = CALIBRATION.prices.byte * 100 * 59_900;
+  const more = perClient.cpuMicrosPerSecond - small.cpuMicrosPerSecond - bytes;
+  assert.ok(more > 2 * 63 * CALIBRATION.prices.write, `${more} µs for more writes`);
+});
+
 test("more messages than a worker takes in cannot be planned, and it says why", () => {
   assert.throws(() => plan({ updates: 2_000_000 }), /more than a worker takes in/);
   assert.throws(() => plan({ memoryGiB: 0.5, updates: 10 }), /the workers alone take more memory/);
@@ -52,11 +69,16 @@ test("the text has the answer, what binds and the uncertainty", () => {
   const text = planText(WISH, plan(), CALIBRATION);
   assert.match(text, /^\d+ boxes of 8 cores, 16 GiB and 10 Gbit\/s, 8 workers each\n/);
   assert.match(text, /Bound by the cores/);
-  assert.match(text, /may be off by 20 %/);
+  assert.match(text, /\n\d+ to \d+: CPU may be off by 20 %/);
+  assert.match(text, /With 1 lost:\n.*its clients are back after (less than 1 s|[\d.]+ s)/);
+  assert.match(text, /Were everybody cut at once:\n {2}all are back after [\d.]+ s/);
+  assert.match(text, /NATS, which several boxes need:\n {2}15,000 messages\/s in, .* MB\/s to disk/);
 });
 
 test("a file that is no calibration is refused with what is wrong", () => {
   assert.throws(() => parseCalibration("{"), /no JSON/);
   assert.throws(() => parseCalibration('{"format":"other"}'), /no calibration of this version/);
+  assert.throws(() => parseCalibration("null"), /no calibration of this version/);
+  assert.throws(() => parseCalibration('{"format":"fanwire-calibration/1"}'), /another version.*anew/);
   assert.deepEqual(parseCalibration(JSON.stringify(CALIBRATION)), CALIBRATION);
 });

@@ -1,5 +1,5 @@
 import type { Calibration } from "./calibration.js";
-import { coldShare, cpuOf, type Work } from "./model.js";
+import { coldShare, cpuOf, type Work, writesFor } from "./model.js";
 
 /** What is to be served, and on what. */
 export interface Wish {
@@ -47,9 +47,21 @@ export interface Plan {
   readonly perBoxWhenLost: BoxLoad;
   /** Until the clients of the boxes lost are back. */
   readonly backSeconds: number;
-  readonly nats: { readonly inPerSecond: number; readonly outPerSecond: number; readonly outMbit: number };
+  /** Until everybody is back, were all connections of all boxes cut at once. */
+  readonly stormSeconds: number;
+  readonly nats: NatsNeeds;
   /** Share by which CPU may be off: the worst error of runs that the prices were not fitted to. */
   readonly uncertainty: number;
+}
+
+/** What the boxes need of NATS together. */
+export interface NatsNeeds {
+  readonly inPerSecond: number;
+  /** At the most: a box whose clients watch every room gets every message. */
+  readonly outPerSecond: number;
+  readonly outMbit: number;
+  /** What its servers write to disk together, at three copies. */
+  readonly storedMegabytesPerSecond: number;
 }
 
 export interface BoxLoad {
@@ -70,6 +82,9 @@ const PACKET_BYTES = 90;
 const SEGMENT_BYTES = 1_448;
 /** A client acknowledges every other segment. */
 const PACKETS_PER_WRITE = 1.5;
+/** Subject, headers and what a message needs besides its data at NATS. */
+const NATS_BYTES = 200;
+const NATS_COPIES = 3;
 /** A core's share of interrupts and the kernel's path bounds what a box sends; a common figure without tuning, a core. */
 const PACKETS_PER_CORE = 250_000;
 /** As `limits.handshakesPerSecond` has it by default, of a worker. */
@@ -93,7 +108,7 @@ export function planFor(wish: Wish, calibration: Calibration): Plan {
   if (wish.lost > 0) {
     while (boxes < BOXES_MAX && backSecondsOf(wish, calibration, client, boxes) > wish.backSeconds)
       boxes += 1;
-    boxesBy.reconnects = boxes;
+    boxesBy.reconnects = boxesForReturn(wish, calibration, client, boxes);
   }
   const limit = (Object.keys(boxesBy) as Limit[]).reduce((most, name) => {
     return boxesBy[name] > boxesBy[most] && (name !== "reconnects" || boxesBy[name] > survivors + wish.lost)
@@ -109,10 +124,12 @@ export function planFor(wish: Wish, calibration: Calibration): Plan {
     perBox: loadOf(wish, calibration, client, boxes),
     perBoxWhenLost: loadOf(wish, calibration, client, Math.max(1, boxes - wish.lost)),
     backSeconds: wish.lost > 0 ? backSecondsOf(wish, calibration, client, boxes) : 0,
+    stormSeconds: stormSecondsOf(wish, calibration, client, boxes),
     nats: {
       inPerSecond: wish.updates,
       outPerSecond: wish.updates * boxes,
-      outMbit: (wish.updates * boxes * (wish.bytes + 200) * 8) / 1e6,
+      outMbit: (wish.updates * boxes * (wish.bytes + NATS_BYTES) * 8) / 1e6,
+      storedMegabytesPerSecond: (wish.updates * (wish.bytes + NATS_BYTES) * NATS_COPIES) / 1e6,
     },
     uncertainty: calibration.heldOut.worst,
   };
@@ -122,7 +139,7 @@ export function planFor(wish: Wish, calibration: Calibration): Plan {
  * What one client gets. Updates of a room come at random times; with a rate of r, of a room whose updates come u times a
  * second there is one in an interval with the chance 1 − e^(−u/r), and so with a write for all rooms together.
  */
-function clientOf(wish: Wish, { prices, memory }: Calibration): Plan["perClient"] {
+function clientOf(wish: Wish, { prices, restMs, memory }: Calibration): Plan["perClient"] {
   const { roomsPerClient, rooms, updates, rate, batch } = wish;
   const wanted = (updates * roomsPerClient) / rooms;
   const perRoom = updates / rooms;
@@ -130,9 +147,9 @@ function clientOf(wish: Wish, { prices, memory }: Calibration): Plan["perClient"
   const turns = rate === "all" ? updates / batch : rate;
   const writes = turns === 0 ? 0 : turns * (1 - Math.exp(-wanted / turns));
   const bytes = deliveries * (wish.bytes + MESSAGE_BYTES);
-  const cold = writes === 0 ? 0 : writes * coldShare(writes);
+  const cold = writes === 0 ? 0 : writes * coldShare(writes, restMs);
   const work: Work = {
-    write: writes,
+    write: writesFor(writes, bytes),
     cold,
     message: deliveries,
     byte: bytes,
@@ -163,7 +180,7 @@ function loadOf(
     wish.updates * (prices.publish * (wish.cores + 1) + prices.batch / wish.batch / boxes);
   const cpuMicros = connections * client.cpuMicrosPerSecond + publishMicros;
   const memoryBytes = connections * client.memoryBytes + (wish.cores + 2) * memory.workerBytes;
-  const bits = connections * client.bytesPerSecond * 8 + wish.updates * (wish.bytes + 200) * 8;
+  const bits = connections * client.bytesPerSecond * 8 + wish.updates * (wish.bytes + NATS_BYTES) * 8;
   return {
     connections,
     cores: cpuMicros / 1e6 / wish.cores,
@@ -218,6 +235,19 @@ function survivorsNeeded(wish: Wish, calibration: Calibration, client: Plan["per
   return Math.max(...shares.map((name) => boxesFor(name, wish, calibration, client, LOST_UTILIZATION)));
 }
 
+/** Fewest boxes that would take back in time the clients of those lost, whatever else asks for more; `enough` do. */
+function boxesForReturn(
+  wish: Wish,
+  calibration: Calibration,
+  client: Plan["perClient"],
+  enough: number,
+): number {
+  let boxes = enough;
+  while (boxes > wish.lost + 1 && backSecondsOf(wish, calibration, client, boxes - 1) <= wish.backSeconds)
+    boxes -= 1;
+  return boxes;
+}
+
 /** How long the clients of the boxes lost take to be back, with what the others have left. */
 function backSecondsOf(
   wish: Wish,
@@ -227,11 +257,28 @@ function backSecondsOf(
 ): number {
   const left = boxes - wish.lost;
   if (left < 1) return Number.POSITIVE_INFINITY;
-  const before = loadOf(wish, calibration, client, boxes);
-  const spareMicros = Math.max(0, 1 - before.cores) * wish.cores * 1e6;
-  const perSecond = Math.min(
-    HANDSHAKES_PER_WORKER * wish.cores,
-    spareMicros / Math.max(1, calibration.connectMicros),
-  );
-  return (before.connections * wish.lost) / (left * perSecond);
+  const { connections } = loadOf(wish, calibration, client, boxes);
+  return (connections * wish.lost) / (left * returnsPerSecond(wish, calibration, client, boxes));
+}
+
+function stormSecondsOf(
+  wish: Wish,
+  calibration: Calibration,
+  client: Plan["perClient"],
+  boxes: number,
+): number {
+  const { connections } = loadOf(wish, calibration, client, boxes);
+  return connections / returnsPerSecond(wish, calibration, client, boxes);
+}
+
+/** Connections that a box takes in a second beside what it does anyway. */
+function returnsPerSecond(
+  wish: Wish,
+  calibration: Calibration,
+  client: Plan["perClient"],
+  boxes: number,
+): number {
+  const { cores } = loadOf(wish, calibration, client, boxes);
+  const spareMicros = Math.max(0, 1 - cores) * wish.cores * 1e6;
+  return Math.min(HANDSHAKES_PER_WORKER * wish.cores, spareMicros / Math.max(1, calibration.connectMicros));
 }

@@ -19,8 +19,7 @@ export function capacityChart(wish: Wish, plan: Plan, calibration: Calibration):
   const box = (factor: number): XY[] =>
     counts.map((connections) => {
       const worker = workerWish(wish, connections, plan.boxes);
-      const { prices } = scaled(calibration, factor);
-      const cores = wish.cores * deliveriesPerSecond(worker, prices, LATENCY_MICROS_MAX);
+      const cores = wish.cores * deliveriesPerSecond(worker, scaled(calibration, factor), LATENCY_MICROS_MAX);
       return [connections, Math.min(cores, network)];
     });
   const [middle, least, most] = [box(1), box(1 + plan.uncertainty), box(1 - Math.min(0.9, plan.uncertainty))];
@@ -58,7 +57,6 @@ export function frontierOf({ frontier }: Calibration): Calibration["frontier"] {
 
 /** The same of one worker on the machine that was measured, beside what it did. "": nothing was measured. */
 export function frontierChart(calibration: Calibration): string {
-  const { prices } = calibration;
   const frontier = frontierOf(calibration);
   if (frontier.length === 0) return "";
   const most = Math.max(...frontier.map(({ connections }) => connections));
@@ -70,7 +68,7 @@ export function frontierChart(calibration: Calibration): string {
     const one = { roomsPerClient: 1, rooms: 1, rate: "all", updates: 0 } as const;
     const alone = { utilization: 1, takenIn: 1, requests: 1 };
     const wish = { connections, batch: FRONTIER_BATCH, bytes: FRONTIER_BYTES, ...one, ...alone };
-    return [connections, deliveriesPerSecond(wish, prices, LATENCY_MICROS_MAX)];
+    return [connections, deliveriesPerSecond(wish, calibration, LATENCY_MICROS_MAX)];
   });
   const measured = frontier.map((one) => ({
     at: [one.connections, one.deliveriesPerSecond] as const,

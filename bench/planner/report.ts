@@ -1,10 +1,9 @@
 import { escapeHtml, figure, htmlTable, page, type Tile, tiles } from "../plot/page.js";
 import { digits, percent } from "../support/report.js";
 import type { Calibration } from "./calibration.js";
-import { scaled } from "./capacity.js";
 import { LATENCY_MICROS_MAX } from "./frontier.js";
-import { type Plan, planFor, type Wish } from "./plan.js";
-import { LIMITS } from "./plan-text.js";
+import type { Plan, Wish } from "./plan.js";
+import { LIMITS, rangeText, secondsText } from "./plan-text.js";
 import { capacityChart, frontierChart, limitBars, memoryChart, uncertaintyChart } from "./report-charts.js";
 import { costSurface, gridOf, limitMap } from "./report-grid.js";
 
@@ -61,7 +60,11 @@ export function planPage(wish: Wish, plan: Plan, calibration: Calibration, comma
 function tilesOf(wish: Wish, plan: Plan, calibration: Calibration): Tile[] {
   const { perBox, perClient, nats } = plan;
   return [
-    { value: count(plan.boxes, "box", "boxes"), label: rangeOf(wish, plan, calibration), main: true },
+    {
+      value: count(plan.boxes, "box", "boxes"),
+      label: `${rangeText(wish, plan, calibration)}, were CPU off by ${percent(plan.uncertainty)}`,
+      main: true,
+    },
     {
       value: digits(perBox.connections),
       label: `connections a box, ${digits(perBox.connections / plan.workersPerBox)} in each of ${plan.workersPerBox} workers`,
@@ -79,33 +82,21 @@ function tilesOf(wish: Wish, plan: Plan, calibration: Calibration): Tile[] {
     ...(wish.lost > 0
       ? [
           {
-            value: plan.backSeconds < 1 ? "below 1 s" : `${digits(plan.backSeconds)} s`,
-            label: `until all are back when ${count(wish.lost, "box", "boxes")} fail`,
+            value: secondsText(plan.backSeconds),
+            label: `until its clients are back when ${count(wish.lost, "box fails", "boxes fail")}`,
           },
         ]
       : []),
+    { value: secondsText(plan.stormSeconds), label: "until all are back, were everybody cut at once" },
     ...(plan.boxes > 1
       ? [
           {
             value: `${digits(nats.inPerSecond)}/s`,
-            label: `into NATS, ${digits(nats.outPerSecond)}/s out, ${digits(nats.outMbit)} Mbit/s`,
+            label: `into NATS, ${digits(nats.outPerSecond)}/s out, ${digits(nats.outMbit)} Mbit/s; ${digits(nats.storedMegabytesPerSecond)} MB/s to disk at three copies`,
           },
         ]
       : []),
   ];
-}
-
-/** Boxes if everything cost less, and if everything cost more, by the worst error that was seen. */
-function rangeOf(wish: Wish, { uncertainty }: Plan, calibration: Calibration): string {
-  const boxes = [1 - Math.min(0.9, uncertainty), 1 + uncertainty].map((factor) => {
-    try {
-      return String(planFor(wish, scaled(calibration, factor)).boxes);
-    } catch (cause) {
-      if (cause instanceof RangeError) return "more than can be";
-      throw cause;
-    }
-  });
-  return `${boxes.join(" to ")}, were CPU off by ${percent(uncertainty)}`;
 }
 
 /** Side by side where there is room; what is "" is left out. */
@@ -151,7 +142,7 @@ function uncertaintyFigure(calibration: Calibration): string {
 function assumptions(
   wish: Wish,
   plan: Plan,
-  { prices, connectMicros, memory, at, machine, fanwire }: Calibration,
+  { prices, restMs, connectMicros, memory, at, machine, fanwire }: Calibration,
   command: string,
 ): string {
   const micros = (value: number): string => `${digits(value)} µs`;
@@ -159,7 +150,10 @@ function assumptions(
     ["what happens", "price, of one core"],
     [
       ["a write: one system call brings a socket what it has waiting", micros(prices.write)],
-      ["up to so much more, where the socket rested before", micros(prices.cold)],
+      [
+        `up to so much more, where the socket rested before; two thirds of that after ${digits(restMs)} ms`,
+        micros(prices.cold),
+      ],
       ["a message in it", micros(prices.message)],
       ["1,000 bytes of it", micros(prices.byte * 1_000)],
       ["a message taken in by a worker or hub", micros(prices.publish)],
@@ -185,7 +179,8 @@ function assumptions(
   return `<section><h2>What it rests on</h2>
 <p class="soft">CPU is the sum of what happens, each at a price that was fitted on ${escapeHtml(machine)} (${escapeHtml(at.slice(0, 10))}, fanwire ${escapeHtml(fanwire)}). Rooms and times of updates are taken as even, a box's cores as like those measured. Boxes keep below ${percent(wish.utilization)} of cores, memory and network, and have all clients of a lost one back within ${digits(wish.backSeconds)} s.</p>
 <div class="pair">${priced}${client}</div>
-<p class="note" style="margin-top:1rem">Again: <code>${escapeHtml(command)}</code>; <code>fanwire calibrate</code> takes the prices where it is to run.</p></section>`;
+<p class="note" style="margin-top:1rem">CPU = writes × their price + writes after a rest × how much of it counts × that price + messages + bytes + messages taken in + requests + connections held, each × its price. What a worker takes in from its hub is priced as what comes over HTTP, which is dearer.</p>
+<p class="note">Again: <code>${escapeHtml(command)}</code>; <code>fanwire calibrate</code> takes the prices where it is to run.</p></section>`;
 }
 
 function count(number: number, one: string, more: string): string {

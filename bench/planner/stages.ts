@@ -5,17 +5,28 @@ import type { PublishPlan } from "../support/schedule.js";
 import type { Crowd } from "./design.js";
 
 interface Stage {
-  readonly server: ServerProcess;
   readonly subscribers: Subscribers;
+  /** The crowd's rooms are its own: they begin here. */
+  readonly firstRoom: number;
 }
 
-/** An engine for every crowd, which is connected all the time: what is measured may go from one to the other. */
+/**
+ * One engine with every crowd connected all the time, in rooms of its own: what is measured may go from one to the other,
+ * and no crowd has a process whose code is less compiled or whose memory is less used than another's.
+ */
 export class Stages {
+  readonly #server: ServerProcess;
   readonly #stages = new Map<Crowd, Stage>();
+  #rooms = 0;
+
+  private constructor(server: ServerProcess) {
+    this.#server = server;
+  }
 
   /** @throws Error where a crowd does not get connected; nothing is left running then. */
   static async start(crowds: readonly Crowd[]): Promise<Stages> {
-    const stages = new Stages();
+    const execArgv = splitArgs(shippedNodeArgs());
+    const stages = new Stages(await ServerProcess.start("engine", { pin: true, execArgv }));
     try {
       for (const crowd of new Set(crowds)) await stages.#add(crowd);
     } catch (cause) {
@@ -25,26 +36,25 @@ export class Stages {
     return stages;
   }
 
-  /** Publishes a plan to a crowd. @throws RangeError for a crowd that was not started. */
-  async window(crowd: Crowd, plan: PublishPlan): Promise<Window> {
+  /** Publishes a plan to all rooms of a crowd. @throws RangeError for a crowd that was not started. */
+  async window(crowd: Crowd, plan: Omit<PublishPlan, "rooms" | "firstRoom">): Promise<Window> {
     const stage = this.#stages.get(crowd);
     if (stage === undefined) throw new RangeError("a crowd that was not started");
-    return await stage.subscribers.window(stage.server, plan);
+    const { subscribers, firstRoom } = stage;
+    return await subscribers.window(this.#server, { ...plan, rooms: crowd.rooms, firstRoom });
   }
 
   async stop(): Promise<void> {
-    await Promise.all(
-      [...this.#stages.values()].flatMap(({ server, subscribers }) => [subscribers.stop(), server.stop()]),
-    );
+    await Promise.all([...this.#stages.values()].map(({ subscribers }) => subscribers.stop()));
+    await this.#server.stop();
   }
 
   async #add(crowd: Crowd): Promise<void> {
     const { subscribers: connections, rooms, roomsEach } = crowd;
-    const group = this.#stages.size;
-    const execArgv = splitArgs(shippedNodeArgs());
-    const server = await ServerProcess.start("engine", { pin: true, execArgv });
-    const subscribers = new Subscribers({ pin: true, group });
-    this.#stages.set(crowd, { server, subscribers });
-    await subscribers.connect({ server, connections, rooms, roomsEach });
+    const subscribers = new Subscribers({ pin: true, group: this.#stages.size });
+    const firstRoom = this.#rooms;
+    this.#rooms += rooms;
+    this.#stages.set(crowd, { subscribers, firstRoom });
+    await subscribers.connect({ server: this.#server, connections, rooms, roomsEach, firstRoom });
   }
 }

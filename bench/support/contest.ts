@@ -52,6 +52,8 @@ export interface Target {
   /** All rooms there are; connection i takes rooms i, i+1, … of them. */
   readonly rooms: number;
   readonly roomsEach: number;
+  /** Number of the first room. Default: 0. */
+  readonly firstRoom?: number;
 }
 
 const START_DEADLINE_MS = 10_000;
@@ -151,7 +153,13 @@ export interface Window {
   readonly clientBusy: number;
   readonly messagesPerFrame: number;
   readonly readsPerDelivery: number;
+  /** As clients read them, WebSocket's own included, TCP's not. */
+  readonly bytesPerDelivery: number;
   readonly latency: Histogram;
+  /** From a broadcast's due time to its last delivery. */
+  readonly last: Histogram;
+  /** How much later than it was set for a timer of the clients' own came. */
+  readonly clientDelay: Histogram;
   /** What was missing, doubled, disordered or refused. Not empty: the window is void. */
   readonly troubles: readonly string[];
 }
@@ -180,12 +188,12 @@ export class Subscribers {
   }
 
   /** Resolves when all are subscribed. @throws Error where that takes too long. */
-  async connect({ server, connections, rooms, roomsEach }: Target): Promise<void> {
+  async connect({ server, connections, rooms, roomsEach, firstRoom = 0 }: Target): Promise<void> {
     await this.#fleet.connect({
       host: server.host,
       port: server.port,
       connections,
-      rooms: { rooms, roomsEach, shared: false },
+      rooms: { rooms, roomsEach, shared: false, firstRoom },
       pace: PACE,
       answerMs: connectDeadlineMs(connections),
       pingMs: PING_MS,
@@ -233,7 +241,7 @@ export class Subscribers {
     const elapsedMs = performance.now() - startedMs;
     const { all: seen } = await this.#fleet.phase();
     starving?.end();
-    const { steady, lost, frames, reads } = seen.counts;
+    const { steady, lost, frames, reads, bytes } = seen.counts;
     return {
       server: server.name,
       deliveries: steady,
@@ -242,7 +250,10 @@ export class Subscribers {
       clientBusy: seen.busiest,
       messagesPerFrame: steady / frames,
       readsPerDelivery: reads / steady,
+      bytesPerDelivery: bytes / steady,
       latency: seen.steadyMicros,
+      last: seen.lasts.histogram(),
+      clientDelay: seen.delayMicros,
       troubles: [
         ...(behind > 0 ? [`${behind} subscriptions did not get to their room's head`] : []),
         ...(lost > 0 ? [`${lost} connections were lost`] : []),

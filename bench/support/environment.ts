@@ -81,7 +81,8 @@ function packageAt(path: string): { name: string; version: string } | undefined 
   }
 }
 
-function revision(): string {
+/** Git revision of what is run here, see {@link Environment}. */
+export function revision(): string {
   const git = (...args: string[]): string =>
     execFileSync("git", args, {
       cwd: fileURLToPath(ROOT),

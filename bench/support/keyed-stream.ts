@@ -1,5 +1,6 @@
 import { encode } from "@msgpack/msgpack";
 import { hostMicros } from "./clock.js";
+import { Histogram } from "./histogram.js";
 import { createContent, setDue } from "./message-scan.js";
 
 export interface KeyedStreamPlan {
@@ -23,12 +24,20 @@ export class KeyedStream {
   readonly #startMicros = hostMicros();
   readonly #timer: NodeJS.Timeout;
   readonly #answers = new Set<Promise<void>>();
+  /** How late each message was sent, since it was asked last: of what is measured, the bench's own part. */
+  #late = new Histogram();
   #sent = 0;
   #failure: unknown;
 
   constructor(plan: KeyedStreamPlan) {
     this.#plan = plan;
     this.#timer = setInterval(() => this.#fire(), plan.everyMs ?? EVERY_MS);
+  }
+
+  takeLate(): Histogram {
+    const late = this.#late;
+    this.#late = new Histogram();
+    return late;
   }
 
   /** Resolves with the number of messages when all of them are stored. @throws Error for any refusal. */
@@ -48,6 +57,7 @@ export class KeyedStream {
       if (dueMicros > nowMicros) break;
       const data = createContent(bytes);
       setDue(data, dueMicros);
+      this.#late.record(nowMicros - dueMicros);
       batch.push(keys === 0 ? { room, data } : { room, data, key: `symbol-${this.#sent % keys}` });
     }
     if (batch.length === 0) return;

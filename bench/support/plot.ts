@@ -14,7 +14,7 @@ export interface Plot {
   readonly places: readonly string[];
   /** What the values are, with their unit. */
   readonly y: string;
-  /** For values that are far apart. */
+  /** For values that are far apart; of lines only, as what a bar stands for is its length. */
   readonly isLogarithmic?: boolean;
   readonly series: readonly Series[];
 }
@@ -23,9 +23,12 @@ const WIDTH = 640;
 const HEIGHT = 320;
 const LEFT = 70;
 const RIGHT = 16;
-const TOP = 34;
+const TOP = 44;
 const BOTTOM = 54;
 const TICKS = 5;
+/** Of the values at bars and points, and of one of their characters. */
+const LABEL_HEIGHT = 12;
+const LABEL_WIDTH = 6.5;
 /** Told apart in light and dark, and by who sees no red. */
 const COLOURS = ["--a", "--b", "--c", "--d", "--e"];
 
@@ -58,13 +61,14 @@ function figure(plot: Plot): string {
   const scale = new Scale(plot);
   const drawn = plot.kind === "bars" ? bars(plot, scale) : lines(plot, scale);
   const middle = (TOP + HEIGHT - BOTTOM) / 2;
+  const y = scale.isLogarithmic ? `${plot.y}, logarithmic` : plot.y;
   return `<figure>
 <figcaption>${escapeHtml(plot.title)}</figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(plot.title)}">
 ${scale.ticks.map((tick) => ruleAt(tick, scale)).join("")}
 ${drawn}
 <text class="soft" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 10}" text-anchor="middle">${escapeHtml(plot.x)}</text>
-<text class="soft" x="16" y="${middle}" text-anchor="middle" transform="rotate(-90 16 ${middle})">${escapeHtml(plot.y)}</text>
+<text class="soft" x="16" y="${middle}" text-anchor="middle" transform="rotate(-90 16 ${middle})">${escapeHtml(y)}</text>
 ${plot.series.length > 1 ? legend(plot.series) : ""}
 </svg>
 </figure>`;
@@ -73,11 +77,14 @@ ${plot.series.length > 1 ? legend(plot.series) : ""}
 /** From values to heights. */
 class Scale {
   readonly ticks: readonly number[];
+  readonly isLogarithmic: boolean;
   readonly #low: number;
   readonly #high: number;
   readonly #map: (value: number) => number;
 
-  constructor({ series, isLogarithmic = false }: Plot) {
+  constructor({ kind, series, isLogarithmic: isAsked = false }: Plot) {
+    const isLogarithmic = isAsked && kind === "lines";
+    this.isLogarithmic = isLogarithmic;
     const values = series.flatMap((one) => one.values.filter((value) => value !== undefined));
     const high = Math.max(...values, 0);
     this.#map = isLogarithmic ? Math.log10 : (value) => value;
@@ -106,16 +113,35 @@ function bars({ places, series }: Plot, scale: Scale): string {
   return places
     .map((place, at) => {
       const middle = LEFT + wide * (at + 0.5);
+      let last: Label | undefined;
       const drawn = series.map(({ values }, index) => {
         const value = values[at];
         if (value === undefined) return "";
         const x = middle + (index - series.length / 2) * bar;
         const y = scale.y(value);
-        return `<rect x="${(x + 1).toFixed(1)}" y="${y.toFixed(1)}" width="${(bar - 2).toFixed(1)}" height="${(HEIGHT - BOTTOM - y).toFixed(1)}" rx="2" fill="${colour(index)}"/><text x="${(x + bar / 2).toFixed(1)}" y="${(y - 5).toFixed(1)}" text-anchor="middle" font-size="11">${short(value)}</text>`;
+        last = clearOf(last, { text: short(value), x: x + bar / 2, y: y - 5 });
+        return `<rect x="${(x + 1).toFixed(1)}" y="${y.toFixed(1)}" width="${(bar - 2).toFixed(1)}" height="${(HEIGHT - BOTTOM - y).toFixed(1)}" rx="2" fill="${colour(index)}"/>${labelAt(last)}`;
       });
       return `${drawn.join("")}${placeAt(place, middle)}`;
     })
     .join("\n");
+}
+
+interface Label {
+  readonly text: string;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** The label as it is, or above the one before it where they would overlap. */
+function clearOf(before: Label | undefined, label: Label): Label {
+  if (before === undefined || Math.abs(before.y - label.y) >= LABEL_HEIGHT) return label;
+  const width = (LABEL_WIDTH * (before.text.length + label.text.length)) / 2;
+  return label.x - before.x >= width ? label : { ...label, y: before.y - LABEL_HEIGHT };
+}
+
+function labelAt({ text, x, y }: Label): string {
+  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="middle" font-size="11">${text}</text>`;
 }
 
 /** Over the logarithm of the places, as loads are tried in steps that multiply. */

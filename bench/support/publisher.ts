@@ -79,12 +79,12 @@ export class Publisher {
   }
 }
 
-/** Publishes a plan. Returns each room's last offset, when all are answered. @throws Error for any refusal. */
+/** Publishes a plan. Returns each room's last offset, by its number, when all are answered. @throws Error for any refusal. */
 export async function publishOverHttp(
   { host, port }: Pick<PublisherOptions, "host" | "port">,
   plan: PublishPlan,
 ): Promise<number[]> {
-  const publisher = new Publisher(plan.rooms, {
+  const publisher = new Publisher((plan.firstRoom ?? 0) + plan.rooms, {
     ...(host === undefined ? {} : { host }),
     port,
     bytes: plan.bytes,

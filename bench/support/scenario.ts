@@ -71,7 +71,7 @@ function parse(
     const unknown = /^Unknown option '--?(?:no-)?([^' ]+)'/.exec(cause.message)?.[1];
     if (unknown === undefined) throw new BadOption(cause.message);
     const near = nearest(unknown, Object.keys(options));
-    const meant = near === undefined ? "" : `; did you mean --${near}?`;
+    const meant = near === undefined ? "." : `; did you mean --${near}?`;
     throw new BadOption(
       `there is no option --${unknown}${meant} There are --${Object.keys(options).join(", --")}`,
     );

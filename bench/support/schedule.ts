@@ -3,6 +3,8 @@ import { hostMicros } from "./clock.js";
 /** What a publisher is to do in one window. */
 export interface PublishPlan {
   readonly rooms: number;
+  /** Number of the first of them. Default: 0. */
+  readonly firstRoom?: number;
   /** Messages a second in each room. */
   readonly rate: number;
   /** How many of them at once. */
@@ -23,13 +25,19 @@ export function messagesPerRoom(plan: PublishPlan): number {
   return shotsPerRoom(plan) * plan.burst;
 }
 
+/** From one shot into a room to the next one into it. */
+export function shotMicros({ burst, rate }: PublishPlan): number {
+  return (1_000_000 * burst) / rate;
+}
+
 /** Every shot of the plan in order of time; the rooms take turns evenly, so that they do not fire at once. */
 export function planShots(plan: PublishPlan, startMicros: number): Shot[] {
-  const interval = (1_000_000 * plan.burst) / plan.rate;
+  const { rooms, firstRoom = 0 } = plan;
+  const interval = shotMicros(plan);
   const shots: Shot[] = [];
   for (let turn = 0; turn < shotsPerRoom(plan); turn++) {
-    for (let room = 0; room < plan.rooms; room++) {
-      shots.push({ dueMicros: startMicros + (turn + room / plan.rooms) * interval, room });
+    for (let room = 0; room < rooms; room++) {
+      shots.push({ dueMicros: startMicros + (turn + room / rooms) * interval, room: firstRoom + room });
     }
   }
   return shots;

@@ -49,7 +49,9 @@ export class ServedNode {
     const child = spawn(process.execPath, args, { cwd: tmpdir(), env, stdio: ["ignore", "pipe", "inherit"] });
     const node = new ServedNode(child, port, adminPort);
     // A bench that ends without a word leaves nothing behind: the node's processes see that their supervisor is gone.
-    process.once("exit", () => child.kill("SIGKILL"));
+    const kill = (): boolean => child.kill("SIGKILL");
+    process.once("exit", kill);
+    child.once("exit", () => process.off("exit", kill));
     try {
       await listening(child);
     } catch (cause) {

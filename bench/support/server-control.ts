@@ -1,11 +1,11 @@
-import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
+import { type IntervalHistogram, monitorEventLoopDelay, PerformanceObserver } from "node:perf_hooks";
 import { getHeapSpaceStatistics } from "node:v8";
 import { answerParent, tellParent } from "./child.js";
 
 /** What a bench asks of a server under test, besides what every client may. */
 export type ServerRequest =
   | { readonly kind: "collect" }
-  /** Begins to measure how late the event loop is. */
+  /** Begins to measure how late the event loop is, and how long garbage is collected. */
   | { readonly kind: "watch-stalls" }
   /** Ends it. */
   | { readonly kind: "tell-stalls" };
@@ -23,6 +23,9 @@ export type ServerReply =
       readonly p50Ms: number;
       readonly p99Ms: number;
       readonly maxMs: number;
+      /** Collections of garbage, and for how long they kept everything else waiting. */
+      readonly collections: number;
+      readonly collectingMs: number;
     }
   /** Garbage is collected, as far as the process runs with --expose-gc. */
   | {
@@ -39,6 +42,7 @@ const NANOS_PER_MS = 1_000_000;
 /** Tells the parent that the server listens, and ends the process when the parent is gone. */
 export function serveControl(port: number): void {
   const stalls = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  const garbage = new Garbage();
   answerParent<ServerRequest, ServerReply>(
     async ({ kind }) => {
       switch (kind) {
@@ -47,10 +51,11 @@ export function serveControl(port: number): void {
         case "watch-stalls":
           stalls.reset();
           stalls.enable();
+          garbage.watch();
           return { kind: "watching" };
         case "tell-stalls":
           stalls.disable();
-          return stallsIn(stalls);
+          return stallsIn(stalls, garbage.told());
       }
     },
     () => process.exit(0),
@@ -69,12 +74,43 @@ function collect(): ServerReply {
   };
 }
 
-function stallsIn(histogram: IntervalHistogram): ServerReply {
+interface Collected {
+  readonly collections: number;
+  readonly collectingMs: number;
+}
+
+/** Time that V8 takes to collect garbage, as far as it stops the program. */
+class Garbage {
+  #collections = 0;
+  #ms = 0;
+  readonly #observer = new PerformanceObserver((list) => this.#take(list.getEntries()));
+
+  watch(): void {
+    this.#collections = this.#ms = 0;
+    this.#observer.observe({ entryTypes: ["gc"] });
+  }
+
+  told(): Collected {
+    this.#take(this.#observer.takeRecords());
+    this.#observer.disconnect();
+    return { collections: this.#collections, collectingMs: this.#ms };
+  }
+
+  #take(entries: readonly { readonly duration: number }[]): void {
+    for (const { duration } of entries) {
+      this.#collections += 1;
+      this.#ms += duration;
+    }
+  }
+}
+
+function stallsIn(histogram: IntervalHistogram, collected: Collected): ServerReply {
   return {
     kind: "stalls",
     turns: histogram.count,
     p50Ms: histogram.percentile(50) / NANOS_PER_MS,
     p99Ms: histogram.percentile(99) / NANOS_PER_MS,
     maxMs: histogram.max / NANOS_PER_MS,
+    ...collected,
   };
 }

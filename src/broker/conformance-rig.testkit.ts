@@ -51,26 +51,50 @@ export interface BrokerFixture {
 
 export type MakeFixture = () => Promise<BrokerFixture>;
 
-/** A sink that remembers everything and can be waited for. */
-export class Collector implements Sink {
-  readonly messages: Message[] = [];
-  readonly resets: { readonly room: RoomName; readonly head: Position; readonly reason: ResetReason }[] = [];
-  readonly checkpoints: number[] = [];
-  readonly #deadlineMs: number;
+/** Something that is told and can be waited for. */
+export abstract class Witness {
+  protected readonly deadlineMs: number;
   #wake: (() => void) | undefined;
 
   constructor(deadlineMs: number) {
-    this.#deadlineMs = deadlineMs;
+    this.deadlineMs = deadlineMs;
   }
+
+  protected wake(): void {
+    this.#wake?.();
+  }
+
+  /** Resolves once it holds, looking again whenever something was told and now and then; fails at the deadline with what `told` says. */
+  protected async holds(condition: () => boolean, told: () => string): Promise<void> {
+    const deadline = performance.now() + this.deadlineMs;
+    while (!condition()) {
+      const leftMs = deadline - performance.now();
+      assert.ok(leftMs > 0, `${told()} after ${this.deadlineMs} ms`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.min(leftMs, 50));
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+}
+
+/** A sink that remembers everything and can be waited for. */
+export class Collector extends Witness implements Sink {
+  readonly messages: Message[] = [];
+  readonly resets: { readonly room: RoomName; readonly head: Position; readonly reason: ResetReason }[] = [];
+  readonly checkpoints: number[] = [];
 
   message(message: Message): void {
     this.messages.push(message);
-    this.#wake?.();
+    this.wake();
   }
 
   reset(room: RoomName, head: Position, reason: ResetReason): void {
     this.resets.push({ room, head, reason });
-    this.#wake?.();
+    this.wake();
   }
 
   checkpoint(_room: RoomName, offset: number): void {
@@ -79,21 +103,10 @@ export class Collector implements Sink {
 
   /** Resolves with all messages once there are at least so many, and at least so many resets. */
   async until(count: number, resets = 0): Promise<readonly Message[]> {
-    const deadline = Date.now() + this.#deadlineMs;
-    while (this.messages.length < count || this.resets.length < resets) {
-      const leftMs = deadline - Date.now();
-      if (leftMs <= 0) {
-        const come = `${this.messages.length} of ${count} messages, ${this.resets.length} of ${resets} resets`;
-        assert.fail(`${come} after ${this.#deadlineMs} ms`);
-      }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, leftMs);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+    await this.holds(
+      () => this.messages.length >= count && this.resets.length >= resets,
+      () => `${this.messages.length} of ${count} messages, ${this.resets.length} of ${resets} resets`,
+    );
     return this.messages;
   }
 }

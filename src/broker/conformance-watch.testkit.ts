@@ -5,46 +5,29 @@ import type { LostWhere, Sink, Watcher } from "../core/ports.js";
 import { dataOf, type Message } from "../protocol/message.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import { parsePattern, type RoomPattern } from "../protocol/room-pattern.js";
-import { type Check, type Namespace, offsetsOf, type Rig } from "./conformance-rig.testkit.js";
+import { type Check, type Namespace, offsetsOf, type Rig, Witness } from "./conformance-rig.testkit.js";
 
 /** What the rooms of the tests are published to: their numbers, 0, 1, 2… in every room. */
 type Numbers = Map<RoomName, number[]>;
 
 /** A watcher that remembers everything, by room, and can be waited for. */
-export class Onlooker implements Watcher {
+export class Onlooker extends Witness implements Watcher {
   readonly messages: Message[] = [];
   readonly lostWhere: LostWhere[] = [];
-  readonly #deadlineMs: number;
-  #wake: (() => void) | undefined;
-
-  constructor(deadlineMs: number) {
-    this.#deadlineMs = deadlineMs;
-  }
 
   message(message: Message): void {
     this.messages.push(message);
-    this.#wake?.();
+    this.wake();
   }
 
   lost(where: LostWhere): void {
     this.lostWhere.push(where);
-    this.#wake?.();
+    this.wake();
   }
 
   /** Waits until it holds; fails at the deadline, telling what has come. */
   async until(holds: () => boolean, what: string): Promise<void> {
-    const deadline = performance.now() + this.#deadlineMs;
-    while (!holds()) {
-      const leftMs = deadline - performance.now();
-      assert.ok(leftMs > 0, `${what}: ${this.messages.length} messages after ${this.#deadlineMs} ms`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.min(leftMs, 50));
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+    await this.holds(holds, () => `${what}: ${this.messages.length} messages`);
   }
 
   of(room: RoomName): readonly Message[] {

@@ -1,20 +1,10 @@
-import type {
-  Broker,
-  Gossip,
-  HistoryFrom,
-  HistoryPage,
-  Outgoing,
-  RoomList,
-  Sink,
-  Snapshot,
-  Watcher,
-} from "../core/ports.js";
+import type { Broker, Outgoing, Sink } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import { CodedError } from "../protocol/errors.js";
 import type { Position, ResetReason } from "../protocol/frames.js";
 import { createMessage, isNil, isRemoval, type Message, nil } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
-import type { RoomPattern } from "../protocol/room-pattern.js";
+import { BrokerLayer } from "./broker-layer.js";
 import type { BrokerCounters } from "./counters.js";
 
 export interface LeaseLimits {
@@ -55,8 +45,7 @@ interface Lease {
  * heard of for `lostMs`. So who comes late sees those who do not move soon, too. A key that two nodes hold and one gives up
  * comes back with the other's next sweep.
  */
-export class KeyLeases implements Broker {
-  readonly #broker: Broker;
+export class KeyLeases extends BrokerLayer {
   readonly #settingsOf: SettingsOf;
   readonly #counters: Pick<BrokerCounters, "expiredKeys" | "droppedKeys">;
   readonly #limits: LeaseLimits;
@@ -81,71 +70,42 @@ export class KeyLeases implements Broker {
     limits: LeaseLimits = DEFAULT_LEASE_LIMITS,
     nowMs: () => number = Date.now,
   ) {
-    this.#broker = broker;
+    super(broker);
     this.#settingsOf = settingsOf;
     this.#counters = counters;
     this.#limits = limits;
     this.#nowMs = nowMs;
   }
 
-  get gossip(): Gossip | undefined {
-    return this.#broker.gossip;
-  }
-
-  publish(outgoing: Outgoing): Promise<Position> {
+  override publish(outgoing: Outgoing): Promise<Position> {
     const { room, key, hold } = outgoing;
-    if (hold === undefined || key === undefined || !this.#isLeased(room))
-      return this.#broker.publish(outgoing);
+    if (hold === undefined || key === undefined || !this.#isLeased(room)) return this.inner.publish(outgoing);
     const name = nameOf(room, key);
     this.#forget(name);
     this.#owed.delete(name);
     if (!isNil(outgoing.data)) {
       this.#hold(name, outgoing);
-      return this.#broker.publish(outgoing);
+      return this.inner.publish(outgoing);
     }
-    return this.#broker.publish(outgoing).catch((cause: unknown) => {
+    return this.inner.publish(outgoing).catch((cause: unknown) => {
       if (cause instanceof CodedError && !this.#held.has(name) && this.#owed.size < this.#limits.keys)
         this.#owed.set(name, { room, key, data: nil(), hold: "release" });
       throw cause;
     });
   }
 
-  async open(room: RoomName, sink: Sink): Promise<Position> {
-    if (!this.#isLeased(room)) return this.#broker.open(room, sink);
+  override async open(room: RoomName, sink: Sink): Promise<Position> {
+    if (!this.#isLeased(room)) return this.inner.open(room, sink);
     const leased = new LeasedRoom(sink, (message) => this.#heard(leased, message));
-    const position = await this.#broker.open(room, leased);
+    const position = await this.inner.open(room, leased);
     this.#rooms.set(room, leased);
     return position;
   }
 
-  close(room: RoomName): void {
-    this.#broker.close(room);
+  override close(room: RoomName): void {
+    this.inner.close(room);
     this.#others -= this.#rooms.get(room)?.seenMs.size ?? 0;
     this.#rooms.delete(room);
-  }
-
-  watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
-    return this.#broker.watch(pattern, watcher);
-  }
-
-  unwatch(pattern: RoomPattern): void {
-    this.#broker.unwatch(pattern);
-  }
-
-  rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
-    return this.#broker.rooms(prefix, after, limit);
-  }
-
-  history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
-    return this.#broker.history(room, from, limit);
-  }
-
-  state(room: RoomName): Promise<Snapshot> {
-    return this.#broker.state(room);
-  }
-
-  stop(deadlineMs: number): Promise<void> {
-    return this.#broker.stop(deadlineMs);
   }
 
   /** About once a second: renews, pays what is owed, takes out what is lost. `isAvailable`: whether the broker can be reached. */

@@ -9,8 +9,8 @@ const HELP = `Measures on this machine what a write, a message, a byte, a publis
   fanwire calibrate
   fanwire calibrate --out prices.json --seconds 3
 
-  --seconds N       length of a window; default 1.2
-  --repetitions N   windows of each run, the middle one counts; default 3
+  --seconds N       length of a window; default 0.8
+  --repetitions N   windows of each run, the middle one counts; default 9
   --scale SHARE     of the clients that it takes; default 1. Below 0.1, for a try, only a part is measured
   --out FILE        default: fanwire/calibration.json in the user's cache folder
 
@@ -30,8 +30,8 @@ export const calibrate: Command = {
       out: { type: "string" },
     });
     if (positionals.length > 0) throw new UsageError(`${JSON.stringify(positionals[0])} is no flag`);
-    const seconds = numberOf("seconds", values.seconds, 1.2, 0.05);
-    const repetitions = Math.round(numberOf("repetitions", values.repetitions, 3, 1));
+    const seconds = numberOf("seconds", values.seconds, 0.8, 0.05);
+    const repetitions = Math.round(numberOf("repetitions", values.repetitions, 9, 1));
     const scale = numberOf("scale", values.scale, 1, 0.001);
     const { calibrationFile } = await import("../bench/planner/calibration.js");
     const { calibrate: measure } = await import("../bench/planner/calibrate.js");

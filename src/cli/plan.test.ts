@@ -35,11 +35,12 @@ test("plan answers by a calibration's prices, for people and for programs", asyn
   writeFileSync(
     file,
     JSON.stringify({
-      format: "fanwire-calibration/2",
+      format: "fanwire-calibration/3",
       at: "2026-01-01T00:00:00.000Z",
       machine: "2 × test",
       fanwire: "0.1.0",
       prices: { write: 4, cold: 6, message: 0.1, byte: 0.0003, publish: 3, batch: 2, second: 1 },
+      restMs: 50,
       connectMicros: 100,
       memory: { connectionBytes: 1_500, subscriptionBytes: 100, workerBytes: 80e6, kernelBytes: 5_000 },
       heldOut: { runs: 6, median: 0.08, worst: 0.2 },

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { layered } from "../broker/broker-layer.testkit.js";
 import type { ServerFrame } from "../protocol/frames.js";
 import { createMessage } from "../protocol/message.js";
 import { parseRoom } from "../protocol/room-name.js";
@@ -14,20 +15,16 @@ class Hand {
   sink: Sink | undefined;
   /** What history answers. */
   page: HistoryPage = { kind: "page", messages: [], more: false, head: { epoch: EPOCH, offset: 5 } };
-  readonly wrap = (broker: Broker): Broker => ({
-    publish: (outgoing) => broker.publish(outgoing),
-    open: async (_room, sink) => {
-      this.sink = sink;
-      return { epoch: EPOCH, offset: 5 };
-    },
-    close: () => undefined,
-    history: async () => this.page,
-    state: (room) => broker.state(room),
-    watch: (pattern, watcher) => broker.watch(pattern, watcher),
-    unwatch: (pattern) => broker.unwatch(pattern),
-    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
-    stop: async () => undefined,
-  });
+  readonly wrap = (broker: Broker) =>
+    layered(broker, {
+      open: async (_room, sink) => {
+        this.sink = sink;
+        return { epoch: EPOCH, offset: 5 };
+      },
+      close: () => undefined,
+      history: async () => this.page,
+      stop: async () => undefined,
+    });
 
   message(offset: number, prev: number): void {
     const data = Uint8Array.of(offset);

@@ -137,10 +137,11 @@ test("own messages are left out of a class, and the position moves past them", a
   const other = await member(rig, "chat.a", 10);
   await client.subscribe("chat.a", { rate: 10, echo: false });
   client.socket.take();
-  await client.ask(
+  const own = await client.ask(
     { type: "publish", ref: 0, room: parseRoom("chat.a"), data: 1, key: "mine" },
     { type: "publish", ref: 0, room: parseRoom("chat.a"), data: 2, key: "mine" },
   );
+  assert.deepEqual(messagesOf(own), []);
   assert.deepEqual(seen(other.socket.take()), ["0>2 mine"]);
   await rig.publish("chat.a", 3, "theirs");
   await rig.advance(100);
@@ -242,7 +243,7 @@ test("a storm of conflated resumes reads history once", async () => {
 test("a million distinct keys take no more than is allowed, and all of them come", async () => {
   const conflationBytes = 1_000_000;
   const rig = new EngineRig({ conflationBytes, ringMessages: 10 });
-  const client = await member(rig, "keyed.a", 1);
+  const [client, other] = [await member(rig, "keyed.a", 1), await member(rig, "keyed.b", 10)];
   client.socket.send = () => "sent";
   await rig.publish("keyed.a", 1, "first");
   await rig.settle();
@@ -252,12 +253,21 @@ test("a million distinct keys take no more than is allowed, and all of them come
     if (count % 1_000 > 0) continue;
     await rig.settle();
     most = Math.max(most, rig.engine.paces.waitingBytes);
+    if (count % 100_000 > 0) continue;
+    await rig.publish("keyed.b", 1, "k");
+    await rig.advance(100);
+    assert.equal(messagesOf(other.socket.take()).length, 1, "others go on at their pace");
   }
   await rig.advance(1_000);
   // What one tick takes in comes on top.
   assert.ok(most < conflationBytes + 1_000 * 250, `${most}`);
   assert.ok(rig.counters.conflationOverflows > 100);
   assert.equal(rig.engine.paces.waitingBytes, 0);
+  assert.equal(rig.counters.deliveries, 1_000_001 + 10);
+  const frames = await other.subscribe("keyed.a", { state: true, rate: 1 });
+  const { result } = frames[0] as unknown as { result: { droppedKeys: number } };
+  const kept = messagesOf(frames).length;
+  assert.deepEqual([kept, result.droppedKeys], [10_000, 990_001], "state is bounded, and says what it lacks");
 });
 
 test("a clock on the wall that is set, back or forward, holds nothing up and hurries nothing", async () => {

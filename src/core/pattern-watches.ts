@@ -28,15 +28,24 @@ export class PatternWatches {
   readonly #watcher: Watcher;
   readonly #limits: Limits;
   readonly #counters: Counters;
+  readonly #onWatched: (watch: Watch) => void;
   readonly #index = new PatternIndex<Watch>();
   /** Those without users, the longest empty first. */
   readonly #empty = new Map<RoomPattern, Watch>();
 
-  constructor(broker: Broker, watcher: Watcher, limits: Limits, counters: Counters) {
+  /** `onWatched`: told of each when the broker has agreed, before anybody who waits for that. */
+  constructor(
+    broker: Broker,
+    watcher: Watcher,
+    limits: Limits,
+    counters: Counters,
+    onWatched: (watch: Watch) => void,
+  ) {
     this.#broker = broker;
     this.#watcher = watcher;
     this.#limits = limits;
     this.#counters = counters;
+    this.#onWatched = onWatched;
   }
 
   all(): Watch[] {
@@ -88,6 +97,7 @@ export class PatternWatches {
     watch.opening = this.#broker.watch(pattern, this.#watcher).then(
       () => {
         watch.opening = undefined;
+        this.#onWatched(watch);
       },
       (cause: unknown) => {
         this.#forget(watch);

@@ -36,7 +36,7 @@ export class Patterns implements Watcher, Tap, PatternHouse {
   #pending: Item[] = [];
   /** Rooms that were opened while something was pending: that may be of them, and of before they begin. */
   readonly #justOpened = new Set<RoomName>();
-  /** Watched since the last tick that took in. */
+  /** Those to which the broker has agreed since the last tick that took in. */
   readonly #fresh = new Set<Watch>();
   /** Sessions with something that waits for their lane. */
   readonly #unsettled = new Set<PatternSubscriptions>();
@@ -45,7 +45,10 @@ export class Patterns implements Watcher, Tap, PatternHouse {
     this.#fanout = fanout;
     this.#limits = limits;
     this.#counters = counters;
-    this.#watches = new PatternWatches(broker, this, limits, counters);
+    this.#watches = new PatternWatches(broker, this, limits, counters, (watch) => {
+      this.#fresh.add(watch);
+      fanout.requestFlush();
+    });
   }
 
   /** Those of a session that has any. */
@@ -69,16 +72,13 @@ export class Patterns implements Watcher, Tap, PatternHouse {
   }
 
   acquire(pattern: RoomPattern): Watch {
-    const isNew = this.#watches.find(pattern) === undefined;
-    const watch = this.#watches.acquire(pattern);
-    if (isNew) {
-      this.#fresh.add(watch);
-      this.#fanout.requestFlush();
-    }
-    return watch;
+    return this.#watches.acquire(pattern);
   }
 
-  /** Whether rooms may have something to take in that was not looked at for this pattern. */
+  /**
+   * Whether something may wait to be taken in from before the broker agreed to the pattern: what others had it send, of which they may
+   * since have been given up, or what rooms received and nobody looked at for this pattern.
+   */
   isFresh(watch: Watch): boolean {
     return this.#fresh.has(watch);
   }

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { layered } from "../broker/broker-layer.testkit.js";
 import { CodedError } from "../protocol/errors.js";
 import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
 import { EngineRig, type TestConnection } from "./engine-rig.testkit.js";
-import type { Broker } from "./ports.js";
 
 const types = (frames: readonly ServerFrame[]): string[] => frames.map(({ type }) => type);
 const room = parseRoom("chat.a");
@@ -91,20 +91,14 @@ test("a replay waits while the buffer is above the low watermark, and goes on wh
 
 test("a room closes at the broker some time after its last member, and not before", async () => {
   const closed: string[] = [];
-  const rig = new EngineRig({ roomLingerMs: 10_000 }, (broker) => ({
-    publish: (outgoing) => broker.publish(outgoing),
-    open: (name, sink) => broker.open(name, sink),
-    history: (name, from, limit) => broker.history(name, from, limit),
-    state: (name) => broker.state(name),
-    watch: (pattern, watcher) => broker.watch(pattern, watcher),
-    unwatch: (pattern) => broker.unwatch(pattern),
-    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
-    stop: (deadlineMs) => broker.stop(deadlineMs),
-    close: (name) => {
-      closed.push(name);
-      broker.close(name);
-    },
-  }));
+  const rig = new EngineRig({ roomLingerMs: 10_000 }, (broker) =>
+    layered(broker, {
+      close: (name) => {
+        closed.push(name);
+        broker.close(name);
+      },
+    }),
+  );
   const [one, two] = [await subscribed(rig), await subscribed(rig)];
   await one.ask({ type: "unsubscribe", ref: 1, room });
   two.session.closed(rig.nowMs);
@@ -121,18 +115,12 @@ test("what the broker cannot do now is answered with its code and retry time, an
   let away = true;
   const refuse = <T>(call: () => Promise<T>): Promise<T> =>
     away ? Promise.reject(new CodedError("unavailable", "the broker is away", 250)) : call();
-  const rig = new EngineRig(
-    {},
-    (broker): Broker => ({
+  const rig = new EngineRig({}, (broker) =>
+    layered(broker, {
       publish: (outgoing) => refuse(() => broker.publish(outgoing)),
       open: (name, sink) => refuse(() => broker.open(name, sink)),
       history: (name, from, limit) => refuse(() => broker.history(name, from, limit)),
       state: (name) => refuse(() => broker.state(name)),
-      watch: (pattern, watcher) => broker.watch(pattern, watcher),
-      unwatch: (pattern) => broker.unwatch(pattern),
-      rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
-      stop: (deadlineMs) => broker.stop(deadlineMs),
-      close: (name) => broker.close(name),
     }),
   );
   const client = rig.connect();
@@ -283,20 +271,14 @@ test("after closed nothing happens, and its rooms are given back", async () => {
 
 test("a history read that fails in the middle of a replay is tried again", async () => {
   let failing = false;
-  const rig = new EngineRig({ ringMessages: 1, historyMessages: 2 }, (broker) => ({
-    publish: (outgoing) => broker.publish(outgoing),
-    open: (name, sink) => broker.open(name, sink),
-    history: (name, from, limit) =>
-      failing
-        ? Promise.reject(new CodedError("unavailable", "the broker is away", 250))
-        : broker.history(name, from, limit),
-    state: (name) => broker.state(name),
-    watch: (pattern, watcher) => broker.watch(pattern, watcher),
-    unwatch: (pattern) => broker.unwatch(pattern),
-    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
-    stop: (deadlineMs) => broker.stop(deadlineMs),
-    close: (name) => broker.close(name),
-  }));
+  const rig = new EngineRig({ ringMessages: 1, historyMessages: 2 }, (broker) =>
+    layered(broker, {
+      history: (name, from, limit) =>
+        failing
+          ? Promise.reject(new CodedError("unavailable", "the broker is away", 250))
+          : broker.history(name, from, limit),
+    }),
+  );
   for (let count = 0; count < 6; count += 1) await rig.publish("chat.a", count);
   const { epoch } = await rig.broker.history(room, "oldest", 1).then(({ head }) => head);
   const client = rig.connect();

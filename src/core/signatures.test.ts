@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { layered } from "../broker/broker-layer.testkit.js";
 import { CodedError } from "../protocol/errors.js";
 import type { ClientFrame, ServerFrame } from "../protocol/frames.js";
 import { parseRoom } from "../protocol/room-name.js";
@@ -133,18 +134,12 @@ test("a user's key goes with the last of his connections", async () => {
 
 test("keys of those who leave while the broker is away go when it is back, but of who has come again", async () => {
   let isAway = false;
-  const rig = new EngineRig({}, (broker) => ({
-    publish: (outgoing) =>
-      isAway ? Promise.reject(new CodedError("unavailable", "away", 100)) : broker.publish(outgoing),
-    open: (name, sink) => broker.open(name, sink),
-    close: (name) => broker.close(name),
-    history: (name, from, limit) => broker.history(name, from, limit),
-    state: (name) => broker.state(name),
-    watch: (pattern, watcher) => broker.watch(pattern, watcher),
-    unwatch: (pattern) => broker.unwatch(pattern),
-    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
-    stop: (deadlineMs) => broker.stop(deadlineMs),
-  }));
+  const rig = new EngineRig({}, (broker) =>
+    layered(broker, {
+      publish: (outgoing) =>
+        isAway ? Promise.reject(new CodedError("unavailable", "away", 100)) : broker.publish(outgoing),
+    }),
+  );
   const [leaver, watcher] = (await crowd(2, rig)) as [TestConnection, TestConnection];
   const ada = { ...OPEN_ACCESS, sub: "ada" };
   const desk = rig.connect(undefined, ada);

@@ -69,7 +69,17 @@ const ABANDONED: SubscriptionState = Object.freeze({ kind: "abandoned" });
  * to ask again: it does not know which of its answers were lost.
  */
 export function isHeld(state: SubscriptionState): boolean {
-  return state.kind === "opening" ? state.isAgain : state.kind !== "lagged";
+  switch (state.kind) {
+    case "opening":
+      return state.isAgain;
+    case "replaying":
+    case "reading":
+    case "live":
+      return true;
+    case "lagged":
+    case "abandoned":
+      return false;
+  }
 }
 
 const LIVE: Live = Object.freeze({ kind: "live", rate: "all" });

@@ -241,11 +241,12 @@ export class Subscriptions {
     if (before !== undefined && before.terms.rate !== rate) this.countChange(nowMs);
     // The new subscription takes its place first, so that the room can not close in between.
     const room = rooms.acquire(name);
+    const isAgain = before !== undefined && isHeld(before.state);
     if (before !== undefined) this.drop(before, nowMs);
     // The room's own copy of its name, where there is one: a string a subscription would be a third of its memory.
     const terms = termsOf(rate, options.echo ?? true, options.members ?? false);
     const subscription = new Subscription(room instanceof Promise ? name : room.name, terms);
-    if (before !== undefined && isHeld(before.state)) subscription.state = REOPENING;
+    if (isAgain) subscription.state = REOPENING;
     this.#byRoom.add(subscription);
     if (info !== undefined) INFOS.set(subscription, info);
     if (room instanceof Promise) {

@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parse } from "yaml";
+import { freePort } from "../server/raw-socket.testkit.js";
 import { Audience, Publisher } from "../supervisor/audience.testkit.js";
 import { TestNode } from "../supervisor/node.testkit.js";
 import { ROOT } from "./kubernetes.testkit.js";
-import { freePort, startNginx } from "./proxies.testkit.js";
+import { startNginx } from "./proxies.testkit.js";
 
 interface Service {
   readonly image: string;

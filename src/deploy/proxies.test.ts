@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type TestContext, test } from "node:test";
 import { WebSocket } from "ws";
+import { freePort } from "../server/raw-socket.testkit.js";
 import { Audience, Publisher } from "../supervisor/audience.testkit.js";
 import { TestNode } from "../supervisor/node.testkit.js";
-import { freePort, type ProxyKind, startProxy, type Upstream } from "./proxies.testkit.js";
+import { type ProxyKind, startProxy, type Upstream } from "./proxies.testkit.js";
 
 const KINDS: readonly ProxyKind[] = ["haproxy", "nginx"];
 const ROOMS = ["news.a", "news.b"];

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NatsServer } from "../broker/nats/nats-server.testkit.js";
+import { freePort } from "../server/raw-socket.testkit.js";
 import { Audience, Publisher } from "../supervisor/audience.testkit.js";
 import { TestNode } from "../supervisor/node.testkit.js";
-import { freePort, startProxy, type Upstream } from "./proxies.testkit.js";
+import { startProxy, type Upstream } from "./proxies.testkit.js";
 
 const CLIENTS = 2_000;
 const ROOMS = Array.from({ length: 100 }, (_, index) => `drill.r${index}`);

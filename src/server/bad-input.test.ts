@@ -106,6 +106,11 @@ const REQUESTS: readonly SocketCase[] = [
     send: value(CODE.subscribe, 1, "a", { last: 5, state: true }),
     error: "bad_request",
   },
+  ...[7, 0, -30, 1e308, "fast", [10], true].map((rate) => ({
+    name: `a rate of ${JSON.stringify(rate)}`,
+    send: value(CODE.subscribe, 1, "a", { rate }),
+    error: "bad_request",
+  })),
   { name: "nothing at all", send: binary(new Uint8Array(0)) },
   {
     name: "a message just above the limit",

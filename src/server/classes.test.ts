@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { RATE_CHANGES_MIN } from "../core/rate-changes.js";
 import { CODE } from "../protocol/frames.js";
 import { eventually, startRig } from "./gateway-rig.testkit.js";
 import { WireClient } from "./wire-client.testkit.js";
@@ -12,6 +13,9 @@ const NAMESPACES = {
 
 /** Below the window of the slowest class, so that some windows see many messages and every one is met. */
 const PAUSE_MS = 3;
+/** One a millisecond, for more than one second. */
+const FLIPS_A_STEP = 10;
+const FLIP_STEPS = 130;
 
 test("over real sockets: one gets everything, one the latest at its pace, and both end with the same", async (t) => {
   const rig = await startRig(t, { namespaces: NAMESPACES });
@@ -86,6 +90,43 @@ test("a cursor is its session's, whatever key is given, and goes with the connec
     [1, null],
   );
   assert.equal(rig.counters.keysRemoved, 1);
+});
+
+test("clients that flip rates a thousand times a second are refused, and others have everything at their pace", async (t) => {
+  const rig = await startRig(t, { namespaces: NAMESPACES });
+  const [all, paced] = [await WireClient.open(rig.port), await WireClient.open(rig.port)];
+  await all.subscribe("board.a");
+  await paced.subscribe("board.a", { rate: 10, state: true });
+  const flippers = await Promise.all(Array.from({ length: 3 }, () => WireClient.open(rig.port)));
+  let ref = 1_000;
+  const flips = () =>
+    Array.from({ length: FLIPS_A_STEP }, (_, index) => {
+      ref += 1;
+      return [CODE.subscribe, ref, "board.a", { rate: index % 2 === 0 ? 1 : 30 }];
+    });
+  const beganMs = performance.now();
+  for (let number = 1; number <= FLIP_STEPS; number += 1) {
+    for (const flipper of flippers) flipper.send(...flips());
+    await rig.publish("board.a", number, `k${number % 5}`);
+    await sleep(FLIPS_A_STEP);
+  }
+  const seconds = Math.ceil((performance.now() - beganMs) / 1_000) + 1;
+  const everything = await all.arrived("board.a", FLIP_STEPS);
+  await eventually(() => paced.messages("board.a").at(-1)?.data === FLIP_STEPS, "the last message", 30_000);
+  assert.deepEqual(latest(paced.messages("board.a")), latest(everything));
+  for (const client of [all, paced]) assert.deepEqual([client.gaps, client.duplicates], [0, 0]);
+  for (const flipper of flippers) {
+    await flipper.find((value) => value[0] === CODE.error && value[2] === "rate_limited", "to be refused");
+    assert.equal((await flipper.request(CODE.ping))[0], CODE.ok, "still served");
+  }
+  const { rateChanges, rateChangesRefused, slowCloses } = rig.counters;
+  const carriedOut = rateChanges - rateChangesRefused;
+  assert.ok(
+    carriedOut <= flippers.length * seconds * (RATE_CHANGES_MIN + 2),
+    `${carriedOut} of ${rateChanges}`,
+  );
+  assert.ok(rateChangesRefused > flippers.length, `${rateChangesRefused} refused`);
+  assert.deepEqual([slowCloses, rig.gatewayCounters.faults], [0, 0]);
 });
 
 /** The last number of every key: numbers go through five keys in turn. */

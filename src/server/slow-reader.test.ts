@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CODE } from "../protocol/frames.js";
+import { DEFAULT_LIMITS } from "../core/limits.js";
+import { CHUNK_BYTES, CODE } from "../protocol/frames.js";
 import { eventually, type Rig, startRig } from "./gateway-rig.testkit.js";
 import { WireClient } from "./wire-client.testkit.js";
 
@@ -69,7 +70,10 @@ test("a slow reader is told lagged once it reads again, resumes, and gets everyt
   const published = feed.published;
 
   // A socket that lags has left its topics: what is published now costs it nothing and does not reach it.
+  const waiting = rig.sessions.at(-1)?.bufferedBytes ?? Number.NaN;
+  assert.ok(waiting > 0 && waiting <= DEFAULT_LIMITS.bufferBytes + CHUNK_BYTES, `${waiting} bytes wait`);
   await feed.publish(20);
+  assert.ok((rig.sessions.at(-1)?.bufferedBytes ?? Number.NaN) <= waiting, "no more than before");
   slow.ws.raw.resume();
   await slow.find(([code]) => code === CODE.lagged, "lagged");
   const before = slow.messages(ROOM).length;

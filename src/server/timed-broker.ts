@@ -1,19 +1,9 @@
+import { BrokerLayer } from "../broker/broker-layer.js";
 import { Histogram, type HistogramReport } from "../core/histogram.js";
-import type {
-  Broker,
-  Gossip,
-  HistoryFrom,
-  HistoryPage,
-  Outgoing,
-  RoomList,
-  Sink,
-  Snapshot,
-  Watcher,
-} from "../core/ports.js";
+import type { HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
 import { Sampler } from "../core/sampler.js";
 import type { Position } from "../protocol/frames.js";
 import type { RoomName } from "../protocol/room-name.js";
-import type { RoomPattern } from "../protocol/room-pattern.js";
 
 /** Publishes measured a second, some 0.5 µs each. */
 const SAMPLES_PER_SECOND = 500;
@@ -25,8 +15,7 @@ export type BrokerOperation = "publish" | "open" | "history" | "state";
  * A broker, and how long it takes to answer: by this process's clock, with all that lies between (the link, the hub,
  * NATS), refusals and failures too. Publishes are sampled, since there may be hundreds of thousands a second.
  */
-export class TimedBroker implements Broker {
-  readonly #broker: Broker;
+export class TimedBroker extends BrokerLayer {
   readonly #sampler = new Sampler(SAMPLES_PER_SECOND);
   readonly #histograms: Readonly<Record<BrokerOperation, Histogram>> = {
     publish: new Histogram(),
@@ -35,50 +24,22 @@ export class TimedBroker implements Broker {
     state: new Histogram(),
   };
 
-  constructor(broker: Broker) {
-    this.#broker = broker;
-  }
-
-  get gossip(): Gossip | undefined {
-    return this.#broker.gossip;
-  }
-
-  publish(outgoing: Outgoing): Promise<Position> {
+  override publish(outgoing: Outgoing): Promise<Position> {
     const weight = this.#sampler.take();
-    if (weight === 0) return this.#broker.publish(outgoing);
-    return this.#timed("publish", performance.now(), this.#broker.publish(outgoing), weight);
+    if (weight === 0) return this.inner.publish(outgoing);
+    return this.#timed("publish", performance.now(), this.inner.publish(outgoing), weight);
   }
 
-  open(room: RoomName, sink: Sink): Promise<Position> {
-    return this.#timed("open", performance.now(), this.#broker.open(room, sink));
+  override open(room: RoomName, sink: Sink): Promise<Position> {
+    return this.#timed("open", performance.now(), this.inner.open(room, sink));
   }
 
-  close(room: RoomName): void {
-    this.#broker.close(room);
+  override history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
+    return this.#timed("history", performance.now(), this.inner.history(room, from, limit));
   }
 
-  watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
-    return this.#broker.watch(pattern, watcher);
-  }
-
-  unwatch(pattern: RoomPattern): void {
-    this.#broker.unwatch(pattern);
-  }
-
-  rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
-    return this.#broker.rooms(prefix, after, limit);
-  }
-
-  history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
-    return this.#timed("history", performance.now(), this.#broker.history(room, from, limit));
-  }
-
-  state(room: RoomName): Promise<Snapshot> {
-    return this.#timed("state", performance.now(), this.#broker.state(room));
-  }
-
-  stop(deadlineMs: number): Promise<void> {
-    return this.#broker.stop(deadlineMs);
+  override state(room: RoomName): Promise<Snapshot> {
+    return this.#timed("state", performance.now(), this.inner.state(room));
   }
 
   /** About once a second. */

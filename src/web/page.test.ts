@@ -114,6 +114,18 @@ test("a page opened before the feed says that there is nothing, then shows all",
   await page.context().close();
 });
 
+const UNITS: Readonly<Record<string, number>> = { s: 1_000, kB: 1_000, MB: 1_000_000 };
+
+/** Messages, WebSocket messages and bytes a second, and milliseconds, as the board shows them. */
+async function paceOf(page: Page): Promise<{ frames: number; bytes: number; staleness: number }> {
+  const shown = async (name: string): Promise<number> => {
+    const [, number = "", unit = ""] = /^([\d.,]+)\s*(\S*)$/.exec(await textOf(page, `#pace-${name}`)) ?? [];
+    return Number(number.replaceAll(",", "")) * (UNITS[unit] ?? 1);
+  };
+  const [frames, bytes, staleness] = [await shown("frames"), await shown("bytes"), await shown("staleness")];
+  return { frames, bytes, staleness };
+}
+
 test("the board is paced: one update a second of each pair, nothing missing, and back", {
   timeout: TEST_MS,
 }, async () => {
@@ -125,10 +137,15 @@ test("the board is paced: one update a second of each pair, nothing missing, and
   // The feed's 500 quotes a second are two of each pair.
   await until("every message", async () => (await rates()) > 400);
   assert.ok(await pressed("all"));
+  const all = await paceOf(page);
   await page.locator('[data-rate="1"]').click();
   await until("at 1 Hz", () => pressed("1"));
   await until("one a second of each", async () => (await rates()) <= 260 && (await rates()) > 150);
-  assert.ok((await numberOf(page, "#pace-staleness")) > 0);
+  // Half of the rates, in few frames, and each up to a second old: all that is to be seen.
+  await until("what it saves and costs", async () => {
+    const { frames, bytes, staleness } = await paceOf(page);
+    return frames < all.frames && bytes < 0.8 * all.bytes && staleness > 100;
+  });
   await page.locator('[data-rate="all"]').click();
   await until("all again", () => pressed("all"));
   await until("every message again", async () => (await rates()) > 400);

@@ -1,5 +1,4 @@
 import type {
-  Broker,
   HistoryFrom,
   HistoryPage,
   Outgoing,
@@ -12,9 +11,10 @@ import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import type { RoomPattern } from "../../protocol/room-pattern.js";
+import { BrokerLayer } from "../broker-layer.js";
 
 /** A broker whose answers wait while the gate is shut, but for those about patterns. What it is asked, it does at once. */
-export class GatedBroker implements Broker {
+export class GatedBroker extends BrokerLayer {
   /** Requests that wait now, and the most that ever did. */
   waiting = 0;
   waitingMax = 0;
@@ -24,57 +24,40 @@ export class GatedBroker implements Broker {
   holdsWatches = false;
   /** Where each room's flow went last. */
   readonly sinks = new Map<RoomName, Sink>();
-  readonly #inner: Broker;
   #watches: (() => void)[] = [];
   #isShut = false;
   #held: (() => void)[] = [];
-
-  constructor(inner: Broker) {
-    this.#inner = inner;
-  }
 
   shut(): void {
     this.#isShut = true;
   }
 
-  publish(outgoing: Outgoing): Promise<Position> {
-    return this.#gated(this.#inner.publish(outgoing));
+  override publish(outgoing: Outgoing): Promise<Position> {
+    return this.#gated(this.inner.publish(outgoing));
   }
 
-  async open(room: RoomName, sink: Sink): Promise<Position> {
+  override async open(room: RoomName, sink: Sink): Promise<Position> {
     this.#fail("open");
     this.sinks.set(room, sink);
-    return this.#gated(this.#inner.open(room, sink));
+    return this.#gated(this.inner.open(room, sink));
   }
 
-  close(room: RoomName): void {
-    this.#inner.close(room);
-  }
-
-  async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
+  override async watch(pattern: RoomPattern, watcher: Watcher): Promise<void> {
     if (this.holdsWatches) await new Promise<void>((resolve) => this.#watches.push(resolve));
-    return this.#inner.watch(pattern, watcher);
+    return this.inner.watch(pattern, watcher);
   }
 
-  unwatch(pattern: RoomPattern): void {
-    this.#inner.unwatch(pattern);
+  override rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
+    return this.#gated(this.inner.rooms(prefix, after, limit));
   }
 
-  rooms(prefix: string, after: string, limit: number): Promise<RoomList> {
-    return this.#gated(this.#inner.rooms(prefix, after, limit));
-  }
-
-  async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
+  override async history(room: RoomName, from: HistoryFrom, limit: number): Promise<HistoryPage> {
     this.#fail("history");
-    return this.#gated(this.#inner.history(room, from, limit));
+    return this.#gated(this.inner.history(room, from, limit));
   }
 
-  state(room: RoomName): Promise<Snapshot> {
-    return this.#gated(this.#inner.state(room));
-  }
-
-  stop(deadlineMs: number): Promise<void> {
-    return this.#inner.stop(deadlineMs);
+  override state(room: RoomName): Promise<Snapshot> {
+    return this.#gated(this.inner.state(room));
   }
 
   /** Lets all answers that wait go, and those after them. */

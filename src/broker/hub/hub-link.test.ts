@@ -5,6 +5,7 @@ import type { Broker, Sink } from "../../core/ports.js";
 import { CodedError, type ErrorCode } from "../../protocol/errors.js";
 import { createMessage, dataOf } from "../../protocol/message.js";
 import { parseRoom } from "../../protocol/room-name.js";
+import { layered } from "../broker-layer.testkit.js";
 import { assertChain, Collector, offsetsOf } from "../conformance-rig.testkit.js";
 import { GatedBroker } from "./gated-broker.testkit.js";
 import { DEADLINE_MS, HubKit, type HubKitOptions, until } from "./hub.testkit.js";
@@ -266,20 +267,13 @@ test("a hub that has stopped has closed all rooms at its broker", async () => {
 
 test("a checkpoint comes to every worker in its place, and the link resumes from it", async () => {
   const sinks: Sink[] = [];
-  const wrap = (broker: Broker): Broker => ({
-    publish: (outgoing) => broker.publish(outgoing),
-    open: (room, sink) => {
-      sinks.push(sink);
-      return broker.open(room, sink);
-    },
-    close: (room) => broker.close(room),
-    history: (room, from, limit) => broker.history(room, from, limit),
-    state: (room) => broker.state(room),
-    watch: (pattern, watcher) => broker.watch(pattern, watcher),
-    unwatch: (pattern) => broker.unwatch(pattern),
-    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
-    stop: (deadlineMs) => broker.stop(deadlineMs),
-  });
+  const wrap = (broker: Broker) =>
+    layered(broker, {
+      open: (room, sink) => {
+        sinks.push(sink);
+        return broker.open(room, sink);
+      },
+    });
   const kit = new HubKit({ wrap });
   try {
     await kit.start();
@@ -327,17 +321,12 @@ test("workers know whether the hub reaches its broker, also those that come late
 
 test("who comes back after a position behind which nothing is stored has lost nothing", async () => {
   let head = { epoch: "e", offset: 3 };
-  const wrap = (broker: Broker): Broker => ({
-    publish: (outgoing) => broker.publish(outgoing),
-    open: async () => head,
-    close: () => undefined,
-    history: async () => ({ kind: "page", messages: [], more: false, head }),
-    state: (room) => broker.state(room),
-    watch: (pattern, watcher) => broker.watch(pattern, watcher),
-    unwatch: (pattern) => broker.unwatch(pattern),
-    rooms: (prefix, after, limit) => broker.rooms(prefix, after, limit),
-    stop: (deadlineMs) => broker.stop(deadlineMs),
-  });
+  const wrap = (broker: Broker) =>
+    layered(broker, {
+      open: async () => head,
+      close: () => undefined,
+      history: async () => ({ kind: "page", messages: [], more: false, head }),
+    });
   const kit = new HubKit({ wrap });
   try {
     await kit.start();

@@ -187,37 +187,7 @@ export class World {
       sums[name] = (sums[name] ?? 0) + times;
     };
     add("new brokers", this.#hubs - 1);
-    for (const { link } of this.#workers) {
-      const {
-        lost,
-        ignored,
-        lagged,
-        reopened,
-        resets,
-        received,
-        published,
-        publishErrors,
-        refused,
-        timeouts,
-        watchedMessages,
-        lostPatterns,
-      } = link.counters;
-      const counted = {
-        lost,
-        ignored,
-        lagged,
-        reopened,
-        resets,
-        received,
-        published,
-        publishErrors,
-        refused,
-        timeouts,
-        watchedMessages,
-        lostPatterns,
-      };
-      for (const [name, times] of Object.entries(counted)) add(name, times);
-    }
+    for (const { link } of this.#workers) for (const name of COUNTED) add(name, link.counters[name]);
     const { replays, replayedMessages } = this.#kit.counters;
     add("replays", replays);
     add("replayedMessages", replayedMessages);
@@ -398,3 +368,19 @@ function mulberry(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
 }
+
+/** What a link may be counting in any run. */
+const COUNTED = [
+  "lost",
+  "ignored",
+  "lagged",
+  "reopened",
+  "resets",
+  "received",
+  "published",
+  "publishErrors",
+  "refused",
+  "timeouts",
+  "watchedMessages",
+  "lostPatterns",
+] as const;

@@ -11,6 +11,7 @@ import type { Delivery } from "./open-room.js";
 import { contentOf } from "./stored-message.js";
 import { headersOf } from "./stream-reader.js";
 import { decodeRoom, encodeRoom, type Subjects, tokensOf } from "./subjects.js";
+import { Underway } from "./underway.js";
 
 /** What is published to an ephemeral room. */
 export interface EphemeralMessage {
@@ -62,14 +63,13 @@ export class EphemeralRooms {
   /** By subject. */
   readonly #rooms = new Map<string, RoomName>();
   #stopped = false;
-  /** Bytes that were handed to the connection and not yet taken by the server. */
-  #underway = 0;
-  #isFlushing = false;
+  readonly #underway: Underway;
 
   constructor(link: NatsLink, subjects: Subjects, delivery: Delivery) {
     this.#link = link;
     this.#subjects = subjects;
     this.#delivery = delivery;
+    this.#underway = new Underway(link);
   }
 
   get size(): number {
@@ -88,7 +88,7 @@ export class EphemeralRooms {
       return new CodedError(code, `not sent: ${reason}`, code === "unavailable" ? RETRY_MS : undefined);
     };
     if (!this.#link.connected) throw refuse("unavailable", "NATS is away");
-    if (this.#underway > limits.ephemeralBytes)
+    if (this.#underway.bytes > limits.ephemeralBytes)
       throw refuse("unavailable", `${limits.ephemeralBytes} bytes wait for NATS, the limit`);
     this.#headers.bytes = Buffer.from(ownHeaders({ time: nowMs(), origin, key, id: undefined }), "latin1");
     try {
@@ -97,8 +97,7 @@ export class EphemeralRooms {
     } catch (cause) {
       throw refuse("too_large", cause instanceof Error ? cause.message : String(cause));
     }
-    this.#underway += data.length + this.#headers.bytes.length;
-    if (!this.#isFlushing) void this.#flush();
+    this.#underway.add(data.length + this.#headers.bytes.length);
   }
 
   /** Resolves when the server knows of the subscription. */
@@ -250,16 +249,6 @@ export class EphemeralRooms {
       }
       await new Promise((resolve) => setTimeout(resolve, FLUSH_RETRY_MS));
     }
-  }
-
-  async #flush(): Promise<void> {
-    this.#isFlushing = true;
-    while (this.#underway > 0) {
-      const bytes = this.#underway;
-      await this.#link.connection.flush().catch(() => undefined);
-      this.#underway -= bytes;
-    }
-    this.#isFlushing = false;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Subscription } from "@nats-io/transport-node";
 import type { Gossip } from "../../core/ports.js";
 import type { NatsLink } from "./connection.js";
+import { Underway } from "./underway.js";
 
 /** Handed to the connection and not yet taken by the server: above, more is dropped, as gossip may be. */
 const UNDERWAY_BYTES_MAX = 16_777_216;
@@ -12,15 +13,15 @@ export class NatsGossip implements Gossip {
   readonly #link: NatsLink;
   readonly #subject: string;
   readonly #onDropped: () => void;
+  readonly #underway: Underway;
   #listeners: readonly Hear[] = [];
   #subscription: Subscription | undefined;
-  #underway = 0;
-  #isFlushing = false;
 
   constructor(link: NatsLink, subject: string, onDropped: () => void) {
     this.#link = link;
     this.#subject = subject;
     this.#onDropped = onDropped;
+    this.#underway = new Underway(link);
   }
 
   get isConnected(): boolean {
@@ -28,7 +29,7 @@ export class NatsGossip implements Gossip {
   }
 
   say(bytes: Uint8Array): void {
-    if (!this.#link.connected || this.#underway > UNDERWAY_BYTES_MAX) {
+    if (!this.#link.connected || this.#underway.bytes > UNDERWAY_BYTES_MAX) {
       this.#onDropped();
       return;
     }
@@ -39,8 +40,7 @@ export class NatsGossip implements Gossip {
       this.#onDropped();
       return;
     }
-    this.#underway += bytes.length;
-    if (!this.#isFlushing) void this.#flush();
+    this.#underway.add(bytes.length);
   }
 
   listen(hear: Hear): () => void {
@@ -58,15 +58,5 @@ export class NatsGossip implements Gossip {
       if (this.#subscription?.isClosed() === false) this.#subscription.unsubscribe();
       this.#subscription = undefined;
     };
-  }
-
-  async #flush(): Promise<void> {
-    this.#isFlushing = true;
-    while (this.#underway > 0) {
-      const bytes = this.#underway;
-      await this.#link.connection.flush().catch(() => undefined);
-      this.#underway -= bytes;
-    }
-    this.#isFlushing = false;
   }
 }

@@ -1,5 +1,6 @@
 import { Deque } from "../../core/deque.js";
 import { CodedError } from "../../protocol/errors.js";
+import type { NatsLimits } from "./limits.js";
 
 /** What is to be published. */
 export interface Parcel {
@@ -11,15 +12,10 @@ export interface Parcel {
   readonly stream: string;
 }
 
-export interface OutboxLimits {
-  readonly outboxMessages: number;
-  readonly outboxBytes: number;
-  readonly windowMessages: number;
-  readonly windowBytes: number;
-  readonly ackMs: number;
-  readonly publishMs: number;
-  readonly awayMs: number;
-}
+export type OutboxLimits = Pick<
+  NatsLimits,
+  "outboxMessages" | "outboxBytes" | "windowMessages" | "windowBytes" | "ackMs" | "publishMs" | "awayMs"
+>;
 
 export interface OutboxCounters {
   retriedPublishes: number;

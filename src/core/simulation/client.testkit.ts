@@ -7,6 +7,7 @@ import type {
   SubscribeResult,
 } from "../../protocol/frames.js";
 import type { RoomName } from "../../protocol/room-name.js";
+import { PaceWatch } from "./pace-watch.testkit.js";
 import { SimulatedPeer } from "./peer.testkit.js";
 import type { Scheduler } from "./scheduler.testkit.js";
 import type { SimulatedWorker } from "./worker.testkit.js";
@@ -56,6 +57,7 @@ export class SimulatedClient extends SimulatedPeer {
   readonly rooms = new Map<RoomName, RoomState>();
   readonly segments: Segment[] = [];
   readonly wireFaults: string[] = [];
+  readonly pace = new PaceWatch();
   sessions = new Set<string>();
   resets = 0;
   gaps = 0;
@@ -108,6 +110,7 @@ export class SimulatedClient extends SimulatedPeer {
   }
 
   protected override connect(): void {
+    this.pace.lost();
     this.#wireLast.clear();
     this.#wireLive.clear();
     this.#asked.clear();
@@ -116,13 +119,14 @@ export class SimulatedClient extends SimulatedPeer {
     if (session !== undefined) this.sessions.add(session.id);
   }
 
-  protected override take(frame: ServerFrame): void {
+  protected override take(frame: ServerFrame, sentMs: number): void {
     switch (frame.type) {
       case "welcome":
         this.isOpen = true;
         this.#subscribeAll();
         break;
       case "lagged":
+        this.pace.lost();
         this.lags += 1;
         this.#subscribeAll();
         break;
@@ -133,7 +137,7 @@ export class SimulatedClient extends SimulatedPeer {
         this.#refused(frame.ref);
         break;
       case "message":
-        this.#message(frame);
+        this.#message(frame, sentMs);
         break;
       case "live":
         this.#live(frame.room, frame.offset);
@@ -195,6 +199,7 @@ export class SimulatedClient extends SimulatedPeer {
   #positioned(state: RoomState, { epoch, offset, recovered }: SubscribeResult): void {
     this.#wireLast.set(state.wish.room, offset);
     this.#wireLive.delete(state.wish.room);
+    this.pace.ended(state.wish.room);
     state.current = state.rate;
     const conflated = state.rate !== "all";
     if (state.resuming && recovered && conflated === state.segment?.conflated) return;
@@ -207,6 +212,7 @@ export class SimulatedClient extends SimulatedPeer {
     const state = this.rooms.get(room);
     if (state?.position === undefined || state.ref !== 0) return;
     this.moves += 1;
+    this.pace.ended(room);
     state.current = rate;
     // A snapshot goes on where it is moved on its way.
     const { segment } = state;
@@ -218,6 +224,7 @@ export class SimulatedClient extends SimulatedPeer {
   #reset(room: RoomName, position: Position): void {
     if (this.rooms.get(room)?.ref !== 0) return;
     this.resets += 1;
+    this.pace.reset(room);
     this.#begin(room, position, false);
   }
 
@@ -258,11 +265,13 @@ export class SimulatedClient extends SimulatedPeer {
     });
   }
 
-  #message({ room, offset, prev, data }: ServerFrame & { type: "message" }): void {
+  #message(frame: ServerFrame & { type: "message" }, sentMs: number): void {
+    const { room, offset, prev, data } = frame;
     const state = this.rooms.get(room);
     // Until the answer to a subscribe has come, what comes belongs to the subscription before it.
     if (state === undefined || state.ref !== 0) return;
     this.#watchWire(state, offset, prev);
+    if (this.socket !== undefined) this.pace.message(frame, sentMs, this.socket);
     if (state.position === undefined || offset <= state.position.offset) return;
     if (prev > state.position.offset) {
       this.gaps += 1;
@@ -278,6 +287,7 @@ export class SimulatedClient extends SimulatedPeer {
     if (state?.position === undefined || state.segment === undefined || state.ref !== 0) return;
     this.#wireLast.set(room, Math.max(this.#wireLast.get(room) ?? 0, offset));
     if (state.wish.start.echo !== false) this.#wireLive.set(room, 0);
+    this.pace.began(room, state.current);
     state.segment.liveAt ??= offset;
     if (offset > state.position.offset) state.position = { epoch: state.position.epoch, offset };
   }

@@ -177,6 +177,18 @@ const MUTANTS: readonly Mutant[] = [
     replace: "this.#dueMs = nowMs + 2 * this.#windowMs;",
   },
   {
+    name: "a conflated class sends what comes at once, whatever its window says",
+    file: "core/room-class.js",
+    find: "nowMs - this.#sentMs >= this.#windowMs",
+    replace: "true",
+  },
+  {
+    name: "a conflated class is flushed when half of its window is over",
+    file: "core/room-class.js",
+    find: "const earliest = sentMs + windowMs;",
+    replace: "const earliest = sentMs + windowMs / 2;",
+  },
+  {
     name: "a conflated class is not told of resets",
     file: "core/room.js",
     find: "one.reset(head, reason, lanes, nowMs);",

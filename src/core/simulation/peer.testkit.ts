@@ -52,8 +52,8 @@ export abstract class SimulatedPeer implements SocketPeer {
     });
   }
 
-  received(bytes: Uint8Array): void {
-    for (const frame of decodeServer(bytes)) this.take(frame);
+  received(bytes: Uint8Array, sentMs: number): void {
+    for (const frame of decodeServer(bytes)) this.take(frame, sentMs);
   }
 
   closed(): void {
@@ -62,7 +62,8 @@ export abstract class SimulatedPeer implements SocketPeer {
     this.scheduler.soon(100, () => this.connect());
   }
 
-  protected abstract take(frame: ServerFrame): void;
+  /** `sentMs`: when the worker put it on the socket. */
+  protected abstract take(frame: ServerFrame, sentMs: number): void;
 
   protected connect(): void {
     this.socket = this.scheduler.random.pick(this.#workers).connect(this);

@@ -1,5 +1,5 @@
-import { decodeServer } from "../../protocol/client-wire.testkit.js";
 import type { CloseCode } from "../../protocol/errors.js";
+import type { RoomName } from "../../protocol/room-name.js";
 import { msgpackWire } from "../../protocol/wire.js";
 import { type Counters, createCounters } from "../counters.js";
 import { Engine, type Session } from "../engine.js";
@@ -21,7 +21,8 @@ const BUSY_SHARES = [0, 0.5, 1];
 /** What the far end of a socket is told. */
 export interface SocketPeer {
   readable(): void;
-  received(bytes: Uint8Array): void;
+  /** `sentMs`: when the worker put it on the socket. */
+  received(bytes: Uint8Array, sentMs: number): void;
   closed(code: number): void;
 }
 
@@ -72,8 +73,6 @@ export class SimulatedWorker implements Fanout {
   }
 
   publish(topic: string, bytes: Uint8Array): void {
-    const rate = Number(topic.split("~")[1]);
-    if (rate > 0) this.#checkAge(bytes, 1_000 / rate);
     for (const socket of this.topics.get(topic) ?? []) {
       this.#flushedTo.add(socket);
       socket.pend(bytes.slice());
@@ -119,18 +118,19 @@ export class SimulatedWorker implements Fanout {
     });
   }
 
-  /** What a conflated class sends came within its window; then lanes may have to wait for their turns. */
-  #checkAge(bytes: Uint8Array, windowMs: number): void {
-    // Each reset takes every lane a turn of its own.
-    if (this.#link.restarts > 2) return;
-    const { nowMs } = this.scheduler;
-    const turns = (this.counters.lanes + 4) * this.#turnMs + this.#flushMs + 1;
-    for (const frame of decodeServer(bytes)) {
-      if (frame.type !== "message") continue;
-      const ageMs = nowMs - (this.#link.handedMs.get(`${frame.room} ${frame.offset}`) ?? nowMs);
-      if (ageMs > windowMs + turns)
-        this.faults.push(`${frame.room} ${frame.offset} is ${ageMs} ms old, in a window of ${windowMs} ms`);
-    }
+  /** When the worker was handed a message. */
+  handedMs(room: RoomName, offset: number): number | undefined {
+    return this.#link.handedMs.get(`${room} ${offset}`);
+  }
+
+  /** How long lanes may have to wait for their turns; undefined where resets make that any time, as each takes every lane one. */
+  get turnsMs(): number | undefined {
+    return this.#link.restarts > 2 ? undefined : (this.counters.lanes + 4) * this.#turnMs + 1;
+  }
+
+  /** How long what was handed may wait until it is taken in. */
+  get takeInMs(): number {
+    return this.#flushMs;
   }
 
   /** However many are in a room, the loop is served after so many writes. */
@@ -162,29 +162,29 @@ export class SimulatedSocket implements Outbox {
   /** How many frames this socket's worker dropped so far. */
   drops = 0;
   droppedSinceTick = false;
-  readonly #worker: SimulatedWorker;
+  readonly worker: SimulatedWorker;
   readonly #peer: SocketPeer;
   readonly #limit: number;
   #pending: Uint8Array[] = [];
-  #buffer: Uint8Array[] = [];
+  #buffer: { readonly bytes: Uint8Array; readonly sentMs: number }[] = [];
   #inbound = Promise.resolve();
   #closed = false;
 
   constructor(worker: SimulatedWorker, peer: SocketPeer, limit: number) {
-    this.#worker = worker;
+    this.worker = worker;
     this.#peer = peer;
     this.#limit = limit;
   }
 
   pend(bytes: Uint8Array): void {
-    if (this.#pending.push(bytes) > this.#worker.pendingMax) this.flushPending();
+    if (this.#pending.push(bytes) > this.worker.pendingMax) this.flushPending();
   }
 
   flushPending(): void {
     const pending = this.#pending;
     this.#pending = [];
     // The kernel drains on its own: between two batches of one tick a full socket may have room again.
-    if (pending.length > 0 && this.#worker.scheduler.random.chance(0.5)) this.#read(4);
+    if (pending.length > 0 && this.worker.scheduler.random.chance(0.5)) this.#read(4);
     for (const bytes of pending) {
       if (this.bufferedBytes() > this.#limit) {
         this.#drop();
@@ -206,18 +206,18 @@ export class SimulatedSocket implements Outbox {
   }
 
   bufferedBytes(): number {
-    return this.#buffer.reduce((sum, { length }) => sum + length, 0);
+    return this.#buffer.reduce((sum, { bytes }) => sum + bytes.length, 0);
   }
 
   join(topic: string): void {
     if (this.#closed) return;
-    const members = this.#worker.topics.get(topic) ?? new Set();
+    const members = this.worker.topics.get(topic) ?? new Set();
     members.add(this);
-    this.#worker.topics.set(topic, members);
+    this.worker.topics.set(topic, members);
   }
 
   leave(topic: string): void {
-    const { topics } = this.#worker;
+    const { topics } = this.worker;
     topics.get(topic)?.delete(this);
     // Whoever leaves the last topic loses what was published to it in the same tick.
     if (![...topics.values()].some((members) => members.has(this))) this.#pending = [];
@@ -236,7 +236,7 @@ export class SimulatedSocket implements Outbox {
 
   /** The far end sends; it arrives later, in order. */
   write(bytes: Uint8Array): void {
-    const { scheduler } = this.#worker;
+    const { scheduler } = this.worker;
     this.#inbound = this.#inbound
       .then(() => scheduler.delay(20))
       .then(() => {
@@ -250,18 +250,18 @@ export class SimulatedSocket implements Outbox {
     this.#closed = true;
     this.#buffer = [];
     this.#pending = [];
-    for (const members of this.#worker.topics.values()) members.delete(this);
-    this.#worker.sockets.delete(this);
-    this.session?.closed(this.#worker.scheduler.nowMs);
-    this.#worker.scheduler.soon(20, () => this.#peer.closed(code));
+    for (const members of this.worker.topics.values()) members.delete(this);
+    this.worker.sockets.delete(this);
+    this.session?.closed(this.worker.scheduler.nowMs);
+    this.worker.scheduler.soon(20, () => this.#peer.closed(code));
   }
 
   #read(frames: number): void {
-    for (const bytes of this.#buffer.splice(0, frames)) this.#peer.received(bytes);
+    for (const { bytes, sentMs } of this.#buffer.splice(0, frames)) this.#peer.received(bytes, sentMs);
   }
 
   #push(bytes: Uint8Array): void {
-    this.#buffer.push(bytes);
+    this.#buffer.push({ bytes, sentMs: this.worker.scheduler.nowMs });
     this.#peer.readable();
   }
 

@@ -114,6 +114,7 @@ function outcome(deployment: SimulatedDeployment, clients: readonly SimulatedCli
   const { broker, workers } = deployment;
   const faults = clients.flatMap((client) => [
     ...client.wireFaults,
+    ...client.pace.faults,
     ...client.segments.flatMap((segment, index) =>
       checkSegment(broker, client, segment, laterOf(client, segment, index)),
     ),

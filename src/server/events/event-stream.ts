@@ -1,17 +1,13 @@
 import { CodedError, ERROR_STATUS, type ErrorCode } from "../../protocol/errors.js";
 import { CODE, type Position } from "../../protocol/frames.js";
 import { type EventPlan, idOf } from "./event-plan.js";
-import { codeOfClose, EventResponse, eventText, type StreamResponse } from "./event-response.js";
-import type { Stream, StreamOwner } from "./event-streams.js";
+import { eventText, type StreamResponse } from "./event-response.js";
 import { FollowedRoom } from "./followed-room.js";
+import { ResponseStream, type ResponseStreamOptions } from "./response-stream.js";
 import { type FrameValue, SharedFrame } from "./shared-frame.js";
 
-export interface StreamOptions {
+export interface StreamOptions extends ResponseStreamOptions {
   readonly plan: EventPlan;
-  readonly headers: Readonly<Record<string, string>>;
-  /** Most that waits for its client; one chunk more may. */
-  readonly bufferBytes: number;
-  readonly owner: StreamOwner;
 }
 
 /**
@@ -19,37 +15,28 @@ export interface StreamOptions {
  * events, each with the positions of all rooms in its `id`, so that a browser resumes by itself. What a client does by
  * PROTOCOL.md it does here in its place: subscribe, fill a hole, go on after `lagged`.
  */
-export class EventStream implements Stream {
-  readonly #response: EventResponse;
-  readonly #owner: StreamOwner;
+export class EventStream extends ResponseStream {
   readonly #rooms: readonly FollowedRoom[];
   readonly #byName: ReadonlyMap<unknown, FollowedRoom>;
   readonly #timers = new Set<NodeJS.Timeout>();
   #ref = 0;
 
-  constructor(res: StreamResponse, { plan, owner, headers, bufferBytes }: StreamOptions, nowMs: number) {
-    this.#owner = owner;
-    this.#rooms = plan.map((room) => new FollowedRoom(room));
+  constructor(res: StreamResponse, options: StreamOptions, nowMs: number) {
+    super(res, options, nowMs);
+    this.#rooms = options.plan.map((room) => new FollowedRoom(room));
     this.#byName = new Map(this.#rooms.map((room) => [room.name, room]));
-    const closed = (code: number): void => {
-      for (const timer of this.#timers) clearTimeout(timer);
-      owner.closed(code);
-    };
-    const drained = (): void => owner.drained();
-    const refused = (): void => owner.refused();
-    this.#response = new EventResponse(res, { headers, bufferBytes, drained, refused, closed }, nowMs);
   }
 
-  send(message: Uint8Array): number {
+  override send(message: Uint8Array): number {
     return this.take(new SharedFrame(message, false));
   }
 
-  take(frame: SharedFrame): number {
-    const response = this.#response;
+  override take(frame: SharedFrame): number {
+    const response = this.response;
     if (response.state === "closed") return 1;
     // Before any position moves: what is dropped here is asked for again.
     if (response.isFull) {
-      this.#owner.dropped();
+      this.owner.dropped();
       return 2;
     }
     let text = "";
@@ -58,34 +45,13 @@ export class EventStream implements Stream {
     return response.waitingBytes > 0 ? 0 : 1;
   }
 
-  getBufferedAmount(): number {
-    return this.#response.waitingBytes;
+  override sweep(nowMs: number): void {
+    this.response.sweep(nowMs);
   }
 
-  subscribe(topic: string): boolean {
-    this.#owner.join(this, topic);
-    return true;
-  }
-
-  unsubscribe(topic: string): boolean {
-    this.#owner.leave(this, topic);
-    return true;
-  }
-
-  /** Ends the stream; the client comes back by itself. */
-  end(code: number, reason: string): void {
-    if (this.#response.state === "asking") this.#response.refuse(new CodedError(codeOfClose(code), reason));
-    else this.#response.end(code, reason);
-  }
-
-  /** Cuts it off. */
-  close(): void {
-    this.#response.close();
-  }
-
-  /** About once a second. */
-  sweep(nowMs: number): void {
-    this.#response.sweep(nowMs);
+  protected override closed(code: number): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    super.closed(code);
   }
 
   /** What a value is to the client; empty: nothing. */
@@ -176,8 +142,8 @@ export class EventStream implements Stream {
     if (!this.#rooms.every(({ isOver }) => isOver)) return eventText("problem", told);
     const error = new CodedError(errorCodeOf(code), text);
     // Nothing is left to follow, and whoever comes back would be told the same.
-    const { state } = this.#response;
-    if (state === "asking") queueMicrotask(() => this.#response.refuse(error));
+    const { state } = this.response;
+    if (state === "asking") queueMicrotask(() => this.response.refuse(error));
     else queueMicrotask(() => this.end(4403, text));
     return state === "asking" ? "" : eventText("problem", told);
   }
@@ -205,9 +171,9 @@ export class EventStream implements Stream {
   }
 
   #ask(room: FollowedRoom): void {
-    if (this.#response.state === "closed") return;
+    if (this.response.state === "closed") return;
     this.#ref += 1;
-    this.#owner.ask(JSON.stringify(room.request(this.#ref)));
+    this.owner.ask(JSON.stringify(room.request(this.#ref)));
   }
 
   #later(ms: number, run: () => void): void {

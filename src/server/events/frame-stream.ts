@@ -1,19 +1,14 @@
-import { CodedError } from "../../protocol/errors.js";
 import { HttpError } from "../http-reply.js";
-import { codeOfClose, EventResponse, type StreamResponse } from "./event-response.js";
-import type { Stream, StreamOwner } from "./event-streams.js";
+import type { StreamResponse } from "./event-response.js";
 import { messagesOf, RequestBody } from "./request-body.js";
+import { ResponseStream, type ResponseStreamOptions } from "./response-stream.js";
 import { SharedFrame } from "./shared-frame.js";
 
-export interface FrameStreamOptions {
+export interface FrameStreamOptions extends ResponseStreamOptions {
   /** Requests and frames are MessagePack; else JSON. */
   readonly isBinary: boolean;
-  readonly headers: Readonly<Record<string, string>>;
-  /** Most that waits for its client; one chunk more may. */
-  readonly bufferBytes: number;
   /** Of one message to the session. */
   readonly payloadBytes: number;
-  readonly owner: StreamOwner;
 }
 
 /** Below the 8 to 12 s after which uWebSockets.js cuts a request that comes too slowly. */
@@ -23,8 +18,7 @@ const BODY_MS = 7_000;
  * A WebSocket of one direction: the request's body holds all that the client says, each event is one WebSocket message of the server.
  * Nothing is done in the client's place. For clients that speak the protocol where no WebSocket comes through.
  */
-export class FrameStream implements Stream {
-  readonly #response: EventResponse;
+export class FrameStream extends ResponseStream {
   readonly #options: FrameStreamOptions;
   #body: RequestBody | undefined = new RequestBody();
   /** "reading": the body is not whole, or nobody said welcome yet. */
@@ -34,21 +28,17 @@ export class FrameStream implements Stream {
   #early = "";
 
   constructor(res: StreamResponse, options: FrameStreamOptions, nowMs: number) {
-    const { owner, headers, bufferBytes } = options;
+    super(res, options, nowMs);
     this.#options = options;
-    const closed = (code: number): void => owner.closed(code);
-    const drained = (): void => owner.drained();
-    const refused = (): void => owner.refused();
-    this.#response = new EventResponse(res, { headers, bufferBytes, drained, refused, closed }, nowMs);
     res.onData((chunk, isLast) => this.#read(chunk, isLast));
   }
 
-  send(message: Uint8Array): number {
+  override send(message: Uint8Array): number {
     return this.take(new SharedFrame(message, this.#options.isBinary));
   }
 
-  take(frame: SharedFrame): number {
-    const response = this.#response;
+  override take(frame: SharedFrame): number {
+    const response = this.response;
     if (response.state === "closed") return 1;
     if (this.#state === "reading") {
       this.#early += frame.event;
@@ -57,71 +47,45 @@ export class FrameStream implements Stream {
       return 1;
     }
     if (response.isFull) {
-      this.#options.owner.dropped();
+      this.owner.dropped();
       return 2;
     }
     response.write(frame.event);
     return response.waitingBytes > 0 ? 0 : 1;
   }
 
-  getBufferedAmount(): number {
-    return this.#response.waitingBytes;
-  }
-
-  subscribe(topic: string): boolean {
-    this.#options.owner.join(this, topic);
-    return true;
-  }
-
-  unsubscribe(topic: string): boolean {
-    this.#options.owner.leave(this, topic);
-    return true;
-  }
-
-  /** Ends the stream; the client comes back by itself. */
-  end(code: number, reason: string): void {
-    if (this.#response.state === "asking") this.#response.refuse(new CodedError(codeOfClose(code), reason));
-    else this.#response.end(code, reason);
-  }
-
-  /** Cuts it off. */
-  close(): void {
-    this.#response.close();
-  }
-
-  /** About once a second. */
-  sweep(nowMs: number): void {
-    if (this.#isBodyWhole) this.#response.sweep(nowMs);
-    else if (this.#response.ageMs(nowMs) >= BODY_MS)
-      this.#response.refuse(new HttpError(408, "timeout", `the body was not here within ${BODY_MS} ms`));
+  override sweep(nowMs: number): void {
+    if (this.#isBodyWhole) this.response.sweep(nowMs);
+    else if (this.response.ageMs(nowMs) >= BODY_MS)
+      this.response.refuse(new HttpError(408, "timeout", `the body was not here within ${BODY_MS} ms`));
   }
 
   #read(chunk: ArrayBuffer, isLast: boolean): void {
-    if (this.#response.state !== "asking" || this.#isBodyWhole) return;
+    if (this.response.state !== "asking" || this.#isBodyWhole) return;
     try {
       this.#body?.add(chunk);
       this.#isBodyWhole = isLast;
       if (isLast) this.#begin();
     } catch (cause) {
-      this.#response.refuse(cause);
+      this.response.refuse(cause);
     }
   }
 
   #begin(): void {
     if (this.#state !== "reading" || !this.#isBodyWhole || this.#early === "") return;
-    if (this.#response.state === "closed" || this.#body === undefined) return;
-    const { isBinary, payloadBytes, owner } = this.#options;
+    if (this.response.state === "closed" || this.#body === undefined) return;
+    const { isBinary, payloadBytes } = this.#options;
     let messages: Uint8Array[];
     try {
       messages = messagesOf(this.#body.bytes, isBinary, payloadBytes);
     } catch (cause) {
-      this.#response.refuse(cause);
+      this.response.refuse(cause);
       return;
     }
     this.#state = "open";
-    this.#response.write(this.#early);
+    this.response.write(this.#early);
     this.#early = "";
     this.#body = undefined;
-    for (const message of messages) owner.ask(message);
+    for (const message of messages) this.owner.ask(message);
   }
 }
