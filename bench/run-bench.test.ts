@@ -10,32 +10,13 @@ import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { replay } from "./replay.js";
-import { runBench } from "./run-bench.js";
+import { runQuietly } from "./run-bench.testkit.js";
 import { SCENARIO_NAMES } from "./scenarios.js";
 import { soak } from "./soak.js";
 import { checkDescriptors, checkWorkers } from "./support/descriptors.js";
 import { ownVersion } from "./support/environment.js";
 import { parseResult } from "./support/result.js";
 import { freePort, ServedNode } from "./support/served-node.js";
-
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function run(...args: string[]): Promise<Outcome> {
-  let [out, err] = ["", ""];
-  const code = await runBench(args, "fanwire bench", {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += `${text}\n`;
-    },
-  });
-  return { code, out, err };
-}
 
 function jsonFile(t: TestContext): { file: string; read: () => ReturnType<typeof parseResult> } {
   const folder = mkdtempSync(join(tmpdir(), "fanwire-bench-"));
@@ -49,39 +30,39 @@ const TINY = ["--subscribers=10", "--seconds=0.2", "--repetitions=1", "--rate=20
 test("every scenario is listed with what it is for, and explains its options", {
   timeout: 60_000,
 }, async () => {
-  const { code, out } = await run("--help");
+  const { code, out } = await runQuietly("--help");
   assert.equal(code, 0);
   for (const name of SCENARIO_NAMES) {
     assert.match(out, new RegExp(`^  ${name} +[^(]`, "m"));
-    const help = await run(name, "--help");
+    const help = await runQuietly(name, "--help");
     assert.equal(help.code, 0);
     assert.match(help.out, /--json=FILE/, name);
   }
 });
 
 test("what is unknown is refused with what was probably meant", async () => {
-  assert.deepEqual(await run("fanot"), {
+  assert.deepEqual(await runQuietly("fanot"), {
     code: 2,
     out: "",
     err: `there is no scenario "fanot"; did you mean fanout?\nThere are ${SCENARIO_NAMES.join(", ")}; "fanwire bench --help" explains.\n`,
   });
-  const option = await run("fanout", "--subscriber=3");
+  const option = await runQuietly("fanout", "--subscriber=3");
   assert.equal(option.code, 2);
   assert.match(option.err, /there is no option --subscriber; did you mean --subscribers\?/);
-  const value = await run("fanout", "--rate=fast");
+  const value = await runQuietly("fanout", "--rate=fast");
   assert.equal(value.code, 2);
   assert.match(value.err, /--rate fast: a non-negative number/);
-  assert.match((await run("fanout", "--zzz")).err, /there is no option --zzz\. There are --/);
-  assert.equal((await run("fanout", "--json")).code, 2);
-  const nowhere = await run("fanout", "--json=/no/such/folder/result.json");
+  assert.match((await runQuietly("fanout", "--zzz")).err, /there is no option --zzz\. There are --/);
+  assert.equal((await runQuietly("fanout", "--json")).code, 2);
+  const nowhere = await runQuietly("fanout", "--json=/no/such/folder/result.json");
   assert.deepEqual([nowhere.code, nowhere.out], [2, ""], "told before anything is measured");
   assert.match(nowhere.err, /--json \/no\/such\/folder\/result\.json: ENOENT/);
-  assert.equal((await run("soak", "--minutes=0")).code, 2);
+  assert.equal((await runQuietly("soak", "--minutes=0")).code, 2);
 });
 
 test("the result's file has the numbers and what they were measured on", { timeout: 60_000 }, async (t) => {
   const { file, read } = jsonFile(t);
-  const { code, out } = await run("fanout", "--servers=engine", ...TINY, `--json=${file}`);
+  const { code, out } = await runQuietly("fanout", "--servers=engine", ...TINY, `--json=${file}`);
   assert.equal(code, 0);
   assert.match(out, /^### Fan-out: 10 subscribers/);
   const result = read();
@@ -103,7 +84,7 @@ test("the result's file has the numbers and what they were measured on", { timeo
 
 test("a run whose clients were kept from running is marked invalid", { timeout: 120_000 }, async (t) => {
   const { file, read } = jsonFile(t);
-  const starved = await run(
+  const starved = await runQuietly(
     "fanout",
     "--servers=engine",
     ...TINY,
@@ -121,30 +102,36 @@ test("a started engine is measured as it is, and left running", { timeout: 120_0
   const node = await ServedNode.start({ workers: 1 });
   t.after(() => node.stop());
   const url = `http://127.0.0.1:${node.port}`;
-  const fanout = await run("fanout", ...TINY, `--url=${url}`);
+  const fanout = await runQuietly("fanout", ...TINY, `--url=${url}`);
   assert.equal(fanout.code, 0, fanout.err);
   assert.match(fanout.out, /^\| url +\| +– \|/m, "without CPU, as it is no process of ours");
-  const http = await run("http", `--url=${url}`, "--connections=2", "--seconds=0.2", "--repetitions=1");
+  const http = await runQuietly(
+    "http",
+    `--url=${url}`,
+    "--connections=2",
+    "--seconds=0.2",
+    "--repetitions=1",
+  );
   assert.equal(http.code, 0, http.err);
   assert.match(http.out, /^\| url: history of 100, JSON /m);
-  const again = await run("replay", `--url=${url}`, "--clients=10", "--missed=30", "--repetitions=1");
+  const again = await runQuietly("replay", `--url=${url}`, "--clients=10", "--missed=30", "--repetitions=1");
   assert.equal(again.code, 0, again.err);
   assert.match(again.out, /^\| as it is set \|/m);
 });
 
 test("no engine, another program or another version is told", { timeout: 60_000 }, async (t) => {
-  const nobody = await run("fanout", ...TINY, `--url=http://127.0.0.1:${await freePort()}`);
+  const nobody = await runQuietly("fanout", ...TINY, `--url=http://127.0.0.1:${await freePort()}`);
   assert.equal(nobody.code, 1);
   assert.match(nobody.err, /no engine answers at http:\/\/127\.0\.0\.1:\d+ \(ECONNREFUSED\)/);
-  assert.equal((await run("fanout", "--url=nowhere")).code, 2);
+  assert.equal((await runQuietly("fanout", "--url=nowhere")).code, 2);
   let body = "{}";
   const other = createServer((_, response) => response.end(body)).listen(0, "127.0.0.1");
   t.after(() => other.close());
   await new Promise((resolve) => other.once("listening", resolve));
   const url = `--url=http://127.0.0.1:${(other.address() as AddressInfo).port}`;
-  assert.match((await run("fanout", url)).err, /is no fanwire/);
+  assert.match((await runQuietly("fanout", url)).err, /is no fanwire/);
   body = '{"status":"ok","version":"0.0.1"}';
-  assert.match((await run("fanout", url)).err, /version 0\.0\.1, this bench is/);
+  assert.match((await runQuietly("fanout", url)).err, /version 0\.0\.1, this bench is/);
 });
 
 test("what was measured before a failure is kept and marked", { timeout: 120_000 }, async (t) => {

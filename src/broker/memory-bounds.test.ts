@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encode } from "@msgpack/msgpack";
+import { LOG_MESSAGE_OVERHEAD_BYTES, LOG_OVERHEAD_BYTES } from "../core/log-chunks.js";
 import type { Message } from "../protocol/message.js";
 import { parseRoom, type RoomName } from "../protocol/room-name.js";
 import { at, Collector, offsetsOf } from "./conformance-rig.testkit.js";
 import { A, B, C, D, MemoryKit, SILENT, unavailable } from "./memory.testkit.js";
-import { HISTORY_SHARE, LOG_MESSAGE_OVERHEAD_BYTES, LOG_OVERHEAD_BYTES } from "./memory-limits.js";
+import { HISTORY_SHARE } from "./memory-limits.js";
 
 test("the bound on bytes drops the oldest messages of all rooms, and readers are told", async () => {
   const kept = 5;

@@ -34,18 +34,6 @@ export const HISTORY_SHARE = 0.75;
 /** What a key's message costs besides its frame: message, entry, typed array, its buffer, its slot (measured: 370 to 470). */
 export const STATE_OVERHEAD_BYTES = 400;
 
-/**
- * What a message of a history costs besides its frame: its head in the chunk, its place in the budget, what
- * chunks have to spare, and the heap (measured: 90 in 1,000 rooms of 1,000 messages, 200 in 20,000 of 20).
- */
-export const LOG_MESSAGE_OVERHEAD_BYTES = 96;
-
-/** What a history costs that has messages, besides them: its first chunk. */
-export const LOG_OVERHEAD_BYTES = 400;
-
-/** Memory of a busy room's history comes in pieces of this: some 45 messages of 100 bytes. A longer message has one of its own. */
-export const LOG_CHUNK_BYTES = 8_192;
-
 /** How long a publish's id is remembered. */
 export const ID_WINDOW_MS = 120_000;
 

@@ -1,12 +1,11 @@
+import type { HistoryBudget, HistoryOwner } from "../core/history-budget.js";
+import { keptBytes, type LogChunk } from "../core/log-chunk.js";
+import { LOG_MESSAGE_OVERHEAD_BYTES, LOG_OVERHEAD_BYTES, LogChunks } from "../core/log-chunks.js";
 import type { HistoryFrom, HistoryPage } from "../core/ports.js";
 import type { RoomSettings } from "../core/settings.js";
 import type { Position } from "../protocol/frames.js";
 import { createMessage, type Message, type MessageFields, messageBytes } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
-import { Deque } from "./deque.js";
-import type { HistoryBudget, HistoryOwner } from "./history-budget.js";
-import { keptBytes, LogChunk } from "./log-chunk.js";
-import { LOG_CHUNK_BYTES, LOG_MESSAGE_OVERHEAD_BYTES, LOG_OVERHEAD_BYTES } from "./memory-limits.js";
 
 /**
  * One room's history: contiguous, bounded by count, age and a budget of bytes that all rooms share. Kept as bytes in chunks; who
@@ -17,8 +16,7 @@ export class MemoryLog implements HistoryOwner {
   readonly #messagesMax: number;
   readonly #ageMs: number;
   readonly #budget: HistoryBudget;
-  /** The oldest first, none of them empty. */
-  readonly #chunks = new Deque<LogChunk>();
+  readonly #chunks = new LogChunks();
   #length = 0;
   /** Offset of the newest; those before it count down by one. */
   #newest = 0;
@@ -57,7 +55,7 @@ export class MemoryLog implements HistoryOwner {
   expire(nowMs: number, max: number): number {
     let expired = 0;
     for (; this.#length > 0 && expired < max; expired += 1) {
-      const oldest = this.#chunks.at(0);
+      const { oldest } = this.#chunks;
       if (oldest === undefined || nowMs - oldest.oldestTime < this.#ageMs) break;
       this.evict();
     }
@@ -85,13 +83,12 @@ export class MemoryLog implements HistoryOwner {
 
   /** Drops the oldest message. */
   evict(): void {
-    const chunk = this.#chunks.at(0);
+    const chunk = this.#chunks.oldest;
     if (chunk === undefined) return;
     this.#length -= 1;
     const bytes = chunk.oldestFrameBytes + LOG_MESSAGE_OVERHEAD_BYTES;
     this.#budget.release(chunk.oldestPlace, this.#length === 0 ? bytes + LOG_OVERHEAD_BYTES : bytes);
-    chunk.dropOldest();
-    if (chunk.count === 0) this.#chunks.shift();
+    this.#chunks.dropOldest();
   }
 
   #push(chunk: LogChunk, message: Message): void {
@@ -104,44 +101,20 @@ export class MemoryLog implements HistoryOwner {
   /** The chunk that the next message goes to; the oldest message goes where there are as many as may be. */
   #chunkFor(frameBytes: number, origin: string | undefined, offset: number): LogChunk {
     if (this.#length === this.#messagesMax) this.evict();
-    const bytes = keptBytes(frameBytes, origin);
-    const last = this.#chunks.at(this.#chunks.length - 1);
-    if (last?.hasPlaceFor(bytes) === true) return last;
-    // A quiet room has exactly what it needs; one that gets more doubles it, up to a whole chunk.
-    const held = (last?.bytes ?? 0) + bytes;
-    if (last !== undefined && this.#chunks.length === 1 && 2 * held <= LOG_CHUNK_BYTES) {
-      const grown = last.grown(2 * held);
-      this.#chunks.shift();
-      this.#chunks.push(grown);
-      return grown;
-    }
-    const chunk = new LogChunk(last === undefined ? bytes : Math.max(bytes, LOG_CHUNK_BYTES), offset);
-    this.#chunks.push(chunk);
-    return chunk;
+    return this.#chunks.chunkFor(keptBytes(frameBytes, origin), offset);
   }
 
   #read(start: number, end: number): Message[] {
     const messages: Message[] = [];
     if (start >= end) return messages;
     const from = this.#newest - this.#length + 1 + start;
-    for (let index = this.#chunkOf(from); messages.length < end - start; index += 1) {
+    const first = this.#chunks.lastFrom(from, ({ firstOffset }) => firstOffset);
+    for (let index = first; messages.length < end - start; index += 1) {
       const chunk = this.#chunks.at(index);
       if (chunk === undefined) break;
       chunk.read(this.#room, from, end - start - messages.length, messages);
     }
     return messages;
-  }
-
-  /** The last chunk that begins at or before an offset. */
-  #chunkOf(offset: number): number {
-    let low = 0;
-    let high = this.#chunks.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if ((this.#chunks.at(middle)?.firstOffset ?? offset) <= offset) low = middle;
-      else high = middle - 1;
-    }
-    return low;
   }
 }
 

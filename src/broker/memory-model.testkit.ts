@@ -1,3 +1,4 @@
+import { LOG_MESSAGE_OVERHEAD_BYTES, LOG_OVERHEAD_BYTES } from "../core/log-chunks.js";
 import type { HistoryFrom } from "../core/ports.js";
 import type { SettingsOf } from "../core/settings.js";
 import type { Position } from "../protocol/frames.js";
@@ -5,13 +6,7 @@ import { createMessage } from "../protocol/message.js";
 import { namespaceOf, type RoomName } from "../protocol/room-name.js";
 import { matchesRoom, type RoomPattern } from "../protocol/room-pattern.js";
 import { conformanceSettings } from "./conformance.testkit.js";
-import {
-  HISTORY_SHARE,
-  ID_WINDOW_MS,
-  LOG_MESSAGE_OVERHEAD_BYTES,
-  LOG_OVERHEAD_BYTES,
-  STATE_OVERHEAD_BYTES,
-} from "./memory-limits.js";
+import { HISTORY_SHARE, ID_WINDOW_MS, STATE_OVERHEAD_BYTES } from "./memory-limits.js";
 
 /** So small that every one of them is met. */
 export const MODEL_LIMITS = { bytes: 12_000, rooms: 5, keysPerRoom: 3, ids: 4, patterns: 2 };

@@ -1,11 +1,11 @@
 import type { ByteBudget } from "../core/byte-budget.js";
+import type { HistoryBudget } from "../core/history-budget.js";
 import type { HistoryFrom, HistoryPage, Outgoing, Sink, Snapshot } from "../core/ports.js";
 import type { RoomSettings } from "../core/settings.js";
 import type { Position } from "../protocol/frames.js";
 import { createMessage, isNil, type Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { BrokerCounters } from "./counters.js";
-import type { HistoryBudget } from "./history-budget.js";
 import { KeyedState } from "./keyed-state.js";
 import type { Linked } from "./linked-list.js";
 import { MemoryLog } from "./memory-log.js";

@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { ByteBudget } from "../core/byte-budget.js";
+import { Deque } from "../core/deque.js";
+import { HistoryBudget } from "../core/history-budget.js";
 import { PatternIndex } from "../core/pattern-index.js";
 import type {
   Broker,
@@ -19,8 +21,6 @@ import { createMessage, type Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import type { RoomPattern } from "../protocol/room-pattern.js";
 import { type BrokerCounters, createBrokerCounters } from "./counters.js";
-import { Deque } from "./deque.js";
-import { HistoryBudget } from "./history-budget.js";
 import { IdWindow } from "./id-window.js";
 import { LinkedList } from "./linked-list.js";
 import { MemoryGossip } from "./memory-gossip.js";

@@ -158,15 +158,7 @@ test("a second subscription of a room is refused, unless the first has failed or
   const first = client.subscribe("a");
   assert.throws(() => client.subscribe("a"), code("bad_request"));
   await turn();
-  socket.receive(
-    control({
-      type: "error",
-      ref: socket.ref("subscribe"),
-      code: "forbidden",
-      text: "no",
-      retryMs: undefined,
-    }),
-  );
+  socket.refuse("subscribe");
   assert.equal(first.state.kind, "failed");
   const second = client.subscribe("a");
   assert.equal(first.state.kind, "ended");

@@ -63,6 +63,12 @@ export class FakeSocket implements SocketLike {
     this.receive(control({ type: "welcome", session: "s", node: "n", pingMs: 25_000, maxBytes: 16_384 }));
   }
 
+  /** Refuses the last request of that type for good. */
+  refuse(type: ClientInput["type"]): void {
+    const refusal = { code: "forbidden", text: "no", retryMs: undefined } as const;
+    this.receive(control({ type: "error", ref: this.ref(type), ...refusal }));
+  }
+
   /** The ref of the last request of that type. */
   ref(type: ClientInput["type"]): number {
     const input = this.sent.findLast((one) => one.type === type);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { control, live, message, open, rejection, turn } from "./fake-socket.testkit.js";
+import { live, message, open, rejection, turn } from "./fake-socket.testkit.js";
 import type { Message } from "./index.js";
 
 test("a handler that ends its subscription gets no more of the same batch", async () => {
@@ -114,15 +114,7 @@ test("a loop over a room or connection refused for good throws why", async () =>
   const { client, socket } = open();
   const failed = client.subscribe("a")[Symbol.asyncIterator]().next();
   await turn();
-  socket.receive(
-    control({
-      type: "error",
-      ref: socket.ref("subscribe"),
-      code: "forbidden",
-      text: "no",
-      retryMs: undefined,
-    }),
-  );
+  socket.refuse("subscribe");
   assert.equal((await rejection(failed)).code, "forbidden");
   const closed = client.subscribe("b")[Symbol.asyncIterator]().next();
   socket.closed(4403, "no");

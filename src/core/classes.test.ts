@@ -28,6 +28,44 @@ test("the first message after a quiet window goes at once, then the latest of ea
   assert.deepEqual(seen(client.socket.take()), ["6>7 a"]);
 });
 
+test("in a busy loop the first message after a quiet window waits for the others, a window at the most", async () => {
+  const rig = new EngineRig();
+  rig.isBusy = true;
+  const rooms = ["keyed.a", "keyed.b", "keyed.c"];
+  const clients = await Promise.all(rooms.map((room) => member(rig, room, 10)));
+  await rig.advance(1);
+  for (const room of rooms) {
+    await rig.publish(room, 1, "a");
+    await rig.advance(30);
+  }
+  for (const { socket } of clients) assert.deepEqual(socket.take(), []);
+  await rig.advance(100 - (rig.nowMs % 100));
+  for (const { socket } of clients) assert.deepEqual(seen(socket.take()), ["0>1 a"]);
+  rig.isBusy = false;
+  await rig.advance(130);
+  await rig.publish("keyed.a", 1, "a");
+  await rig.settle();
+  assert.deepEqual(seen(clients[0]?.socket.take() ?? []), ["1>2 a"]);
+});
+
+test("a loop that is late for a flush stays with the multiples of the window", async () => {
+  const rig = new EngineRig();
+  const client = await member(rig, "keyed.a", 10);
+  await rig.advance(100 - (rig.nowMs % 100));
+  await rig.publish("keyed.a", 1, "a");
+  await rig.settle();
+  await rig.publish("keyed.a", 1, "a");
+  await rig.settle();
+  rig.nowMs += 120;
+  await rig.settle();
+  assert.deepEqual(seen(client.socket.take()), ["0>1 a", "1>2 a"]);
+  await rig.publish("keyed.a", 1, "a");
+  await rig.advance(79);
+  assert.deepEqual(client.socket.take(), []);
+  await rig.advance(1);
+  assert.deepEqual(seen(client.socket.take()), ["2>3 a"]);
+});
+
 test("every message still comes to those who ask for all, and to history", async () => {
   const rig = new EngineRig();
   const [all, slow] = [await member(rig, "keyed.a", "all"), await member(rig, "keyed.a", 1)];

@@ -88,6 +88,7 @@ export class EngineRig {
   readonly sockets: { readonly socket: TestSocket; readonly session: Session }[] = [];
   readonly published: { readonly topic: string; readonly bytes: Uint8Array }[] = [];
   tickAsked = false;
+  isBusy = false;
   /** When a tick was asked for. */
   readonly wakesAtMs: number[] = [];
   /** Whether a publish to this topic throws. */
@@ -100,7 +101,11 @@ export class EngineRig {
     outages?: Outages,
   ) {
     this.broker = new MemoryBroker({ settingsOf, id: "test", nowMs: () => this.wallMs() });
+    const isBusy = () => this.isBusy;
     const fanout = {
+      get isBusy() {
+        return isBusy();
+      },
       publish: (topic: string, bytes: Uint8Array) => this.#publish(topic, bytes.slice()),
       requestTick: () => {
         this.tickAsked = true;

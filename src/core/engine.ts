@@ -118,7 +118,7 @@ export class Engine implements SessionHost {
     this.telemetry = options.telemetry ?? new Telemetry();
     this.lanes = new Lanes(limits.laneSockets, counters, this.telemetry);
     this.signatures = new Signatures(broker, counters, limits);
-    this.paces = new Paces(this.lanes, limits.conflationBytes, (atMs) => fanout.wakeAt(atMs));
+    this.paces = new Paces(this.lanes, limits.conflationBytes, fanout);
     const line = options.presence ?? new SoloLine(listLimits(limits));
     this.presence = new PresenceDesk({ line, settingsOf, limits, counters, fanout });
     this.reader = new HistoryReader(broker, counters, limits.historyMessages);

@@ -39,6 +39,11 @@ export class FlushPace {
     return this.#intervalMs;
   }
 
+  /** Whether the loop works for more than a quarter of its time. */
+  get isBusy(): boolean {
+    return this.#share > IDLE_SHARE;
+  }
+
   /** How long a flush that is wanted now has to wait; 0 or less: not at all. */
   waitMs(nowMs: number): number {
     return this.#beganMs + this.#intervalMs - nowMs;

@@ -11,6 +11,7 @@ const fanout: Fanout = {
   publish: () => undefined,
   requestTick: () => undefined,
   requestFlush: () => undefined,
+  isBusy: false,
   wakeAt: () => undefined,
   wallMs: () => 0,
 };

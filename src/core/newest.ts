@@ -20,7 +20,7 @@ export class Newest {
     const { ring } = room;
     const next = ring.indexAfter(offset);
     if (ring.size - next > COMPARED_MAX) return (this.#of(room).get(key) ?? 0) > offset;
-    for (let index = next; index < ring.size; index += 1) if (ring.at(index)?.key === key) return true;
+    for (let index = next; index < ring.size; index += 1) if (ring.keyAt(index) === key) return true;
     return false;
   }
 
@@ -29,8 +29,7 @@ export class Newest {
     if (known !== undefined) return known;
     const newest = new Map<string | undefined, number>();
     for (let index = 0; index < room.ring.size; index += 1) {
-      const message = room.ring.at(index);
-      if (message !== undefined) newest.set(message.key, message.offset);
+      newest.set(room.ring.keyAt(index), room.ring.offsetAt(index) ?? 0);
     }
     this.#byRoom.set(room, newest);
     return newest;

@@ -1,4 +1,5 @@
 import type { Lanes } from "./lanes.js";
+import type { Fanout } from "./ports.js";
 
 /** A conflated class of a room, as its schedule sees it. */
 export interface Paced {
@@ -11,7 +12,7 @@ export interface Paced {
 export class Paces {
   readonly #lanes: Lanes;
   readonly #bytesMax: number;
-  readonly #wakeAt: (atMs: number) => void;
+  readonly #fanout: Pick<Fanout, "isBusy" | "wakeAt">;
   /** By whole milliseconds, rounded up: many rooms meet at the same. */
   readonly #due = new Map<number, Paced[]>();
   /** The same times, the latest first. None is further away than the longest window. */
@@ -19,11 +20,15 @@ export class Paces {
   /** What waits in all classes; each class keeps its own part up to date. */
   waitingBytes = 0;
 
-  /** `wakeAt` is asked for a tick at or after that time. */
-  constructor(lanes: Lanes, bytesMax: number, wakeAt: (atMs: number) => void) {
+  constructor(lanes: Lanes, bytesMax: number, fanout: Pick<Fanout, "isBusy" | "wakeAt">) {
     this.#lanes = lanes;
     this.#bytesMax = bytesMax;
-    this.#wakeAt = wakeAt;
+    this.#fanout = fanout;
+  }
+
+  /** Under load what might go at once waits for its window's end as well, where the flushes of all rooms meet. */
+  get isBusy(): boolean {
+    return this.#fanout.isBusy;
   }
 
   /** Classes flush before their time rather than keep more than this process allows. */
@@ -43,14 +48,14 @@ export class Paces {
     let index = this.#times.length;
     while (index > 0 && (this.#times[index - 1] ?? 0) < atMs) index -= 1;
     this.#times.splice(index, 0, atMs);
-    if (index === this.#times.length - 1) this.#wakeAt(atMs);
+    if (index === this.#times.length - 1) this.#fanout.wakeAt(atMs);
   }
 
   /** Flushes the classes whose time has come, into the lanes' queues. */
   flushDue(nowMs: number): void {
     for (let next = this.#times.at(-1); next !== undefined; next = this.#times.at(-1)) {
       if (next > nowMs) {
-        this.#wakeAt(next);
+        this.#fanout.wakeAt(next);
         return;
       }
       this.#times.pop();

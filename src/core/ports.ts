@@ -151,6 +151,8 @@ export interface Fanout {
   publish(topic: string, bytes: Uint8Array, binary: boolean): void;
   /** Asks for a tick in which rooms take in what they got, as {@link Fanout.requestTick}, or later under load. */
   requestFlush(): void;
+  /** Whether the loop works so much that messages had better share a write than go at once. */
+  readonly isBusy: boolean;
   /** Asks for an `Engine.tick` at this time or soon after it, besides those asked for otherwise. In milliseconds, on the clock of `Engine.tick`. */
   wakeAt(atMs: number): void;
   /**

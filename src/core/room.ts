@@ -1,10 +1,10 @@
 import type { ControlFrame, Position, Rate, ResetReason } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
-import type { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
 import { Delivery, toldOfRoom } from "./delivery.js";
 import type { Point } from "./flow.js";
+import type { HistoryBudget } from "./history-budget.js";
 import type { Lanes } from "./lanes.js";
 import type { Paces } from "./paces.js";
 import { Ring } from "./ring.js";
@@ -45,7 +45,7 @@ export class Room extends Delivery {
     name: RoomName,
     settings: RoomSettings,
     head: Position,
-    budget: ByteBudget,
+    budget: HistoryBudget,
     ringMessages: number,
     counters: Counters,
   ) {
@@ -53,7 +53,7 @@ export class Room extends Delivery {
     this.name = name;
     this.settings = settings;
     this.#received = head.offset;
-    this.ring = new Ring(budget, ringMessages, head.offset);
+    this.ring = new Ring(name, budget, ringMessages, head.offset);
   }
 
   /** The position of the last message taken in. */

@@ -2,8 +2,8 @@ import { CodedError } from "../protocol/errors.js";
 import type { Position, ResetReason } from "../protocol/frames.js";
 import type { Message } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
-import { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
+import { HistoryBudget } from "./history-budget.js";
 import type { Lanes } from "./lanes.js";
 import type { Limits } from "./limits.js";
 import type { Broker, Sink } from "./ports.js";
@@ -44,7 +44,7 @@ export class Rooms implements Sink {
   readonly #counters: Counters;
   readonly #requestFlush: () => void;
   readonly #tap: Tap;
-  readonly #budget: ByteBudget;
+  readonly #budget: HistoryBudget;
   readonly #slots = new Map<RoomName, Slot>();
   /** Open rooms without members, the longest empty first. */
   readonly #empty = new Map<RoomName, Slot>();
@@ -66,7 +66,7 @@ export class Rooms implements Sink {
     this.#counters = counters;
     this.#requestFlush = requestFlush;
     this.#tap = tap;
-    this.#budget = new ByteBudget(limits.ringBytes);
+    this.#budget = new HistoryBudget(limits.ringBytes);
   }
 
   get size(): number {

@@ -1,7 +1,7 @@
 import { CODE } from "./frames.js";
 import type { RoomName } from "./room-name.js";
 import { textSize, utf8Length, writeTextHead, writeUtf8 } from "./text.js";
-import { uintSize, writeUint } from "./uint.js";
+import { readUint, uintSize, writeUint } from "./uint.js";
 
 /**
  * One published message with its `fanwire.v1` frame, encoded once when the broker numbered it. The same bytes
@@ -113,6 +113,11 @@ export function isNil(data: Uint8Array): boolean {
 /** Nil as data. */
 export function nil(): Uint8Array {
   return Uint8Array.of(NIL);
+}
+
+/** `prev` of a message's frame, where its room and offset are known. */
+export function prevOf(frame: Uint8Array, room: RoomName, offset: number): number {
+  return readUint(frame, prevStart(room, offset));
 }
 
 /** The data as MessagePack bytes: a view, not a copy. */

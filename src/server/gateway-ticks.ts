@@ -38,6 +38,11 @@ export class Ticks {
     this.#pace = new FlushPace(flushMsMax);
   }
 
+  /** See {@link FlushPace.isBusy}. */
+  get isBusy(): boolean {
+    return this.#pace.isBusy;
+  }
+
   /** A tick soon, without a flush where none is due. */
   request(): void {
     if (this.#tickAsked) return;

@@ -110,6 +110,9 @@ class UwsGateway implements Gateway {
       },
       requestTick: () => ticks.request(),
       requestFlush: () => ticks.requestFlush(),
+      get isBusy() {
+        return ticks.isBusy;
+      },
       wakeAt: (atMs) => ticks.wakeAt(atMs),
       wallMs: Date.now,
     });

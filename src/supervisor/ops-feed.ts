@@ -115,6 +115,7 @@ export class OpsFeed {
         publish: (topic, bytes) => this.#topics.publish(topic, bytes),
         requestTick: tick,
         requestFlush: tick,
+        isBusy: false,
         wakeAt: (atMs) => this.#wakeAt(atMs),
         wallMs: Date.now,
       },

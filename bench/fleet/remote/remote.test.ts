@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { loadConfig } from "../../../server/config.js";
-import { runBench } from "../../run-bench.js";
+import { runQuietly } from "../../run-bench.testkit.js";
 import { parseResult } from "../../support/result.js";
 import { ServedNode } from "../../support/served-node.js";
 import { AgentServer } from "./agent-server.js";
@@ -43,19 +43,6 @@ async function startAgent(t: TestContext, host: string): Promise<AgentProcess> {
     if (port !== undefined) return { address: `${host}:${port}`, port: Number(port), kill };
   }
   throw new Error("the agent ended");
-}
-
-async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  const code = await runBench(args, "fanwire bench", {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += `${text}\n`;
-    },
-  });
-  return { code, out, err };
 }
 
 /** Runs a bench in a process of its own; what is to happen happens when it says that. */
@@ -94,7 +81,7 @@ test("clients of agents in other processes count every delivery; an agent that d
   const agents = [await startAgent(t, "127.0.0.11"), await startAgent(t, "127.0.0.12")];
   const fleet = [`--fleet=${agents.map(({ address }) => address).join(",")}`, `--secret-file=${secret}`];
   const small = ["--servers=engine", "--subscribers=11", "--rate=20", "--seconds=0.3"];
-  const whole = await run("fanout", ...small, ...fleet, "--repetitions=1");
+  const whole = await runQuietly("fanout", ...small, ...fleet, "--repetitions=1");
   assert.equal(whole.code, 0, whole.err);
   assert.match(whole.out, /^- 66 deliveries in 1 windows of 6 messages a room; none missing/m);
 
@@ -119,7 +106,7 @@ test("connections of agents to an engine that runs; of an agent that dies while 
   const args = ["connections", `--url=http://127.0.0.1:${node.port}`, `--fleet=${agent.address}`];
   const small = ["--connections=30", "--witnesses=5", "--rooms=5", "--warm-up=0", "--settle-seconds=0"];
   const quick = ["--hold-seconds=0.1", "--broadcasts=1", "--broadcast-seconds=0", "--quiet-seconds=0.2"];
-  const whole = await run(...args, ...small, ...quick, `--secret-file=${secret}`);
+  const whole = await runQuietly(...args, ...small, ...quick, `--secret-file=${secret}`);
   assert.equal(whole.code, 0, whole.err);
   assert.match(whole.out, /1 broadcasts, deliveries +\| +30 \|/);
   assert.match(whole.out, /No connection lost, every message delivered/);
@@ -187,8 +174,8 @@ test("nobody, another program, another version and an impostor are told apart", 
   assert.ok(address !== null && typeof address === "object");
   const fleet = `127.0.0.14:${address.port}`;
   const { secret } = files(t);
-  const bench = (list = fleet): ReturnType<typeof run> =>
-    run("fanout", "--servers=engine", `--fleet=${list}`, `--secret-file=${secret}`);
+  const bench = (list = fleet): ReturnType<typeof runQuietly> =>
+    runQuietly("fanout", "--servers=engine", `--fleet=${list}`, `--secret-file=${secret}`);
   assert.match((await bench()).err, /fleet_unreachable: 127\.0\.0\.14:\d+ is no agent/);
   const say = (value: FromAgent) => (socket: Socket) => sendFrame(socket, value);
   greet = say({ kind: "hello", version: "0.0.1", nonce: "x" });
@@ -209,7 +196,7 @@ test("nobody, another program, another version and an impostor are told apart", 
 test("what cannot be asked for is refused before anything starts", async (t) => {
   const { secret } = files(t);
   const refused = async (pattern: RegExp, ...args: string[]): Promise<void> => {
-    const { code, err } = await run(...args);
+    const { code, err } = await runQuietly(...args);
     assert.equal(code, 2, err);
     assert.match(err, pattern);
   };
@@ -235,7 +222,7 @@ test("what cannot be asked for is refused before anything starts", async (t) => 
   await once(taken, "listening");
   const address = taken.address();
   assert.ok(address !== null && typeof address === "object");
-  const busy = await run("agent", `--listen=127.0.0.15:${address.port}`, `--secret-file=${secret}`);
+  const busy = await runQuietly("agent", `--listen=127.0.0.15:${address.port}`, `--secret-file=${secret}`);
   assert.deepEqual([busy.code, busy.err], [1, `cannot listen on 127.0.0.15:${address.port} (EADDRINUSE)\n`]);
 });
 

@@ -1,4 +1,4 @@
-import { Deque } from "../deque.js";
+import { Deque } from "../../core/deque.js";
 
 /** Runs jobs in order, so many at a time. A job settles whatever happens; it never rejects. */
 export class JobQueue<T> {

@@ -1,10 +1,10 @@
+import { Deque } from "../../core/deque.js";
 import type { HistoryFrom, HistoryPage, Outgoing, RoomList, Snapshot } from "../../core/ports.js";
 import type { RoomQuery } from "../../core/room-list.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { Position } from "../../protocol/frames.js";
 import type { Message } from "../../protocol/message.js";
 import type { RoomName } from "../../protocol/room-name.js";
-import { Deque } from "../deque.js";
 import { FrameArena } from "./frame-arena.js";
 import type { HubLinkCounters } from "./hub-counters.js";
 import { AWAY_RETRY_MS, type HubLimits } from "./hub-limits.js";

@@ -1,4 +1,4 @@
-import { Deque } from "../deque.js";
+import { Deque } from "../../core/deque.js";
 
 /** Lets so many in at a time; the others wait in turn. */
 export class Gate {

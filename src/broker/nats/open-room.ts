@@ -1,4 +1,4 @@
-import type { ByteBudget } from "../../core/byte-budget.js";
+import type { HistoryBudget } from "../../core/history-budget.js";
 import type { HistoryFrom, HistoryPage, Sink } from "../../core/ports.js";
 import { Ring } from "../../core/ring.js";
 import type { RoomSettings } from "../../core/settings.js";
@@ -16,7 +16,7 @@ export interface Delivery {
   readonly limits: NatsLimits;
   readonly counters: NatsCounters;
   readonly nowMs: () => number;
-  readonly tailBudget: ByteBudget;
+  readonly tailBudget: HistoryBudget;
   /** Told what a sink threw; must not throw. */
   readonly onSinkError: (cause: unknown, room: RoomName) => void;
 }
@@ -63,7 +63,7 @@ export class OpenRoom implements RoomSink<StoredMessage> {
     this.#sink = sink;
     this.#delivery = delivery;
     this.#onOpened = onOpened;
-    this.#tail = new Ring(delivery.tailBudget, delivery.limits.tailMessages, 0);
+    this.#tail = new Ring(name, delivery.tailBudget, delivery.limits.tailMessages, 0);
   }
 
   /** The last offset that the sink was told: of a message, a reset, a checkpoint, or where it was opened. */

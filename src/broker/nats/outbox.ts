@@ -1,5 +1,5 @@
+import { Deque } from "../../core/deque.js";
 import { CodedError } from "../../protocol/errors.js";
-import { Deque } from "../deque.js";
 import type { NatsLimits } from "./limits.js";
 
 /** What is to be published. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ByteBudget } from "../../core/byte-budget.js";
+import { HistoryBudget } from "../../core/history-budget.js";
 import type { HistoryFrom } from "../../core/ports.js";
 import { createMessage, type Message } from "../../protocol/message.js";
 import { parseRoom } from "../../protocol/room-name.js";
@@ -24,7 +24,7 @@ class Rig {
       limits: DEFAULT_NATS_LIMITS,
       counters: createNatsCounters(),
       nowMs: () => this.nowMs,
-      tailBudget: new ByteBudget(1_000_000),
+      tailBudget: new HistoryBudget(1_000_000),
       onSinkError: (cause) => assert.fail(String(cause)),
     };
     const { stream } = this;

@@ -1,4 +1,4 @@
-import { ByteBudget } from "../../core/byte-budget.js";
+import { HistoryBudget } from "../../core/history-budget.js";
 import { CodedError } from "../../protocol/errors.js";
 import type { RoomName } from "../../protocol/room-name.js";
 import { type NatsAccess, NatsLink } from "./connection.js";
@@ -205,7 +205,7 @@ async function assemble(
     limits,
     counters,
     nowMs,
-    tailBudget: new ByteBudget(limits.tailBytes),
+    tailBudget: new HistoryBudget(limits.tailBytes),
     onSinkError,
   };
   const reader = new FlowReader({

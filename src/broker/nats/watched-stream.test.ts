@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ByteBudget } from "../../core/byte-budget.js";
+import { HistoryBudget } from "../../core/history-budget.js";
 import type { Sink } from "../../core/ports.js";
 import { parseRoom } from "../../protocol/room-name.js";
 import type { WholePartition } from "./flow/whole-partition.js";
@@ -28,7 +28,7 @@ class World {
     limits: DEFAULT_NATS_LIMITS,
     counters: createNatsCounters(),
     nowMs: () => 1_000_000,
-    tailBudget: new ByteBudget(1_000_000),
+    tailBudget: new HistoryBudget(1_000_000),
     onSinkError: (cause) => assert.fail(String(cause)),
   };
   open: OpenRoom | undefined;

@@ -12,7 +12,7 @@ const LIMITS: Limits = {
   bufferBytes: 18_000,
   lowWatermarkBytes: 500,
   ringMessages: 6,
-  ringBytes: 60_000,
+  ringBytes: 30_000,
   historyMessages: 5,
   replayBytesPerTick: 20_000,
   softWatermarkBytes: 4_000,

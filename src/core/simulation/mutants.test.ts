@@ -197,7 +197,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "what waits in a conflated class is not sent when its window is over",
     file: "core/paces.js",
-    find: "this.#wakeAt(next);\n                return;",
+    find: "this.#fanout.wakeAt(next);\n                return;",
     replace: "return;",
   },
   {
@@ -227,8 +227,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "a conflated replay skips what has a later message of another key",
     file: "core/newest.js",
-    find: "?.key === key",
-    replace: "?.key !== key",
+    find: "keyAt(index) === key",
+    replace: "keyAt(index) !== key",
   },
   {
     name: "changes read from history are the first of each key",

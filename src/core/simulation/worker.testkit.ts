@@ -15,6 +15,9 @@ const PENDING_MAX = [1, 1, 4];
 /** How long a flush may be put off: not at all, or beyond some turns. */
 const FLUSH_MS = [0, 0, 20];
 
+/** How often the loop says that it is busy. */
+const BUSY_SHARES = [0, 0.5, 1];
+
 /** What the far end of a socket is told. */
 export interface SocketPeer {
   readable(): void;
@@ -38,6 +41,7 @@ export class SimulatedWorker implements Fanout {
   /** Sockets that a topic was flushed to in this tick. */
   readonly #flushedTo = new Set<SimulatedSocket>();
   readonly #flushMs: number;
+  readonly #busyShare: number;
   #tickAsked = false;
   #flushAsked = false;
   #flushDue = false;
@@ -56,6 +60,7 @@ export class SimulatedWorker implements Fanout {
     this.#turnMs = turnMs;
     this.#link = link;
     this.#flushMs = scheduler.random.pick(FLUSH_MS);
+    this.#busyShare = scheduler.random.pick(BUSY_SHARES);
     this.pendingMax = scheduler.random.pick(PENDING_MAX);
     this.engine = new Engine({
       node: name,
@@ -72,6 +77,10 @@ export class SimulatedWorker implements Fanout {
       this.#flushedTo.add(socket);
       socket.pend(bytes.slice());
     }
+  }
+
+  get isBusy(): boolean {
+    return this.scheduler.random.chance(this.#busyShare);
   }
 
   requestFlush(): void {

@@ -1,4 +1,4 @@
-import { Deque } from "../../deque.js";
+import { Deque } from "../../../core/deque.js";
 import type { FlowLimits } from "./flow-limits.js";
 
 /** Where a target's read stands. Each target has one at the most. */

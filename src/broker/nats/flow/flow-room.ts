@@ -1,6 +1,6 @@
+import { Deque } from "../../../core/deque.js";
 import type { ResetReason } from "../../../protocol/frames.js";
 import type { RoomName } from "../../../protocol/room-name.js";
-import { Deque } from "../../deque.js";
 import { Errand } from "./ask-desk.js";
 import type { FlowMessage, RoomOpening, RoomSink } from "./flow-port.js";
 import type { FlowShared } from "./flow-shared.js";

@@ -1,4 +1,4 @@
-import { Deque } from "../../deque.js";
+import { Deque } from "../../../core/deque.js";
 import { Errand } from "./ask-desk.js";
 import type { FlowMessage, RangeAnswer, RangeAsk, StreamFacts } from "./flow-port.js";
 import type { FlowRoom } from "./flow-room.js";

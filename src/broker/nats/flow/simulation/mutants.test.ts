@@ -171,7 +171,7 @@ for (const [index, mutant] of MUTANTS.entries()) {
   test(`the simulation catches: ${mutant.name}`, async (t) => {
     const home = `${dist}mutants/nats-${index}-${process.pid}/`;
     t.after(() => rmSync(home, { recursive: true, force: true }));
-    for (const part of ["core", "protocol", "broker/deque.js", "broker/nats/flow"])
+    for (const part of ["core", "protocol", "broker/nats/flow"])
       cpSync(`${dist}${part}`, `${home}${part}`, { recursive: true });
     const file = `${home}broker/nats/flow/${mutant.file}`;
     let source = readFileSync(file, "utf8");

@@ -1,4 +1,4 @@
-import type { Message } from "../protocol/message.js";
+import { type Message, prevOf } from "../protocol/message.js";
 import type { RoomName } from "../protocol/room-name.js";
 import { readText, textOf, utf8Length, writeUtf8 } from "../protocol/text.js";
 
@@ -17,15 +17,25 @@ export function keptBytes(frameBytes: number, origin: string | undefined): numbe
 export class LogChunk {
   /** Of the oldest message that was ever in it. */
   readonly firstOffset: number;
+  /** The position of its first byte. Positions go on from chunk to chunk of a room, also where one has grown. */
+  readonly base: number;
   readonly #view: DataView;
+  readonly #memory: Uint8Array;
+  /** As a field: it is looked at for every message, and a view's own length is a call. */
+  readonly #size: number;
+  /** Of the oldest message; undefined while nobody has asked. Reading it from memory that was not used for long is slow. */
+  #oldestTime: number | undefined;
   #start = 0;
   #end = 0;
   #dropped = 0;
   #count = 0;
 
-  constructor(bytes: number, firstOffset: number) {
+  constructor(bytes: number, firstOffset: number, base: number) {
     this.firstOffset = firstOffset;
-    this.#view = new DataView(new ArrayBuffer(bytes));
+    this.base = base;
+    this.#size = bytes;
+    this.#memory = new Uint8Array(bytes);
+    this.#view = new DataView(this.#memory.buffer);
   }
 
   get count(): number {
@@ -38,7 +48,18 @@ export class LogChunk {
   }
 
   hasPlaceFor(bytes: number): boolean {
-    return this.#end + bytes <= this.#view.byteLength;
+    return this.#end + bytes <= this.#size;
+  }
+
+  /** Where the next message begins. */
+  get end(): number {
+    return this.base + this.#end;
+  }
+
+  /** Takes in a copy of a message. */
+  copy(message: Message, place: number): void {
+    this.#memory.set(message.frame, this.#end + HEAD_BYTES);
+    this.push(message, place);
   }
 
   /** Where the next message's frame goes. */
@@ -62,13 +83,14 @@ export class LogChunk {
     if (origin === undefined) return;
     const length = utf8Length(origin);
     view.setUint32(at + 12, length + 1);
-    writeUtf8(new Uint8Array(view.buffer), this.#end, origin, length);
+    writeUtf8(this.#memory, this.#end, origin, length);
     this.#end += length;
   }
 
   /** When the oldest was taken. */
   get oldestTime(): number {
-    return this.#view.getFloat64(this.#start + 20);
+    this.#oldestTime ??= this.#view.getFloat64(this.#start + 20);
+    return this.#oldestTime;
   }
 
   /** The oldest one's place in the budget. */
@@ -83,20 +105,34 @@ export class LogChunk {
 
   dropOldest(): void {
     this.#start = this.#after(this.#start);
+    this.#oldestTime = undefined;
     this.#dropped += 1;
     this.#count -= 1;
   }
 
   /** The same messages with place for more, in memory of its own. */
   grown(bytes: number): LogChunk {
-    const chunk = new LogChunk(bytes, this.firstOffset + this.#dropped);
-    new Uint8Array(chunk.#view.buffer).set(new Uint8Array(this.#view.buffer, this.#start, this.bytes));
+    const chunk = new LogChunk(bytes, this.firstOffset + this.#dropped, this.base + this.#start);
+    chunk.#memory.set(this.#memory.subarray(this.#start, this.#end));
     chunk.#end = this.bytes;
     chunk.#count = this.#count;
     return chunk;
   }
 
-  /** Adds up to `max` messages from an offset on to a list. */
+  /** The message at a position, and its key alone. The frame is a part of this memory. */
+  messageAt(position: number, room: RoomName, offset: number): Message {
+    return this.#message(room, offset, position - this.base);
+  }
+
+  keyAt(position: number): string | undefined {
+    const at = position - this.base;
+    const keyStart = this.#view.getUint32(at + 8);
+    return keyStart === this.#view.getUint32(at)
+      ? undefined
+      : readText(this.#memory, at + HEAD_BYTES + keyStart);
+  }
+
+  /** Adds up to `max` messages of offsets without holes, from one on, to a list. */
   read(room: RoomName, from: number, max: number, messages: Message[]): void {
     let offset = this.firstOffset + this.#dropped;
     let at = this.#start;
@@ -114,14 +150,15 @@ export class LogChunk {
     const dataEnd = view.getUint32(at + 8);
     const time = view.getFloat64(at + 20);
     const key = dataEnd === frame.length ? undefined : readText(frame, dataEnd);
-    return { room, offset, prev: offset - 1, time, key, origin: this.#origin(at), frame, dataStart, dataEnd };
+    const prev = prevOf(frame, room, offset);
+    return { room, offset, prev, time, key, origin: this.#origin(at), frame, dataStart, dataEnd };
   }
 
   #origin(at: number): string | undefined {
     const length = this.#view.getUint32(at + 12) - 1;
     if (length < 0) return undefined;
     const start = at + HEAD_BYTES + this.#view.getUint32(at);
-    return textOf(new Uint8Array(this.#view.buffer, start, length), 0, length);
+    return textOf(this.#memory, start, start + length);
   }
 
   #after(at: number): number {
