@@ -185,8 +185,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "a conflated class is flushed when half of its window is over",
     file: "core/room-class.js",
-    find: "const earliest = sentMs + windowMs;",
-    replace: "const earliest = sentMs + windowMs / 2;",
+    find: "Math.max(cameMs, sentMs + windowMs);",
+    replace: "Math.max(cameMs, sentMs + windowMs / 2);",
   },
   {
     name: "a conflated class is not told of resets",
