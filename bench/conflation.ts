@@ -3,15 +3,24 @@
  * The same stream of updates goes to the same number of clients, at one rate after the other.
  */
 
+import type { Rate } from "../protocol/frames.js";
 import { Audience } from "./audience/audience.js";
 import { classBars, type MeasuredClass } from "./audience/class-plots.js";
+import { allowedRates, parseRates } from "./audience/rates.js";
 import { rawOf } from "./audience/raw.js";
 import { delay } from "./support/clock.js";
-import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
 import { KeyedStream } from "./support/keyed-stream.js";
-import type { Plot } from "./support/plot.js";
-import { cpuSince, cpuTime } from "./support/proc.js";
+import {
+  checkRoom,
+  ENGINE_OPTIONS,
+  type EngineNeeds,
+  engineNotes,
+  MeasuredEngine,
+  needing,
+} from "./support/measured-engine.js";
+import { type Plot, seenPlots } from "./support/plot.js";
+import { coreShare } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues } from "./support/scenario.js";
 
@@ -22,12 +31,15 @@ const OPTIONS = {
   bytes: { default: 100, help: "bytes of an update's data" },
   seconds: { default: 4, help: "length of a measurement" },
   rates: { default: "all,30,10,4,1", help: "delivery classes to measure" },
+  room: {
+    default: "board.fx",
+    help: "room of the board; its namespace keeps state and allows these classes",
+  },
+  ...ENGINE_OPTIONS,
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
 
-const ROOM = "board.fx";
-const NAMESPACES = { board: { state: true, history: { messages: 1_000, seconds: 60 } } };
 const WARM_UP_MS = 1_500;
 
 export const conflation = defineScenario({
@@ -35,53 +47,72 @@ export const conflation = defineScenario({
   summary: "a board of many symbols at every delivery class: messages, bytes, age, CPU",
   options: OPTIONS,
   run: async (options) => {
-    const engine = await EngineProcess.start([`--namespaces=${JSON.stringify(NAMESPACES)}`], 0);
-    const audience = new Audience(0, 1);
-    const all: MeasuredClass[] = [];
-    try {
-      for (const rate of options.rates.split(",")) {
-        const measured = await measure(engine, audience, rate, options);
-        progress(
-          `${rate}: ${digits(measured.phase.messages / measured.phase.seconds / options.subscribers)} messages/s a client`,
-        );
-        all.push(measured);
-      }
-    } finally {
-      await Promise.all([engine.stop(), audience.stop()]);
-    }
-    return [report(options, all)];
+    const rates = parseRates(options.rates);
+    const needs = needsOf(options, rates);
+    return [report(options, needs, await needing(needs, () => measureAll(options, needs, rates)))];
   },
 });
 
+function needsOf({ room }: Options, rates: readonly Rate[]): EngineNeeds {
+  const { namespace } = checkRoom("room", room);
+  const settings = { state: true, history: { messages: 1_000, seconds: 60 }, rates: allowedRates(rates) };
+  return { namespaces: { [namespace]: settings }, flags: [], option: "room" };
+}
+
+async function measureAll(
+  options: Options,
+  needs: EngineNeeds,
+  rates: readonly Rate[],
+): Promise<MeasuredClass[]> {
+  const engine = await MeasuredEngine.open(options.url, needs);
+  const audience = new Audience(0, 1);
+  const all: MeasuredClass[] = [];
+  try {
+    for (const rate of rates) {
+      const measured = await measure(engine, audience, rate, options);
+      progress(
+        `${rate}: ${digits(measured.phase.messages / measured.phase.seconds / options.subscribers)} messages/s a client`,
+      );
+      all.push(measured);
+    }
+  } finally {
+    await Promise.all([engine.stop(), audience.stop()]);
+  }
+  return all;
+}
+
 async function measure(
-  engine: EngineProcess,
+  engine: MeasuredEngine,
   audience: Audience,
-  rate: string,
+  rate: Rate,
   options: Options,
 ): Promise<MeasuredClass> {
-  const { subscribers: connections, keys, rate: perSecond, bytes, seconds } = options;
-  const stream = new KeyedStream({ port: engine.port, room: ROOM, keys, perSecond, bytes });
+  const { host, port } = engine;
+  const { subscribers: connections, keys, rate: perSecond, bytes, seconds, room } = options;
+  const stream = new KeyedStream({ host, port, room, keys, perSecond, bytes });
   try {
     await audience.connect({
-      port: engine.port,
+      host,
+      port,
       connections,
-      rooms: [ROOM],
-      options: { state: true, rate: rate === "all" ? rate : Number(rate) },
+      rooms: [room],
+      options: { state: true, rate },
       movesPerSecond: 0,
       bytes,
     });
     await delay(WARM_UP_MS);
-    const before = cpuTime(engine.child.pid);
+    stream.check();
+    const usedCpu = engine.watchCpu();
     const phase = await audience.watch(seconds);
-    const cpu = cpuSince(engine.child.pid, before);
+    const cpu = usedCpu();
     await audience.disconnect();
-    return { rate, phase, cpu };
+    return { rate: String(rate), phase, cpu };
   } finally {
     await stream.stop();
   }
 }
 
-function report(options: Options, all: readonly MeasuredClass[]): Table {
+function report(options: Options, needs: EngineNeeds, all: readonly MeasuredClass[]): Table {
   const { subscribers, keys, rate, bytes } = options;
   const full = all[0]?.phase;
   return {
@@ -108,15 +139,16 @@ function report(options: Options, all: readonly MeasuredClass[]): Table {
         percent(share),
         digits(age.quantile(0.5) / 1_000),
         digits(age.quantile(0.99) / 1_000),
-        percent(cpu.micros / 1_000_000 / phase.seconds),
+        percent(coreShare(cpu, phase.seconds)),
       ];
     }),
     notes: [
       "Messages, frames and bytes are a client's. Age: from the time an update was due to be published to its arrival.",
-      "Server CPU is of one core, publishing over HTTP included. No hole, no duplicate, every chain checked.",
+      "No hole, no duplicate, every chain checked.",
+      ...engineNotes(options.url, needs, "Server CPU is of one core, publishing over HTTP included."),
     ],
     raw: all.map(rawOf),
-    plots: plotsOf(all, subscribers),
+    plots: seenPlots(plotsOf(all, subscribers)),
   };
 }
 

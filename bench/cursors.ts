@@ -3,14 +3,23 @@
  * frames, bytes and CPU.
  */
 
+import type { Rate } from "../protocol/frames.js";
 import { Audience } from "./audience/audience.js";
 import { classBars, type MeasuredClass } from "./audience/class-plots.js";
+import { allowedRates, parseRates } from "./audience/rates.js";
 import { rawOf } from "./audience/raw.js";
 import { delay } from "./support/clock.js";
-import { EngineProcess } from "./support/engine-process.js";
 import { Histogram } from "./support/histogram.js";
-import type { Plot } from "./support/plot.js";
-import { cpuSince, cpuTime } from "./support/proc.js";
+import {
+  checkRoom,
+  ENGINE_OPTIONS,
+  type EngineNeeds,
+  engineNotes,
+  MeasuredEngine,
+  needing,
+} from "./support/measured-engine.js";
+import { type Plot, seenPlots } from "./support/plot.js";
+import { coreShare } from "./support/proc.js";
 import { digits, percent, progress, type Table } from "./support/report.js";
 import { defineScenario, type OptionValues } from "./support/scenario.js";
 
@@ -20,13 +29,19 @@ const OPTIONS = {
   bytes: { default: 24, help: "bytes of a move" },
   seconds: { default: 4, help: "length of a measurement" },
   rates: { default: "all,20", help: "delivery classes to measure" },
+  namespace: {
+    default: "cursors",
+    help: "of the rooms; it is ephemeral, clients publish, key is sender, and it allows these classes",
+  },
+  ...ENGINE_OPTIONS,
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
 
-const NAMESPACES = {
-  cursors: { ephemeral: true, publish: "client", key: "sender", rates: ["all", 30, 20, 10] },
-};
+const RATES = ["all", 30, 20, 10] as const;
+/** Of one connection, beside its moves: room for what comes late and together, and what a server takes anyway. */
+const REQUESTS_PER_MOVE = 2;
+const REQUESTS_MIN = 1_000;
 const WARM_UP_MS = 1_000;
 
 export const cursors = defineScenario({
@@ -34,45 +49,68 @@ export const cursors = defineScenario({
   summary: "a room where everybody moves: frames, bytes and CPU, conflated and not",
   options: OPTIONS,
   run: async (options) => {
-    const args = [`--namespaces=${JSON.stringify(NAMESPACES)}`, "--limits.requests-per-second=1000"];
-    const engine = await EngineProcess.start(args, 0);
-    const audience = new Audience(1, 1);
-    const all: MeasuredClass[] = [];
-    try {
-      for (const rate of options.rates.split(",")) {
-        all.push(await measure(engine, audience, rate, options));
-        progress(`${rate}: measured`);
-      }
-    } finally {
-      await Promise.all([engine.stop(), audience.stop()]);
-    }
-    return [report(options, all)];
+    const rates = parseRates(options.rates);
+    const needs = needsOf(options, rates);
+    return [report(options, needs, await needing(needs, () => measureAll(options, needs, rates)))];
   },
 });
 
+function needsOf({ namespace: name, moves }: Options, rates: readonly Rate[]): EngineNeeds {
+  const { namespace } = checkRoom("namespace", name);
+  const settings = {
+    ...{ ephemeral: true, publish: "client", key: "sender" },
+    rates: allowedRates(rates, RATES),
+  };
+  const requests = Math.ceil(Math.max(REQUESTS_MIN, REQUESTS_PER_MOVE * moves));
+  const flags = [`--limits.requests-per-second=${requests}`];
+  return { namespaces: { [namespace]: settings }, flags, option: "namespace" };
+}
+
+async function measureAll(
+  options: Options,
+  needs: EngineNeeds,
+  rates: readonly Rate[],
+): Promise<MeasuredClass[]> {
+  const engine = await MeasuredEngine.open(options.url, needs);
+  const audience = new Audience(1, 1);
+  const all: MeasuredClass[] = [];
+  try {
+    for (const rate of rates) {
+      all.push(await measure(engine, audience, rate, options));
+      progress(`${rate}: measured`);
+    }
+  } finally {
+    await Promise.all([engine.stop(), audience.stop()]);
+  }
+  return all;
+}
+
 async function measure(
-  engine: EngineProcess,
+  engine: MeasuredEngine,
   audience: Audience,
-  rate: string,
-  { people, moves, bytes, seconds }: Options,
+  rate: Rate,
+  { people, moves, bytes, seconds, namespace }: Options,
 ): Promise<MeasuredClass> {
   await audience.connect({
+    host: engine.host,
     port: engine.port,
     connections: people,
-    rooms: [`cursors.${rate}`],
-    options: { echo: false, rate: rate === "all" ? rate : Number(rate) },
+    // A dot parts tokens, also in 0.5.
+    rooms: [`${namespace}.${String(rate).replace(".", "-")}`],
+    options: { echo: false, rate },
     movesPerSecond: moves,
     bytes,
   });
   await delay(WARM_UP_MS);
-  const before = cpuTime(engine.child.pid);
+  const usedCpu = engine.watchCpu();
   const phase = await audience.watch(seconds);
-  const cpu = cpuSince(engine.child.pid, before);
+  const cpu = usedCpu();
   await audience.disconnect();
-  return { rate, phase, cpu };
+  return { rate: String(rate), phase, cpu };
 }
 
-function report({ people, moves, bytes }: Options, all: readonly MeasuredClass[]): Table {
+function report(options: Options, needs: EngineNeeds, all: readonly MeasuredClass[]): Table {
+  const { people, moves, bytes } = options;
   return {
     title: `Cursors: ${people} people, ${moves} moves a second each, ${bytes} bytes`,
     columns: ["rate", "frames/s", "messages/s", "KB/s", "age p50 ms", "age p99 ms", "server CPU"],
@@ -86,15 +124,15 @@ function report({ people, moves, bytes }: Options, all: readonly MeasuredClass[]
         each(phase.bytes / 1_000),
         digits(age.quantile(0.5) / 1_000),
         digits(age.quantile(0.99) / 1_000),
-        percent(cpu.micros / 1_000_000 / phase.seconds),
+        percent(coreShare(cpu, phase.seconds)),
       ];
     }),
     notes: [
       "Frames, messages and bytes are a client's, own moves left out. Age: from the sending of a move to its arrival.",
-      "Server CPU is of one core, taking the moves included.",
+      ...engineNotes(options.url, needs, "Server CPU is of one core, taking the moves included."),
     ],
     raw: all.map(rawOf),
-    plots: plotsOf(all, people),
+    plots: seenPlots(plotsOf(all, people)),
   };
 }
 

@@ -8,6 +8,7 @@
 import { encode } from "@msgpack/msgpack";
 import autocannon, { type Request } from "autocannon";
 import { type ServerName, ServerProcess } from "./support/contest.js";
+import { authorityOf } from "./support/engine-url.js";
 import { benchRoom } from "./support/message-scan.js";
 import { shippedNodeArgs } from "./support/node-args.js";
 import { digits, PartialResult, percent, progress, type Table } from "./support/report.js";
@@ -133,7 +134,7 @@ const READ_ROOM = "benchread.room";
 /** Fills a room, and reads it again and again. State is left out where the namespace keeps none. */
 async function readingWays(server: ServerProcess, options: Options): Promise<Way[]> {
   const { batch, bytes } = options;
-  const api = `http://${server.host}:${server.port}/v1`;
+  const api = `http://${authorityOf(server)}/v1`;
   const data = Buffer.alloc(bytes, "fanwire-");
   const messages = Array.from({ length: batch }, (_, at) => ({ room: READ_ROOM, data, key: `k${at}` }));
   const filled = await fetch(`${api}/messages`, {
@@ -170,7 +171,7 @@ async function runOnce(server: ServerProcess, way: Way, options: Options): Promi
   const before = server.cpu();
   const loop = performance.eventLoopUtilization();
   const result = await autocannon({
-    url: `http://${server.host}:${server.port}`,
+    url: `http://${authorityOf(server)}`,
     connections: options.connections,
     duration: options.seconds,
     overallRate: options.rate > 0 ? options.rate : undefined,

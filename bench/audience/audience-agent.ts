@@ -6,6 +6,7 @@ import { answerParent } from "../support/child.js";
 import { hostMicros } from "../support/clock.js";
 import { Histogram } from "../support/histogram.js";
 import { codeAt, createContent, setDue, skipValue } from "../support/message-scan.js";
+import { refusalText } from "../support/refused.js";
 import { clientFrame, OPCODE } from "../support/websocket.js";
 import type { AudiencePhase, AudiencePlan, AudienceReply, AudienceRequest } from "./audience-protocol.js";
 
@@ -13,6 +14,11 @@ const CODE = { ok: 17, error: 18, message: 19, live: 20, lagged: 21, rate: 25 };
 const FAILURES_MAX = 5;
 const MOVE_TIMER_MS = 2;
 const RETRY_MS = 300;
+/** How long they try to come in. */
+const CONNECT_MS = 140_000;
+/** What passes: of these codes and statuses a client tries again. */
+const PASSING_CODES: readonly unknown[] = ["rate_limited", "unavailable", "timeout"];
+const PASSING_STATUSES = [429, 503];
 
 /** It measures from one of its timers to the next. */
 const LOOP_TIMER_MS = 1;
@@ -29,35 +35,47 @@ class Counts {
   moved = 0;
   readonly ageMicros = new Histogram();
   readonly failures: string[] = [];
+  refusal: string | undefined;
 
   fail(what: string): void {
     if (this.failures.length < FAILURES_MAX) this.failures.push(what);
   }
 
   take(): AudiencePhase {
-    const { messages, frames, bytes, lost, lagged, moved } = this;
+    const { messages, frames, bytes, lost, lagged, moved, refusal } = this;
     const ageMicros = this.ageMicros.toJSON();
     const seconds = (hostMicros() - this.startMicros) / 1_000_000;
     const loopLateMicros = Math.max(0, loop.percentile(99) / 1_000 - 1_000 * LOOP_TIMER_MS);
     loop.reset();
     const failures = [...this.failures];
-    return { seconds, messages, frames, bytes, lost, lagged, moved, ageMicros, loopLateMicros, failures };
+    const seen = { seconds, messages, frames, bytes, lost, lagged, moved };
+    return { ...seen, ageMicros, loopLateMicros, refusal, failures };
   }
 }
 
 let counts = new Counts();
 
+/** Whom a client tells how it gets in. */
+interface Door {
+  live(): void;
+  /** Not this time; it tries again. */
+  delayed(why: string): void;
+  /** For good: trying again would not help. */
+  refused(refusal: string): void;
+}
+
 /** One connection. Checks `prev` and offsets as every client must; its positions serve to resume after `lagged`. */
 class Client implements LinkOwner {
   readonly #plan: AudiencePlan;
-  readonly #live: () => void;
+  readonly #door: Door;
   #link: Link;
   readonly #positions = new Map<string, { epoch: string; offset: number }>();
   #livesDue: number;
+  #left = false;
 
-  constructor(plan: AudiencePlan, live: () => void) {
+  constructor(plan: AudiencePlan, door: Door) {
     this.#plan = plan;
-    this.#live = live;
+    this.#door = door;
     this.#livesDue = plan.rooms.length;
     this.#link = this.#connect();
   }
@@ -83,16 +101,23 @@ class Client implements LinkOwner {
   };
 
   /** Before it was live it comes again: servers let clients in at a rate. */
-  ended({ kind }: LinkEnd): void {
+  ended(end: LinkEnd): void {
     if (this.#livesDue === 0) {
       counts.lost += 1;
-      if (kind !== "closed") counts.fail(`a connection ended: ${kind}`);
+      if (end.kind !== "closed") counts.fail(`a connection ended: ${end.kind}`);
+      return;
+    }
+    const why = end.kind === "refused" ? `a handshake was answered with ${end.status}` : end.why;
+    // Who was let in and then closed was told why before.
+    if (end.kind !== "closed") this.#door.delayed(why);
+    if (end.kind === "refused" && !PASSING_STATUSES.includes(end.status)) {
+      this.#door.refused(why);
       return;
     }
     this.#livesDue = this.#plan.rooms.length;
     setTimeout(
       () => {
-        this.#link = this.#connect();
+        if (!this.#left) this.#link = this.#connect();
       },
       RETRY_MS * (1 + Math.random()),
     );
@@ -110,12 +135,13 @@ class Client implements LinkOwner {
   }
 
   leave(): void {
+    this.#left = true;
     this.#link.cut();
   }
 
   #connect(): Link {
-    const { port, localAddress } = this.#plan;
-    return new Link({ host: "127.0.0.1", port, localAddress }, this);
+    const { host, port, localAddress } = this.#plan;
+    return new Link({ host, port, localAddress }, this);
   }
 
   #subscribe(): void {
@@ -146,7 +172,7 @@ class Client implements LinkOwner {
         if (position !== undefined) position.offset = Math.max(position.offset, value[2]);
         if (this.#livesDue === 0) return;
         this.#livesDue -= 1;
-        if (this.#livesDue === 0) this.#live();
+        if (this.#livesDue === 0) this.#door.live();
         return;
       }
       case CODE.lagged:
@@ -157,8 +183,28 @@ class Client implements LinkOwner {
         counts.moved += 1;
         return;
       case CODE.error:
-        counts.fail(`error ${JSON.stringify(value)}`);
+        this.#error(value);
     }
+  }
+
+  /** Before it is live: of a subscribe, by its `ref`, or with 0 of the connection. Afterwards mostly of a publish, which has none. */
+  #error([, ref, code, text]: readonly unknown[]): void {
+    const { rooms } = this.#plan;
+    const room = rooms[Number(ref) - 1];
+    if (this.#livesDue === 0) {
+      counts.refusal ??= refusalText(
+        room === undefined ? `publishing to ${rooms[0]}` : `subscribing to ${room}`,
+        code,
+        text,
+      );
+      return;
+    }
+    const what = room === undefined ? "a connection" : `subscribing to ${room}`;
+    if (room === undefined && PASSING_CODES.includes(code)) {
+      this.#door.delayed(refusalText(what, code, text));
+      return;
+    }
+    this.#door.refused(refusalText(what, code, text));
   }
 
   #message([, room, offset, prev, , data]: readonly unknown[]): void {
@@ -178,16 +224,31 @@ class Client implements LinkOwner {
 let clients: Client[] = [];
 let mover: NodeJS.Timeout | undefined;
 
-async function connect(plan: AudiencePlan): Promise<void> {
+/** Resolves with the first refusal that is for good, or with the last that was not where time is up; undefined: all are live. */
+async function connect(plan: AudiencePlan): Promise<string | undefined> {
   let live = 0;
-  await new Promise<void>((resolve) => {
-    const oneMore = (): void => {
-      live += 1;
-      if (live === plan.connections) resolve();
+  let delayed = "nothing was told";
+  let timer: NodeJS.Timeout | undefined;
+  const refusal = await new Promise<string | undefined>((resolve) => {
+    const door: Door = {
+      live: () => {
+        live += 1;
+        if (live === plan.connections) resolve(undefined);
+      },
+      delayed: (why) => {
+        delayed = why;
+      },
+      refused: resolve,
     };
-    clients = Array.from({ length: plan.connections }, () => new Client(plan, oneMore));
+    timer = setTimeout(
+      () => resolve(`${live} of ${plan.connections} clients are live after ${CONNECT_MS} ms; ${delayed}`),
+      CONNECT_MS,
+    );
+    clients = Array.from({ length: plan.connections }, () => new Client(plan, door));
   });
-  if (plan.movesPerSecond > 0) move(plan);
+  clearTimeout(timer);
+  if (refusal === undefined && plan.movesPerSecond > 0) move(plan);
+  return refusal;
 }
 
 /** Clients take turns evenly, so that they do not all move at once. */
@@ -204,9 +265,12 @@ function move({ movesPerSecond, bytes }: AudiencePlan): void {
 
 async function answer(request: AudienceRequest): Promise<AudienceReply> {
   switch (request.kind) {
-    case "connect":
-      await connect(request.plan);
-      return { kind: "done" };
+    case "connect": {
+      const refusal = await connect(request.plan);
+      if (refusal === undefined) return { kind: "done" };
+      disconnect();
+      return { kind: "refused", refusal };
+    }
     case "phase": {
       const phase = counts.take();
       counts = new Counts();
@@ -216,11 +280,15 @@ async function answer(request: AudienceRequest): Promise<AudienceReply> {
       for (const client of clients) client.setReading(request.reading);
       return { kind: "done" };
     case "disconnect":
-      clearInterval(mover);
-      for (const client of clients) client.leave();
-      clients = [];
+      disconnect();
       return { kind: "done" };
   }
+}
+
+function disconnect(): void {
+  clearInterval(mover);
+  for (const client of clients) client.leave();
+  clients = [];
 }
 
 answerParent<AudienceRequest, AudienceReply>(answer, () => process.exit(0));

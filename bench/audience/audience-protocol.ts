@@ -2,8 +2,10 @@ import type { HistogramData } from "../support/histogram.js";
 
 /** What one process of clients is to be. */
 export interface AudiencePlan {
+  readonly host: string;
   readonly port: number;
-  readonly localAddress: string;
+  /** undefined: the machine's own. */
+  readonly localAddress: string | undefined;
   readonly connections: number;
   /** All subscribe to all of them. */
   readonly rooms: readonly string[];
@@ -16,7 +18,7 @@ export interface AudiencePlan {
 }
 
 export type AudienceRequest =
-  /** Answered when all are live. */
+  /** Answered when all are live, or one of them is refused for good. */
   | { readonly kind: "connect"; readonly plan: AudiencePlan }
   /** Ends a phase: answers what it came to and begins the next. */
   | { readonly kind: "phase" }
@@ -26,6 +28,7 @@ export type AudienceRequest =
 
 export type AudienceReply =
   | { readonly kind: "done" }
+  | { readonly kind: "refused"; readonly refusal: string }
   | { readonly kind: "phase"; readonly phase: AudiencePhase };
 
 export interface AudiencePhase {
@@ -41,6 +44,8 @@ export interface AudiencePhase {
   readonly ageMicros: HistogramData;
   /** How late the clients' own loop was, 99th percentile: what arrives meanwhile is as late. */
   readonly loopLateMicros: number;
-  /** What should not be: holes, disorder, errors. */
+  /** What the engine refused first, if anything. */
+  readonly refusal: string | undefined;
+  /** What should not be: holes, disorder, broken connections. */
   readonly failures: readonly string[];
 }

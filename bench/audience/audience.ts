@@ -1,5 +1,6 @@
 import { Child } from "../support/child.js";
 import { delay } from "../support/clock.js";
+import { Refused } from "../support/refused.js";
 import type { AudiencePhase, AudiencePlan, AudienceReply, AudienceRequest } from "./audience-protocol.js";
 
 const CONNECT_DEADLINE_MS = 150_000;
@@ -19,13 +20,16 @@ export class Audience {
     return this.#child.pid;
   }
 
-  /** Resolves when all are subscribed. */
+  /** Resolves when all are subscribed. @throws Refused */
   async connect(plan: Omit<AudiencePlan, "localAddress">): Promise<void> {
-    const localAddress = `127.77.0.${this.#number + 1}`;
-    await this.#child.ask({ kind: "connect", plan: { ...plan, localAddress } }, CONNECT_DEADLINE_MS);
+    // What listens on this machine alone is reached from any such address, others from the machine's own.
+    const localAddress = plan.host.startsWith("127.") ? `127.77.0.${this.#number + 1}` : undefined;
+    const request = { kind: "connect", plan: { ...plan, localAddress } } as const;
+    const reply = await this.#child.ask(request, CONNECT_DEADLINE_MS);
+    if (reply.kind === "refused") throw new Refused(reply.refusal);
   }
 
-  /** What came within this time. @throws Error for what should not have. */
+  /** What came within this time. @throws Refused @throws Error for what should not have. */
   async watch(seconds: number): Promise<AudiencePhase> {
     await this.phase();
     await delay(seconds * 1_000);
@@ -35,6 +39,7 @@ export class Audience {
   async phase(): Promise<AudiencePhase> {
     const reply = await this.#child.ask({ kind: "phase" }, ANSWER_DEADLINE_MS);
     if (reply.kind !== "phase") throw new Error(`the audience answered ${reply.kind}`);
+    if (reply.phase.refusal !== undefined) throw new Refused(reply.phase.refusal);
     if (reply.phase.failures.length > 0) throw new Error(reply.phase.failures.join("; "));
     return reply.phase;
   }

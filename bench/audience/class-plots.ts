@@ -1,13 +1,14 @@
 import { Histogram } from "../support/histogram.js";
 import type { Plot, Series } from "../support/plot.js";
-import type { CpuTime } from "../support/proc.js";
+import { type CpuTime, coreShare } from "../support/proc.js";
 import type { AudiencePhase } from "./audience-protocol.js";
 
 /** What an audience saw of one delivery class, and what the server worked for it. */
 export interface MeasuredClass {
   readonly rate: string;
   readonly phase: AudiencePhase;
-  readonly cpu: CpuTime;
+  /** undefined: of an engine elsewhere nobody knows. */
+  readonly cpu: CpuTime | undefined;
 }
 
 /** A value of every class each. */
@@ -26,12 +27,16 @@ export interface ClassBars {
 }
 
 export function classBars(all: readonly MeasuredClass[], clients: number): ClassBars {
-  const each = (name: string, value: (measured: MeasuredClass) => number) => ({
+  const each = (name: string, value: (measured: MeasuredClass) => number | undefined) => ({
     name,
     values: all.map(value),
   });
   const perSecond = (total: (phase: AudiencePhase) => number) => (measured: MeasuredClass) =>
     total(measured.phase) / measured.phase.seconds / clients;
+  const cpuPercent = ({ cpu, phase }: MeasuredClass): number | undefined => {
+    const share = coreShare(cpu, phase.seconds);
+    return share === undefined ? undefined : share * 100;
+  };
   const ages = (share: number) => (measured: MeasuredClass) =>
     Histogram.from(measured.phase.ageMicros).quantile(share) / 1_000;
   return {
@@ -52,7 +57,7 @@ export function classBars(all: readonly MeasuredClass[], clients: number): Class
       "bytes",
       perSecond(({ bytes }) => bytes / 1_000),
     ),
-    cpu: each("CPU", ({ cpu, phase }) => cpu.micros / 10_000 / phase.seconds),
+    cpu: each("CPU", cpuPercent),
     ages: [each("p50", ages(0.5)), each("p99", ages(0.99))],
   };
 }

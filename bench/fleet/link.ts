@@ -1,4 +1,5 @@
 import net from "node:net";
+import { authorityOf } from "../support/engine-url.js";
 import { FrameReader, type OnFrame, upgradeRequest } from "../support/websocket.js";
 import { parseAnswer } from "./answer.js";
 
@@ -57,7 +58,7 @@ export class Link {
     socket.once("connect", () => {
       if (this.#state !== "connecting") return;
       this.#state = "asking";
-      socket.write(upgradeRequest(`${host}:${port}`, "/ws", "fanwire.v1"));
+      socket.write(upgradeRequest(authorityOf({ host, port }), "/ws", "fanwire.v1"));
       owner.connected();
     });
     socket.once("error", (cause: NodeJS.ErrnoException) => this.#end(cause.code ?? cause.message));

@@ -9,6 +9,11 @@ export interface EngineAddress {
 
 const ASK_MS = 10_000;
 
+/** As it stands in a URL and in a Host header. */
+export function authorityOf({ host, port }: EngineAddress): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /**
  * The engine at `url`, such as http://127.0.0.1:9001.
  * @throws Error where the address is none, nothing answers there, or it is no fanwire of this version.

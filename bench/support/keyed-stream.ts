@@ -1,9 +1,12 @@
 import { encode } from "@msgpack/msgpack";
 import { hostMicros } from "./clock.js";
+import { authorityOf } from "./engine-url.js";
 import { Histogram } from "./histogram.js";
 import { createContent, setDue } from "./message-scan.js";
+import { Refused, refusalText } from "./refused.js";
 
 export interface KeyedStreamPlan {
+  readonly host: string;
   readonly port: number;
   readonly room: string;
   /** Messages take turns through so many keys. 0: none has one. */
@@ -40,11 +43,16 @@ export class KeyedStream {
     return late;
   }
 
-  /** Resolves with the number of messages when all of them are stored. @throws Error for any refusal. */
+  /** @throws Refused, or what else went wrong so far: nobody need wait for the end to know. */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Resolves with the number of messages when all of them are stored. @throws Error, see {@link check}. */
   async stop(): Promise<number> {
     clearInterval(this.#timer);
     await Promise.all(this.#answers);
-    if (this.#failure !== undefined) throw this.#failure;
+    this.check();
     return this.#sent;
   }
 
@@ -69,12 +77,31 @@ export class KeyedStream {
   }
 
   async #post(body: Uint8Array): Promise<void> {
-    const answer = await fetch(`http://127.0.0.1:${this.#plan.port}/v1/messages`, {
+    const answer = await fetch(`http://${authorityOf(this.#plan)}/v1/messages`, {
       method: "POST",
       headers: { "content-type": "application/msgpack" },
       body: Buffer.from(body),
     });
-    if (!answer.ok) throw new Error(`publishing was answered ${answer.status}: ${await answer.text()}`);
-    await answer.arrayBuffer();
+    const text = await answer.text();
+    // A message of a batch is refused in its place, under status 200.
+    if (answer.ok && !text.includes('"error"')) return;
+    const refusal = refusalIn(text);
+    if (refusal === undefined) throw new Error(`publishing was answered ${answer.status}: ${text}`);
+    throw new Refused(refusalText(`publishing to ${this.#plan.room}`, refusal.code, refusal.message));
   }
+}
+
+/** The first coded error of a reply; undefined where there is none, as from something between us and the engine. */
+function refusalIn(text: string): { readonly code: unknown; readonly message: unknown } | undefined {
+  let reply: unknown;
+  try {
+    reply = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  for (const item of Array.isArray(reply) ? reply : [reply]) {
+    const error: unknown = item?.error;
+    if (typeof error === "object" && error !== null && "code" in error && "message" in error) return error;
+  }
+  return undefined;
 }

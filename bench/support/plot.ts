@@ -32,6 +32,20 @@ const LABEL_WIDTH = 6.5;
 /** Told apart in light and dark, and by who sees no red. */
 const COLOURS = ["--a", "--b", "--c", "--d", "--e"];
 
+/** What there is to look at: without values that are no numbers, series without values, and plots without series. */
+export function seenPlots(plots: readonly Plot[]): Plot[] {
+  return plots.flatMap((plot) => {
+    const series = plot.series
+      .map(({ name, values }) => ({ name, values: values.map(finite) }))
+      .filter(({ values }) => values.some((value) => value !== undefined));
+    return series.length === 0 ? [] : [{ ...plot, series }];
+  });
+}
+
+function finite(value: number | undefined): number | undefined {
+  return Number.isFinite(value) ? value : undefined;
+}
+
 /** A page of its own, without scripts and without anything from elsewhere. */
 export function plotPage(title: string, notes: readonly string[], plots: readonly Plot[]): string {
   return `<!doctype html>

@@ -32,6 +32,11 @@ export function cpuSince(pid: number, before: CpuTime): CpuTime {
   };
 }
 
+/** How much of one core it is, 1 being all of it; undefined where it was not seen. */
+export function coreShare(cpu: CpuTime | undefined, seconds: number): number | undefined {
+  return cpu === undefined ? undefined : cpu.micros / 1_000_000 / seconds;
+}
+
 /**
  * For how long a process's main thread ran or was ready to and waited for a core, since it started; NaN on a kernel without
  * schedstat. A share near 1 of a time: it had more to do than it got done.

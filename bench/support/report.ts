@@ -50,15 +50,15 @@ export function formatTable(table: Table): string {
   ].join("\n");
 }
 
-/** Three significant digits, without an exponent. */
-export function digits(value: number): string {
-  if (!Number.isFinite(value)) return "–";
+/** Three significant digits, without an exponent; "–" for what was not seen. */
+export function digits(value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return "–";
   if (Math.abs(value) >= 1_000) return Math.round(value).toLocaleString("en-US");
   return String(Number(value.toPrecision(3)));
 }
 
-export function percent(share: number): string {
-  return `${digits(share * 100)} %`;
+export function percent(share: number | undefined): string {
+  return share === undefined || !Number.isFinite(share) ? digits(share) : `${digits(share * 100)} %`;
 }
 
 /** Progress for the person who waits; results alone go to stdout. */
