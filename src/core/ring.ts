@@ -12,8 +12,8 @@ const SLACK = 32;
 
 /**
  * The recent messages of one room, bounded by count and by the process's byte budget. Everything after `floor` up to the newest is
- * here; a position at or above it resumes without asking the broker. Kept as bytes: as objects, those of thousands of rooms took the
- * garbage collector more time than all else that a message costs. Whoever reads gets messages whose frames are parts of what is
+ * here; a position at or above it resumes without asking the broker. Kept as bytes: as objects, those of thousands of rooms are what
+ * the garbage collector would be busy with (`npm run bench -- board`). Whoever reads gets messages whose frames are parts of what is
  * kept, good for as long as somebody has them.
  */
 export class Ring implements HistoryOwner {
