@@ -20,6 +20,8 @@ export interface KeyedStreamPlan {
 /** Requests under way at the most; when the server is slower, later ones carry more. */
 const IN_FLIGHT_MAX = 8;
 const EVERY_MS = 5;
+/** Of data in one request: half of what engines take unless told otherwise. What is due beyond that goes with the next. */
+const REQUEST_BYTES_MAX = 524_288;
 
 /** Publishes at an even rate over HTTP until it is stopped: an open loop, each message with the time it was due. */
 export class KeyedStream {
@@ -60,7 +62,8 @@ export class KeyedStream {
     if (this.#answers.size >= IN_FLIGHT_MAX) return;
     const { room, keys, perSecond, bytes } = this.#plan;
     const batch: object[] = [];
-    for (const nowMicros = hostMicros(); ; this.#sent += 1) {
+    const most = Math.max(1, Math.floor(REQUEST_BYTES_MAX / bytes));
+    for (const nowMicros = hostMicros(); batch.length < most; this.#sent += 1) {
       const dueMicros = this.#startMicros + (this.#sent * 1_000_000) / perSecond;
       if (dueMicros > nowMicros) break;
       const data = createContent(bytes);

@@ -29,12 +29,19 @@ export class Tab {
   readonly counts = new Map<string, number>();
   readonly lists = new Map<string, Map<string, unknown>>();
   events = 0;
+  readonly #asked = new Map<number, unknown>();
+  #refs = 0;
   #wake: (() => void)[] = [];
 
   private constructor(socket: WebSocket) {
     this.socket = socket;
     socket.on("message", (data) => {
-      for (const line of String(data).split("\n")) if (line !== "") this.#take(JSON.parse(line));
+      for (const line of String(data).split("\n")) {
+        if (line === "") continue;
+        const frame = JSON.parse(line);
+        this.#retry(frame);
+        this.#take(frame);
+      }
       const wake = this.#wake;
       this.#wake = [];
       for (const each of wake) each();
@@ -54,8 +61,11 @@ export class Tab {
     return tab;
   }
 
+  /** Again for as long as it cannot be now: a worker may not have its new hub yet. */
   subscribe(room: string, options: object = {}): void {
-    this.send([1, 1, room, options]);
+    this.#refs += 1;
+    this.#asked.set(this.#refs, [1, this.#refs, room, options]);
+    this.send(this.#asked.get(this.#refs));
   }
 
   send(value: unknown): void {
@@ -85,6 +95,14 @@ export class Tab {
 
   members(room: string): unknown {
     return Object.fromEntries([...(this.lists.get(room) ?? [])].sort());
+  }
+
+  #retry([code, ref, error, , retryMs]: [number, number, string, string, number?]): void {
+    const asked = this.#asked.get(ref);
+    if (code !== 18 || asked === undefined || error !== "unavailable" || retryMs === undefined) return;
+    setTimeout(() => {
+      if (this.socket.readyState === this.socket.OPEN) this.send(asked);
+    }, retryMs).unref();
   }
 
   #take([code, room, count, joined, left, list]: [
