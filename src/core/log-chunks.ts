@@ -19,10 +19,6 @@ export class LogChunks {
   /** The newest of them. */
   #last: LogChunk | undefined;
 
-  get length(): number {
-    return this.#chunks.length;
-  }
-
   get oldest(): LogChunk | undefined {
     return this.#chunks.at(0);
   }
